@@ -1,0 +1,26 @@
+//! The rules of Bascule: ids, names, states, permits, plans, verdicts.
+//!
+//! Everything here is a value or a pure function. This crate must never do I/O, read a clock,
+//! draw randomness, or know a runtime (tokio), a store (redb) or a protocol (hyper, tonic): that
+//! is what lets every rule be tested exhaustively, and what keeps a decision the same before and
+//! after a crash.
+
+pub mod access;
+pub mod access_key;
+pub mod audit;
+pub mod connection;
+pub mod deletion;
+pub mod endpoint;
+pub mod ids;
+pub mod key;
+pub mod names;
+pub mod operation;
+pub mod plan;
+pub mod provider;
+pub mod receipt;
+pub mod secret;
+pub mod survey;
+pub mod tombstone;
+pub mod verdict;
+
+pub use jiff::Timestamp;

@@ -1,0 +1,42 @@
+//! What remains of a dead key.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{ConnectionId, DeletionId, KeyId},
+    names::{ConnectionName, Label},
+};
+
+/// Why a key died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "why")]
+pub enum CauseOfDeath {
+    /// It was revoked by itself.
+    Revoked,
+    /// Its connection was deleted.
+    ConnectionDeleted {
+        /// By which deletion.
+        deletion: DeletionId,
+    },
+}
+
+/// The record of a dead key. It is found by a keyed hash of the access key id, which itself is
+/// gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// The record's id in its lifetime.
+    pub key: KeyId,
+    /// The last four characters of the access key id.
+    pub masked: String,
+    /// What the user called it.
+    pub label: Label,
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// What the connection was called when the key died.
+    pub connection_name: ConnectionName,
+    /// When it died.
+    pub died_at: Timestamp,
+    /// Why.
+    pub cause: CauseOfDeath,
+}
