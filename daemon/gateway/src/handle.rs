@@ -37,10 +37,18 @@ pub(crate) async fn handle(
 ) -> Response<ReplyBody> {
     let head = request.method() == Method::HEAD;
     let unread = !request.body().is_end_stream();
-    match run(&gateway, request, peer, &slot).await {
-        Ok(answer) => answer,
-        Err(refusal) => refusal.respond(head, unread, &gateway.tail()),
+    // hyper drops a content-length beside a transfer-encoding without telling. Whoever is in
+    // front may have believed the other one, so no further request is read from such a
+    // connection (RFC 9112, 6.1; threats.md A17).
+    let ambiguous = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let mut answer = run(&gateway, request, peer, &slot)
+        .await
+        .unwrap_or_else(|refusal| refusal.respond(head, unread, &gateway.tail()));
+    if ambiguous {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
     }
+    answer
 }
 
 async fn run(

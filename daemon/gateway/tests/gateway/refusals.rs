@@ -461,3 +461,23 @@ async fn a17_ambiguous_framing_is_refused() {
             .all(|seen| !seen.uri.contains("/photos/b"))
     );
 }
+
+#[tokio::test]
+async fn a17_nothing_is_read_after_a_body_that_others_might_delimit_otherwise() {
+    let world = World::new().await;
+    let mut wire = world
+        .ask("PUT", "/photos/a")
+        .payload(Payload::Unsigned)
+        .unsigned("content-length", "5")
+        .unsigned("transfer-encoding", "chunked")
+        .head(&world);
+    wire.extend_from_slice(b"0\r\n\r\n");
+    wire.extend(world.ask("GET", "/photos/smuggled").wire(&world));
+    let mut client = world.dial().await;
+    client.write(&wire).await;
+    let reply = client.reply(false).await.unwrap();
+    assert_eq!(reply.header("connection"), Some("close"));
+    assert!(client.ends().await);
+    let seen = world.provider.seen();
+    assert!(seen.iter().all(|seen| !seen.uri.contains("smuggled")));
+}
