@@ -284,7 +284,7 @@ fn revoked(tombstone: Option<&Tombstone>) -> Answer {
                 }
             };
             format!(
-                "Bascule: key \"{}\" ({}) of connection \"{}\" {why} at {}. The bucket and its objects are not affected.",
+                "Bascule: key \"{}\" ({}) of connection \"{}\" {why} at {:.0}. The bucket and its objects are not affected.",
                 dead.label, dead.masked, dead.connection_name, dead.died_at
             )
         }
@@ -396,9 +396,10 @@ fn document(answer: &Answer, request_id: &str, host_id: &str) -> Bytes {
     .into()
 }
 
-/// A header value; characters that a header cannot hold become `?`.
+/// A header value; characters that a header cannot hold become `?`, a masked id's dots stay dots.
 fn text(value: &str) -> HeaderValue {
     let ascii: String = value
+        .replace('…', "...")
         .chars()
         .map(|c| {
             if c.is_ascii_graphic() || c == ' ' {

@@ -162,14 +162,24 @@ impl Gateway {
                 stopping = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
+            // First, so that a cut never ends like an answer that merely broke off.
+            if slot.poll_cut(cx).is_ready() {
+                return Poll::Ready(true);
+            }
             if connection.poll_without_shutdown(cx).is_ready() {
                 return Poll::Ready(false);
             }
+            // Again: the exchange may have begun in between, and must wake this task.
             slot.poll_cut(cx).map(|()| true)
         })
         .await;
-        if !cut {
-            linger(connection.into_parts().io.into_inner()).await;
+        let stream = connection.into_parts().io.into_inner();
+        if cut {
+            // What waits in the socket's buffer is not delivered either: several seconds of a
+            // slow download. Failing to say so only delays the end.
+            let _ = stream.set_zero_linger();
+        } else {
+            linger(stream).await;
         }
     }
 

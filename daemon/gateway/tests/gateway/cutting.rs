@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use bascule_domain::operation::Action;
 use bascule_gateway::{Outcome, UpstreamErrorKind};
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    io::AsyncReadExt,
+    sync::{Notify, mpsc},
+};
 
 use crate::world::{CONNECTION, PATIENCE, Script, World, access, wait};
 
@@ -79,6 +82,19 @@ async fn c3_a_download_whose_client_does_not_read_is_cut_too() {
         .await
         .expect("the provider's half ended");
     world.idle().await;
+    let mut scratch = vec![0; 1 << 16];
+    let end = loop {
+        match client.stream.read(&mut scratch).await {
+            Ok(0) => break None,
+            Ok(_) => {}
+            Err(error) => break Some(error.kind()),
+        }
+    };
+    assert_eq!(
+        end,
+        Some(std::io::ErrorKind::ConnectionReset),
+        "a cut is an error, not an end"
+    );
 }
 
 #[tokio::test]
