@@ -118,6 +118,8 @@ pub enum Event {
     },
     /// The second survey failed because the provider is away; it is tried again later.
     SurveyAfterFailed(String),
+    /// The second survey can never succeed; waiting would not help.
+    SurveyAfterImpossible(String),
     /// Key file, manifests and rows are gone.
     Erased,
     /// The user calls it off.
@@ -187,7 +189,7 @@ pub struct Deletion {
     pub keys: u32,
     /// When the phases were reached.
     pub stamps: Stamps,
-    /// Set while the provider is away.
+    /// Set while the provider is away; once cancelled, why the daemon called it off.
     pub parked: Option<Parked>,
     /// From [`Phase::Judged`] on: the word for the verdict.
     pub verdict: Option<String>,
@@ -266,12 +268,12 @@ impl Deletion {
                 self.reach(Phase::Surveyed, now);
             }
             (Phase::Drained, Event::SurveyBeforeFailed(why)) if !self.emergency => {
+                findings.before = Err(why.clone());
                 if self.acknowledged.contains(&CheckBox::SurveyComplete) {
-                    findings.before = Err(why);
                     self.reach(Phase::Surveyed, now);
                 } else {
                     // The user was promised a survey; without it nothing dies.
-                    findings.before = Err(why);
+                    self.parked = Some(Parked { reason: why, since: now, attempts: 1 });
                     self.reach(Phase::Cancelled, now);
                 }
             }
@@ -283,6 +285,11 @@ impl Deletion {
                 findings.own_changes.extend(sibling_changes);
                 self.conclude(findings, now);
             }
+            (Phase::Revoked, Event::SurveyAfterFailed(why)) if findings.before.is_err() => {
+                // Nothing to compare with: waiting could not make the verdict any better.
+                findings.after = Err(why);
+                self.conclude(findings, now);
+            }
             (Phase::Revoked, Event::SurveyAfterFailed(why)) => {
                 let parked = self.parked.get_or_insert(Parked { reason: String::new(), since: now, attempts: 0 });
                 parked.reason.clone_from(&why);
@@ -291,6 +298,10 @@ impl Deletion {
                     findings.after = Err(format!("{why}, for 7 days"));
                     self.conclude(findings, now);
                 }
+            }
+            (Phase::Revoked, Event::SurveyAfterImpossible(why)) => {
+                findings.after = Err(why);
+                self.conclude(findings, now);
             }
             (Phase::Judged, Event::Erased) => self.reach(Phase::Finished, now),
             (phase, _) => return Err(Refusal::OutOfOrder(phase)),
@@ -441,6 +452,7 @@ mod tests {
             Just(well(Effect::Revoke)),
             Just(well(Effect::SurveyAfter)),
             Just(Event::SurveyAfterFailed("away".into())),
+            Just(Event::SurveyAfterImpossible("not ordered".into())),
             Just(well(Effect::Erase)),
             Just(Event::Cancel),
         ]
