@@ -1,0 +1,1 @@
+//! Maps keys to paths.
