@@ -13,8 +13,8 @@ mod process;
 mod socket;
 
 pub use file::{
-    check_private_file, create_private_file, destroy_file, read_private, remove_file, replace_file,
-    write_private,
+    check_private_file, create_private_file, destroy_file, open_private_file, read_private,
+    remove_file, replace_file, write_private,
 };
 pub use folder::{private_dir, sync_dir};
 pub use lock::{InstanceLock, LockError};
