@@ -167,11 +167,10 @@ pub fn judge(sight: &Sight, acknowledged: &BTreeSet<CheckBox>, emergency: bool) 
 
 /// The boxes that stand in the way.
 #[must_use]
-pub fn open_boxes(checked: &[Checked]) -> Vec<CheckBox> {
+pub fn open_boxes(checked: &[Checked]) -> Vec<&Checked> {
     checked
         .iter()
         .filter(|c| c.standing == Standing::Open)
-        .map(|c| c.name)
         .collect()
 }
 
@@ -180,7 +179,11 @@ mod tests {
     use super::*;
 
     fn open(sight: &Sight, acks: &[CheckBox], emergency: bool) -> Vec<CheckBox> {
-        open_boxes(&judge(sight, &acks.iter().copied().collect(), emergency))
+        let judged = judge(sight, &acks.iter().copied().collect(), emergency);
+        open_boxes(&judged)
+            .iter()
+            .map(|checked| checked.name)
+            .collect()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! edges (`rpc/status.rs`) map the kind once.
 
 use bascule_adapters::{OpenError, ProbeFailure, WishError};
-use bascule_domain::plan::CheckBox;
+use bascule_domain::plan::Checked;
 use bascule_store::StoreError;
 
 /// What went wrong, as far as a program needs to tell.
@@ -79,23 +79,27 @@ impl Error {
         Self::new(Kind::NotAvailable, format!("{what}: not available yet"))
     }
 
-    pub(crate) fn open_boxes(name: &str, open: &[CheckBox], evidence: &[String]) -> Self {
-        let names: Vec<_> = open.iter().map(|b| b.as_str()).collect();
-        let mut message = format!(
-            "{} of the checklist {} open: {}",
-            if open.len() == 1 {
-                "one box"
-            } else {
-                "some boxes"
-            },
-            if open.len() == 1 { "is" } else { "are" },
-            names.join(", ")
-        );
-        for line in evidence {
-            message.push_str("; ");
-            message.push_str(line);
-        }
-        Self::new(Kind::Refused, message).next(format!("bascule delete {name} --plan"))
+    /// `open` are the boxes that stand in the way, with evidence and remedy.
+    pub(crate) fn open_boxes(name: &str, open: &[&Checked]) -> Self {
+        let lines: Vec<_> = open
+            .iter()
+            .map(|checked| {
+                format!(
+                    "{}: {} ({})",
+                    checked.name, checked.evidence, checked.remedy
+                )
+            })
+            .collect();
+        let how_many = if open.len() == 1 {
+            "a box of the checklist is"
+        } else {
+            "boxes of the checklist are"
+        };
+        Self::new(
+            Kind::Refused,
+            format!("{how_many} open: {}", lines.join("; ")),
+        )
+        .next(format!("bascule delete {name} --plan"))
     }
 }
 

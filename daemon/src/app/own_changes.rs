@@ -110,28 +110,28 @@ impl UsageSink for OwnChanges {
         else {
             return;
         };
-        let named = exchange
+        let mut keys: Vec<_> = exchange
             .object
             .into_iter()
             .chain(exchange.objects)
-            .cloned()
-            .map(Some);
-        let keys: Vec<_> = match exchange.objects.is_empty() && exchange.object.is_none() {
-            true => vec![None],
-            false => named.collect(),
-        };
+            .map(Some)
+            .collect();
+        if keys.is_empty() {
+            keys.push(None);
+        }
         for window in self.windows().values_mut() {
-            if window.concerns(&entry.connection, bucket) {
-                keys.iter().for_each(|key| {
-                    window.keep(OwnChange {
-                        bucket: bucket.clone(),
-                        key: key.clone(),
-                        action: exchange.action.name().to_owned(),
-                        // Whether it succeeded is told later, or never; for the verdict it is enough
-                        // that it may have.
-                        in_doubt: false,
-                        sibling: Some(entry.connection.name.to_string()),
-                    })
+            if !window.concerns(&entry.connection, bucket) {
+                continue;
+            }
+            for key in &keys {
+                window.keep(OwnChange {
+                    bucket: bucket.clone(),
+                    key: key.cloned(),
+                    action: exchange.action.name().to_owned(),
+                    // Whether it succeeded is told later, or never; for the verdict it is enough
+                    // that it may have.
+                    in_doubt: false,
+                    sibling: Some(entry.connection.name.to_string()),
                 });
             }
         }

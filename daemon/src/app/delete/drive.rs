@@ -62,7 +62,6 @@ struct Driver {
 
 impl Driver {
     async fn drive(&mut self) {
-        self.publish(Progress::Reached);
         while let Some(effect) = self.deletion.next() {
             let outcome = self.perform_unless_cancelled(effect).await;
             match outcome {

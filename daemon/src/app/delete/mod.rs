@@ -106,12 +106,7 @@ impl App {
         let boxes = plan::judge(&sight, &acknowledged, emergency);
         let open = plan::open_boxes(&boxes);
         if !open.is_empty() {
-            let evidence: Vec<_> = boxes
-                .iter()
-                .filter(|b| open.contains(&b.name))
-                .map(|b| format!("{}: {} ({})", b.name, b.evidence, b.remedy))
-                .collect();
-            return Err(Error::open_boxes(name, &open, &evidence));
+            return Err(Error::open_boxes(name, &open));
         }
         let deletion = Deletion {
             id: DeletionId::from_random(random::bytes()),
