@@ -123,6 +123,7 @@ impl Driver {
             .map_err(|refusal| refusal.to_string())?;
         let advanced = deletion.phase != self.deletion.phase;
         let written = match deletion.phase {
+            _ if !advanced => self.app.note(&deletion, &findings).await,
             Phase::Judged => match self.app.registry.get(deletion.connection) {
                 Some(entry) => {
                     let receipt = self.app.draft_receipt(&deletion, &findings, &entry);
@@ -406,6 +407,13 @@ impl App {
             .await?;
         crash::point(Side::After, deletion.phase);
         Ok(())
+    }
+
+    /// Keeps what happened within a phase: a restart, or that it waits.
+    pub(super) async fn note(&self, deletion: &Deletion, findings: &Findings) -> Result<()> {
+        let (written, evidence) = (deletion.clone(), findings.clone());
+        self.stored(move |store| store.note_deletion(&written, &evidence))
+            .await
     }
 
     async fn journal_verdict(

@@ -150,7 +150,11 @@ impl App {
         for deletion in self.deletions.all() {
             if !deletion.phase.is_over() {
                 tracing::info!(deletion = %deletion.id, phase = deletion.phase.as_str(), "going on with a deletion");
-                self.deletions.note_restart(deletion.id);
+                if let Some((deletion, findings)) = self.deletions.note_restart(deletion.id)
+                    && let Err(error) = self.note(&deletion, &findings).await
+                {
+                    tracing::error!(deletion = %deletion.id, error = &error as &dyn std::error::Error, "the restart was not noted");
+                }
                 drive::spawn(self.clone(), deletion.id);
             }
         }

@@ -73,16 +73,13 @@ impl Running {
         self.slots().insert(slot.deletion.id, slot);
     }
 
-    /// Notes in each that the daemon was stopped meanwhile.
-    pub(crate) fn note_restart(&self, id: DeletionId) {
-        if let Some(Slot {
-            deletion,
-            findings: Some(findings),
-            ..
-        }) = self.slots().get_mut(&id)
-        {
-            deletion.note_restart(findings);
-        }
+    /// Notes that the daemon was stopped meanwhile. `None` when its findings are gone already.
+    pub(super) fn note_restart(&self, id: DeletionId) -> Option<(Deletion, Findings)> {
+        let mut slots = self.slots();
+        let slot = slots.get_mut(&id)?;
+        let findings = slot.findings.as_mut()?;
+        slot.deletion.note_restart(findings);
+        Some((slot.deletion.clone(), findings.clone()))
     }
 
     /// All, the latest first.
