@@ -42,6 +42,9 @@ impl Table {
 pub(crate) const META: Table = Table("meta");
 /// Connection id → name of its key file, sealed by the root.
 pub(crate) const KEY_FILES: Table = Table("key-files");
+/// Name of a key file → the connection it is made for, sealed by the root, until that connection's
+/// own row is there.
+pub(crate) const PENDING_KEY_FILES: Table = Table("pending-key-files");
 /// Connection id → connection, sealed by its key.
 pub(crate) const CONNECTIONS: Table = Table("connections");
 /// Connection id → the provider's access key id, sealed by its key.
@@ -65,9 +68,10 @@ pub(crate) const AUDIT: Table = Table("audit");
 /// Name → setting, sealed by the root.
 pub(crate) const SETTINGS: Table = Table("settings");
 
-const TABLES: [Table; 13] = [
+const TABLES: [Table; 14] = [
     META,
     KEY_FILES,
+    PENDING_KEY_FILES,
     CONNECTIONS,
     CREDENTIALS,
     CREDENTIAL_SECRETS,
@@ -173,6 +177,11 @@ impl Rows {
         self.guarded(|| {
             let transaction = self.db.begin_read().map_err(failed)?;
             act(&View { transaction })
+        })
+        .map_err(|error| match error {
+            // Reading commits nothing.
+            StoreError::CommitUnknown(source) => StoreError::Failed(source),
+            error => error,
         })
     }
 
@@ -357,4 +366,12 @@ fn get_in(
         .get(row)
         .map_err(failed)?
         .map(|value| value.value().to_vec()))
+}
+
+#[cfg(test)]
+impl Rows {
+    /// Opens a database on a storage that a test controls.
+    pub(crate) fn on(storage: impl redb::StorageBackend) -> Self {
+        Self::new(builder().create_with_backend(storage).unwrap())
+    }
 }

@@ -16,7 +16,7 @@ use bascule_os::{PathError, destroy_file, read_private, write_private};
 use zeroize::Zeroizing;
 
 use crate::{
-    database::{DELETIONS, KEY_FILES, Read, View},
+    database::{CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, DELETIONS, KEY_FILES, Read, View},
     error::{OpenError, StoreError},
     layout::{KeyFileName, Layout},
     record,
@@ -76,8 +76,23 @@ impl Keyring {
                 .or_insert(Standing::Living);
             *standing = Standing::of(deletion.phase).max(*standing);
         }
+        let rows = view.rows(KEY_FILES, &[])?;
+        // A connection without a key file, or the other way round, was not left by any crash.
+        for table in [CONNECTIONS, CREDENTIALS, CREDENTIAL_SECRETS] {
+            if !view
+                .rows(table, &[])?
+                .iter()
+                .map(|(row, _)| row)
+                .eq(rows.iter().map(|(row, _)| row))
+            {
+                return Err(StoreError::Damaged {
+                    table: table.name(),
+                }
+                .into());
+            }
+        }
         let mut held = BTreeMap::new();
-        for (row, value) in view.rows(KEY_FILES, &[])? {
+        for (row, value) in rows {
             let connection = record::id(KEY_FILES, &row).map(ConnectionId::from_random)?;
             let name: KeyFileName = record::open(&root.seal, KEY_FILES, &row, &value)?;
             let file = layout.key_file(&name);
@@ -167,11 +182,6 @@ impl Keyring {
     pub(crate) fn remove(&self, connection: ConnectionId) {
         self.held_mut().remove(&connection);
     }
-
-    /// Whether a connection names this file.
-    pub(crate) fn names(&self, file: &Path) -> bool {
-        self.held().values().any(|held| held.file == file)
-    }
 }
 
 /// A connection's key that is on the disk already.
@@ -188,8 +198,8 @@ impl NewKey {
         layout: &Layout,
         root: &RootKey,
         connection: ConnectionId,
+        name: KeyFileName,
     ) -> Result<Self, StoreError> {
-        let name = *random::<16>()?;
         let key = random::<KEY_LEN>()?;
         let sealer = Arc::new(Sealer::new(&key)?);
         let file = layout.key_file(&name);

@@ -102,14 +102,11 @@ impl Layout {
         Ok(())
     }
 
-    /// Destroys key files that no connection names: left by an addition that was cut off.
-    pub(crate) fn keep_key_files(&self, named: impl Fn(&str) -> bool) -> Result<(), PathError> {
-        for name in names_in(&self.keys())? {
-            if is_key_file(&name) && !named(&name) {
-                destroy_file(&self.keys().join(name))?;
-            }
-        }
-        Ok(())
+    /// Destroys a key file, whole or unfinished.
+    pub(crate) fn destroy_key_file(&self, name: &KeyFileName) -> Result<(), PathError> {
+        let file = self.key_file(name);
+        destroy_file(&unfinished(&file))?;
+        destroy_file(&file)
     }
 
     /// Whether the folder of connection keys holds anything.
@@ -138,7 +135,12 @@ impl Layout {
             destroy_file(&root_key)?;
             destroy_file(&unfinished(&root_key))?;
         }
-        self.keep_key_files(|_| false)?;
+        for name in names_in(&self.keys())?
+            .iter()
+            .filter(|name| is_key_file(name))
+        {
+            destroy_file(&self.keys().join(name))?;
+        }
         self.keep_manifests(|_| false)?;
         for store in [self.store(), self.pending_store()] {
             remove_file(&store)?;

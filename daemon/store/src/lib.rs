@@ -11,6 +11,8 @@
 mod database;
 mod deletions;
 mod error;
+#[cfg(test)]
+mod faults;
 mod keyring;
 mod layout;
 mod load;

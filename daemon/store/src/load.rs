@@ -55,16 +55,6 @@ impl Store {
 
     fn load_connections(&self, view: &View) -> Result<Vec<(Connection, Credentials)>, StoreError> {
         let rows = view.rows(KEY_FILES, &[])?;
-        for table in [CONNECTIONS, CREDENTIALS, CREDENTIAL_SECRETS] {
-            let same = view
-                .rows(table, &[])?
-                .iter()
-                .map(|(row, _)| row)
-                .eq(rows.iter().map(|(row, _)| row));
-            if !same {
-                return Err(damaged(table));
-            }
-        }
         let mut connections = Vec::with_capacity(rows.len());
         for (row, _) in rows {
             let id = record::id(KEY_FILES, &row).map(ConnectionId::from_random)?;

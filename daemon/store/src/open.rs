@@ -77,14 +77,12 @@ impl Store {
         Ok(Layout::new(state_dir).destroy()?)
     }
 
-    /// Removes what a crash left behind: keys of connections that were never added, manifests
-    /// that nothing needs, a creation that was begun again.
+    /// Removes what a crash left behind: keys of connections that were never added, and manifests
+    /// that nothing needs.
     fn tidy(&self) -> Result<(), OpenError> {
         private_dir(&self.layout.keys())?;
         private_dir(&self.layout.manifests())?;
-        let keys = self.layout.keys();
-        self.layout
-            .keep_key_files(|name| self.keyring.names(&keys.join(name)))?;
+        self.destroy_pending_keys()?;
         let mut needed = Vec::new();
         for deletion in self.deletion_headers()? {
             if !deletion.phase.is_over() && self.keyring.get(deletion.connection).is_some() {
@@ -217,5 +215,35 @@ fn refusal(layout: &Layout, error: DatabaseRefusal) -> OpenError {
             path: layout.store(),
         },
         DatabaseRefusal::Damaged(source) => damaged(layout, source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bascule_domain::ids::ConnectionId;
+
+    use super::*;
+    use crate::database::PENDING_KEY_FILES;
+
+    #[test]
+    fn the_key_of_a_connection_whose_addition_was_cut_off_is_destroyed_at_the_next_start() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().join("state");
+        let store = Store::open_or_create(&folder).unwrap();
+        let key = store
+            .prepare_key(ConnectionId::from_random([1; 10]))
+            .unwrap();
+        assert!(key.file.exists());
+        drop(store);
+
+        let store = Store::open_or_create(&folder).unwrap();
+        assert!(!key.file.exists());
+        assert!(
+            store
+                .rows
+                .read(|view| view.rows(PENDING_KEY_FILES, &[]))
+                .unwrap()
+                .is_empty()
+        );
     }
 }

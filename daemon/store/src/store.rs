@@ -18,7 +18,7 @@ use bascule_domain::{
 use crate::{
     database::{
         AUDIT, Batch, CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, KEY_FILES, KEY_SECRETS, KEYS,
-        Read, Rows, SETTINGS, TOMBSTONES,
+        PENDING_KEY_FILES, Read, Rows, SETTINGS, TOMBSTONES,
     },
     error::{ManifestError, StoreError},
     keyring::{Keyring, NewKey, Standing},
@@ -26,7 +26,7 @@ use crate::{
     manifest::{ManifestReader, ManifestWriter},
     record,
     root_key::RootKey,
-    seal::Sealer,
+    seal::{Sealer, random},
 };
 
 const GATEWAY_PORT: &[u8] = b"gateway-port";
@@ -95,8 +95,9 @@ impl Store {
         if self.keyring.standing(id).is_some() {
             return Err(StoreError::OutOfOrder("the connection exists already"));
         }
-        let key = NewKey::create(&self.layout, &self.root, id)?;
+        let key = self.prepare_key(id)?;
         let written = self.rows.write(|batch| {
+            batch.remove(PENDING_KEY_FILES, &key.name)?;
             record::put(batch, &self.root.seal, KEY_FILES, id.as_bytes(), &key.name)?;
             record::put(batch, &key.sealer, CONNECTIONS, id.as_bytes(), connection)?;
             put_credentials(batch, &key.sealer, id, credentials)?;
@@ -115,6 +116,41 @@ impl Store {
                 Err(error)
             }
         }
+    }
+
+    /// Makes a key file, journalled before, so that one whose connection never came about is known
+    /// for what it is. A file that nothing names is never destroyed: it may belong to a newer copy
+    /// of the database than the one that is there.
+    pub(crate) fn prepare_key(&self, connection: ConnectionId) -> Result<NewKey, StoreError> {
+        let name = *random::<16>()?;
+        self.rows.write(|batch| {
+            record::put(
+                batch,
+                &self.root.seal,
+                PENDING_KEY_FILES,
+                &name,
+                &connection,
+            )
+        })?;
+        NewKey::create(&self.layout, &self.root, connection, name)
+    }
+
+    /// Destroys key files that an addition which was cut off has left.
+    pub(crate) fn destroy_pending_keys(&self) -> Result<(), StoreError> {
+        let pending = self.rows.read(|view| view.rows(PENDING_KEY_FILES, &[]))?;
+        for (row, value) in &pending {
+            let _: ConnectionId = record::open(&self.root.seal, PENDING_KEY_FILES, row, value)?;
+            let name = row.as_slice().try_into();
+            let name = name.map_err(|_| StoreError::Damaged {
+                table: PENDING_KEY_FILES.name(),
+            })?;
+            self.layout.destroy_key_file(name)?;
+        }
+        if pending.is_empty() {
+            return Ok(());
+        }
+        self.rows
+            .write(|batch| batch.remove_all(PENDING_KEY_FILES, &[]))
     }
 
     /// Replaces a connection's record: its name or identities changed.

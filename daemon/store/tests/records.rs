@@ -1,5 +1,10 @@
 //! What is stored comes back after a restart, with its audit, and nothing else does.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure here is a failure of the test"
+)]
+
 mod fixture;
 
 use bascule_domain::{
