@@ -6,6 +6,7 @@
 
 mod file;
 mod folder;
+mod foreign;
 mod lock;
 mod path_error;
 mod port;
@@ -17,6 +18,7 @@ pub use file::{
     remove_file, replace_file, write_private,
 };
 pub use folder::{private_dir, sync_dir};
+pub use foreign::{ForeignError, read_foreign};
 pub use lock::{InstanceLock, LockError};
 pub use path_error::PathError;
 pub use port::{Holder, port_holder};
