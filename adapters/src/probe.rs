@@ -402,6 +402,10 @@ impl Probing<'_> {
             // R2 answers 401 to ids it does not know, and 400 to ids that are not 32 characters.
             "Unauthorized" => ProbeFailure::UnknownKey,
             "InvalidArgument" if message.contains("access key") => ProbeFailure::UnknownKey,
+            // What MinIO's console says to S3 requests.
+            "InvalidArgument" if message.contains("api port") => {
+                ProbeFailure::WrongEndpoint { seen: "this is the server's web console".into() }
+            }
             "SignatureDoesNotMatch" => ProbeFailure::WrongSecret,
             // Garage says AccessDenied to everything; only the message differs.
             "AccessDenied" if message.contains("no such key") => ProbeFailure::UnknownKey,

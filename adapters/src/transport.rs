@@ -112,17 +112,9 @@ fn classify(error: &(dyn StdError + 'static)) -> (TransportErrorKind, String) {
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return tls_cause(tls);
         }
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            // An I/O error's source is its content's source, so the content is looked at here.
-            let content = io.get_ref();
-            if let Some(tls) = content.and_then(|c| c.downcast_ref::<rustls::Error>()) {
-                return tls_cause(tls);
-            }
-            if let Some(dial) = content.and_then(|c| c.downcast_ref::<DialError>()) {
-                return (dial.kind(), dial.to_string());
-            }
-        }
-        next = cause.source();
+        // An I/O error's source is its content's source, which would skip the content.
+        let content = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = content.map_or_else(|| cause.source(), |content| Some(content));
     }
     (
         TransportErrorKind::Broken,
