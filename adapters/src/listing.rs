@@ -152,3 +152,36 @@ impl Order {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = page(&bytes);
+            let _ = buckets(&bytes);
+        }
+
+        #[test]
+        fn mangled_pages_never_panic_nor_lose_objects(
+            keys in proptest::collection::btree_set("[a-z /+%&<ü]{1,8}", 1..6),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut body = String::from("<ListBucketResult><EncodingType>url</EncodingType>");
+            for key in &keys {
+                let encoded = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
+                body.push_str(&format!("<Contents><Key>{encoded}</Key><Size>1</Size></Contents>"));
+            }
+            body.push_str("<IsTruncated>false</IsTruncated></ListBucketResult>");
+            let whole = page(body.as_bytes()).unwrap();
+            let found: Vec<&str> = whole.objects.iter().map(|object| object.entry.key.as_str()).collect();
+            prop_assert_eq!(found, keys.iter().map(String::as_str).collect::<Vec<_>>());
+            let cut = cut.index(body.len());
+            prop_assert_eq!(page(&body.as_bytes()[..cut]), Err(XmlError));
+        }
+    }
+}

@@ -8,10 +8,7 @@ use std::{
 };
 
 use aws_lc_rs::digest;
-use bascule_sigv4::{
-    ChunkDecoder, Payload, Trailers,
-    chunks::decoded_length,
-};
+use bascule_sigv4::{ChunkDecoder, Payload, Trailers, chunks::decoded_length};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use http_body::{Body, Frame};
@@ -27,12 +24,17 @@ pub(crate) struct Mismatch;
 /// Takes the framing off and the headers that describe it.
 pub(crate) fn unframe(headers: &mut HeaderMap, body: RequestBody) -> Result<Framed, Mismatch> {
     let announced = headers.remove("x-amz-content-sha256");
-    let Some(announced) = announced else { return Ok(Framed::plain(body)) };
+    let Some(announced) = announced else {
+        return Ok(Framed::plain(body));
+    };
     match Payload::parse(announced.to_str().map_err(|_| Mismatch)?).map_err(|_| Mismatch)? {
         Payload::Unsigned => Ok(Framed::plain(body)),
         Payload::Literal(hash) => Ok(Framed {
             body,
-            check: Check::Hash { expected: hash, context: digest::Context::new(&digest::SHA256) },
+            check: Check::Hash {
+                expected: hash,
+                context: digest::Context::new(&digest::SHA256),
+            },
             input: Bytes::new(),
             ended: false,
         }),
@@ -45,7 +47,12 @@ pub(crate) fn unframe(headers: &mut HeaderMap, body: RequestBody) -> Result<Fram
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             strip_encoding(headers)?;
             let decoder = Box::new(ChunkDecoder::unsigned(length, trailers));
-            Ok(Framed { body, check: Check::Chunks { decoder, sums }, input: Bytes::new(), ended: false })
+            Ok(Framed {
+                body,
+                check: Check::Chunks { decoder, sums },
+                input: Bytes::new(),
+                ended: false,
+            })
         }
         // The gateway has checked these signatures; it never hands them on.
         Payload::SignedChunks | Payload::SignedChunksTrailer => Err(Mismatch),
@@ -54,10 +61,15 @@ pub(crate) fn unframe(headers: &mut HeaderMap, body: RequestBody) -> Result<Fram
 
 /// `aws-chunked` is framing, not a property of the object; what else is named stays.
 fn strip_encoding(headers: &mut HeaderMap) -> Result<(), Mismatch> {
-    let Some(encoding) = headers.remove(header::CONTENT_ENCODING) else { return Ok(()) };
+    let Some(encoding) = headers.remove(header::CONTENT_ENCODING) else {
+        return Ok(());
+    };
     let text = encoding.to_str().map_err(|_| Mismatch)?;
-    let rest: Vec<&str> =
-        text.split(',').map(str::trim).filter(|coding| !matches!(*coding, "" | "aws-chunked")).collect();
+    let rest: Vec<&str> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|coding| !matches!(*coding, "" | "aws-chunked"))
+        .collect();
     if !rest.is_empty() {
         let rest = HeaderValue::from_str(&rest.join(",")).map_err(|_| Mismatch)?;
         headers.insert(header::CONTENT_ENCODING, rest);
@@ -91,13 +103,24 @@ pub(crate) struct Framed {
 
 enum Check {
     Nothing,
-    Hash { expected: [u8; 32], context: digest::Context },
-    Chunks { decoder: Box<ChunkDecoder>, sums: ChecksumHasher },
+    Hash {
+        expected: [u8; 32],
+        context: digest::Context,
+    },
+    Chunks {
+        decoder: Box<ChunkDecoder>,
+        sums: ChecksumHasher,
+    },
 }
 
 impl Framed {
     const fn plain(body: RequestBody) -> Self {
-        Self { body, check: Check::Nothing, input: Bytes::new(), ended: false }
+        Self {
+            body,
+            check: Check::Nothing,
+            input: Bytes::new(),
+            ended: false,
+        }
     }
 
     /// A piece that is ready without more of the body.
@@ -114,7 +137,9 @@ impl Framed {
                 context.update(&self.input);
                 Ok(Some(std::mem::take(&mut self.input)).filter(|piece| !piece.is_empty()))
             }
-            Check::Nothing => Ok(Some(std::mem::take(&mut self.input)).filter(|piece| !piece.is_empty())),
+            Check::Nothing => {
+                Ok(Some(std::mem::take(&mut self.input)).filter(|piece| !piece.is_empty()))
+            }
         }
     }
 
@@ -123,9 +148,16 @@ impl Framed {
         match std::mem::replace(&mut self.check, Check::Nothing) {
             Check::Nothing => Ok(None),
             Check::Hash { expected, context } => {
-                if context.finish().as_ref() == expected { Ok(None) } else { Err(Mismatch.into()) }
+                if context.finish().as_ref() == expected {
+                    Ok(None)
+                } else {
+                    Err(Mismatch.into())
+                }
             }
-            Check::Chunks { mut decoder, mut sums } => {
+            Check::Chunks {
+                mut decoder,
+                mut sums,
+            } => {
                 let piece = decoder.finish()?;
                 if let Some(piece) = &piece {
                     sums.update(piece);

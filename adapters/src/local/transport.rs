@@ -66,7 +66,11 @@ fn shared(root: &Path) -> Result<Arc<Folder>, FolderError> {
 impl Transport for LocalTransport {
     fn send(&self, request: http::Request<RequestBody>) -> Sending<'_> {
         let (mut head, body) = request.into_parts();
-        for name in [header::AUTHORIZATION.as_str(), "x-amz-date", "x-amz-security-token"] {
+        for name in [
+            header::AUTHORIZATION.as_str(),
+            "x-amz-date",
+            "x-amz-security-token",
+        ] {
             head.headers.remove(name);
         }
         let body = unframe(&mut head.headers, body);
@@ -87,5 +91,8 @@ impl Transport for LocalTransport {
 }
 
 fn failed() -> TransportError {
-    TransportError::new(TransportErrorKind::Local, "the embedded service can't take this request")
+    TransportError::new(
+        TransportErrorKind::Local,
+        "the embedded service can't take this request",
+    )
 }

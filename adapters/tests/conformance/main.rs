@@ -18,7 +18,9 @@ async fn local() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn minio() {
-    let Some(server) = MinioServer::start(false).await else { return };
+    let Some(server) = MinioServer::start(false).await else {
+        return;
+    };
     let subject = Subject::server(ProviderKind::Minio, &server);
     suite::conforms(&subject).await;
     suite::failures_are_told_apart(&subject, &server).await;
@@ -26,13 +28,17 @@ async fn minio() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s3_compatible() {
-    let Some(server) = MinioServer::start(false).await else { return };
+    let Some(server) = MinioServer::start(false).await else {
+        return;
+    };
     suite::conforms(&Subject::server(ProviderKind::S3Compatible, &server)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn minio_with_a_private_certificate_and_a_region() {
-    let Some(server) = MinioServer::start(true).await else { return };
+    let Some(server) = MinioServer::start(true).await else {
+        return;
+    };
     suite::tls_and_region_failures_are_told_apart(&server).await;
 }
 

@@ -28,7 +28,9 @@ impl MinioServer {
     /// Starts one, with TLS and a region of its own if wanted. `None` says why not.
     pub(crate) async fn start(tls: bool) -> Option<Self> {
         let Some(binary) = binary() else {
-            println!("skipped: no MinIO binary (BASCULE_TEST_MINIO names none, and none is in the cache)");
+            println!(
+                "skipped: no MinIO binary (BASCULE_TEST_MINIO names none, and none is in the cache)"
+            );
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
@@ -43,7 +45,12 @@ impl MinioServer {
         command
             .arg("server")
             .arg(folder.path().join("data"))
-            .args(["--address", &format!("127.0.0.1:{port}"), "--console-address", &format!("127.0.0.1:{console}")])
+            .args([
+                "--address",
+                &format!("127.0.0.1:{port}"),
+                "--console-address",
+                &format!("127.0.0.1:{console}"),
+            ])
             .arg("--certs-dir")
             .arg(&certs)
             .env_clear()
@@ -77,12 +84,20 @@ impl MinioServer {
 
     async fn until_listening(&mut self, port: u16) {
         let patience = async {
-            while tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
-                assert!(self.child.try_wait().unwrap().is_none(), "MinIO ended by itself");
+            while tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+                .await
+                .is_err()
+            {
+                assert!(
+                    self.child.try_wait().unwrap().is_none(),
+                    "MinIO ended by itself"
+                );
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), patience).await.expect("MinIO listens");
+        tokio::time::timeout(Duration::from_secs(60), patience)
+            .await
+            .expect("MinIO listens");
     }
 }
 
@@ -94,7 +109,11 @@ impl Drop for MinioServer {
 }
 
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 fn binary() -> Option<PathBuf> {
@@ -113,8 +132,23 @@ fn binary() -> Option<PathBuf> {
 
 fn certificate(folder: &Path) -> bool {
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=bascule-test", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=bascule-test",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ])
         .arg("-keyout")
         .arg(folder.join("private.key"))
         .arg("-out")
