@@ -1,5 +1,6 @@
 //! No adapter can change a bucket on its own account (architecture invariant 4): outside the
 //! embedded service, which answers key holders, no source names a method that changes anything.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure")]
 
 use std::{
     fs,

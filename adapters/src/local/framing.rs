@@ -41,7 +41,7 @@ pub(crate) fn unframe(headers: &mut HeaderMap, body: RequestBody) -> Result<Fram
         payload @ Payload::UnsignedTrailer => {
             let length = decoded_length(headers).map_err(|_| Mismatch)?;
             let trailers = Trailers::expected(&payload, headers).map_err(|_| Mismatch)?;
-            let sums = sums(&trailers);
+            let sums = Box::new(sums(&trailers));
             headers.remove("x-amz-decoded-content-length");
             headers.remove("x-amz-trailer");
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -109,7 +109,7 @@ enum Check {
     },
     Chunks {
         decoder: Box<ChunkDecoder>,
-        sums: ChecksumHasher,
+        sums: Box<ChecksumHasher>,
     },
 }
 

@@ -1,5 +1,12 @@
 //! One contract, and every adapter against its real server. What can't run here says so and why.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "tests: a panic is a failure, and what is skipped is said"
+)]
 
+mod folder;
 mod server;
 mod subject;
 mod suite;

@@ -301,7 +301,7 @@ pub(crate) async fn failures_are_told_apart(subject: &Subject, server: &MinioSer
         .unwrap_err()
     {
         ProbeFailure::ClockSkew { by: Some(by) } => {
-            assert!(by > SignedDuration::from_mins(50), "{by}")
+            assert!(by > SignedDuration::from_mins(50), "{by}");
         }
         other => panic!("{other:?}"),
     }
@@ -322,7 +322,7 @@ pub(crate) async fn failures_are_told_apart(subject: &Subject, server: &MinioSer
     }
     match failure(&format!("https://{}", server.endpoint.authority())).await {
         ProbeFailure::WrongEndpoint { seen } => {
-            assert!(seen.contains("does not speak TLS"), "{seen}")
+            assert!(seen.contains("does not speak TLS"), "{seen}");
         }
         other => panic!("{other:?}"),
     }
