@@ -4,79 +4,23 @@
 //! the pieces under the announced length then cannot complete an upload that was tampered with
 //! (threats.md A6).
 
-use aws_lc_rs::constant_time;
+mod announced;
+mod seed;
+
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
-use crate::{
-    canonical::hex,
-    key::{Sha256, SigningKey},
-    payload::{Payload, hash_from_hex},
-    time::RequestTime,
+pub use self::{
+    announced::{Trailers, decoded_length},
+    seed::ChunkSeed,
 };
+use crate::{key::Sha256, payload::hash_from_hex};
 
-const CHUNK_LABEL: &[u8] = b"AWS4-HMAC-SHA256-PAYLOAD";
-const TRAILER_LABEL: &[u8] = b"AWS4-HMAC-SHA256-TRAILER";
 const TRAILER_SIGNATURE: &str = "x-amz-trailer-signature";
 /// Bytes of a chunk's header line (gateway.md 30).
 const LONGEST_LINE: usize = 1024;
 /// Bytes of all trailers together.
 const LONGEST_TRAILERS: usize = 16 * 1024;
-
-/// What chunk signatures start from: the signature of the request's head.
-#[derive(Clone)]
-pub struct ChunkSeed {
-    key: Box<SigningKey>,
-    time: RequestTime,
-    scope: String,
-    previous: [u8; 32],
-}
-
-impl std::fmt::Debug for ChunkSeed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ChunkSeed(redacted)")
-    }
-}
-
-impl ChunkSeed {
-    pub(crate) fn new(
-        key: SigningKey,
-        time: RequestTime,
-        scope: String,
-        signature: [u8; 32],
-    ) -> Self {
-        Self {
-            key: Box::new(key),
-            time,
-            scope,
-            previous: signature,
-        }
-    }
-
-    fn signature(&self, label: &[u8], hashes: &[[u8; 32]]) -> [u8; 32] {
-        let previous = hex(&self.previous);
-        let hashes: Vec<String> = hashes.iter().map(hex).collect();
-        let mut lines: Vec<&[u8]> = vec![
-            label,
-            self.time.as_str().as_bytes(),
-            self.scope.as_bytes(),
-            previous.as_bytes(),
-        ];
-        lines.extend(hashes.iter().map(String::as_bytes));
-        self.key.sign(&lines)
-    }
-
-    fn check(&mut self, label: &[u8], hashes: &[[u8; 32]], presented: &[u8; 32]) -> bool {
-        let computed = self.signature(label, hashes);
-        self.previous = computed;
-        constant_time::verify_slices_are_equal(&computed, presented).is_ok()
-    }
-
-    /// Signs a chunk of this hash that follows the ones signed before it.
-    fn check_chunk(&mut self, chunk: [u8; 32], presented: &[u8; 32]) -> bool {
-        self.check(CHUNK_LABEL, &[Sha256::new().finish(), chunk], presented)
-    }
-}
 
 /// Why an aws-chunked body is refused. No text holds a part of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -104,61 +48,6 @@ pub enum ChunkError {
     /// (400 `MalformedTrailerError`; threats.md A8).
     #[error("the trailers are malformed or not those that x-amz-trailer announced")]
     Trailer,
-}
-
-/// Which trailers may follow the final chunk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trailers {
-    /// None.
-    Forbidden,
-    /// Exactly these, from `x-amz-trailer`.
-    Announced(Vec<HeaderName>),
-    /// Any: `x-amz-trailer` was not sent, which is legal (gateway.md 31).
-    Any,
-}
-
-impl Trailers {
-    /// What the head of a request announces for its form of payload.
-    pub fn expected(payload: &Payload, headers: &HeaderMap) -> Result<Self, ChunkError> {
-        if !matches!(
-            payload,
-            Payload::UnsignedTrailer | Payload::SignedChunksTrailer
-        ) {
-            return Ok(Self::Forbidden);
-        }
-        let mut names = Vec::new();
-        for value in headers.get_all("x-amz-trailer") {
-            let text = value.to_str().map_err(|_| ChunkError::Header)?;
-            for name in text
-                .split(',')
-                .map(str::trim)
-                .filter(|name| !name.is_empty())
-            {
-                let name =
-                    HeaderName::from_bytes(name.as_bytes()).map_err(|_| ChunkError::Header)?;
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-        }
-        Ok(if names.is_empty() {
-            Self::Any
-        } else {
-            Self::Announced(names)
-        })
-    }
-}
-
-/// Reads `x-amz-decoded-content-length`: bytes of the body without its framing.
-pub fn decoded_length(headers: &HeaderMap) -> Result<u64, ChunkError> {
-    let value = headers
-        .get("x-amz-decoded-content-length")
-        .ok_or(ChunkError::LengthMissing)?;
-    let text = value.to_str().map_err(|_| ChunkError::Header)?;
-    if !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(ChunkError::Header);
-    }
-    text.parse().map_err(|_| ChunkError::Header)
 }
 
 enum Chunks {
@@ -428,7 +317,7 @@ impl ChunkDecoder {
         }
         match (&mut self.chunks, signature) {
             (Chunks::Signed(seed), Some(presented)) => {
-                if !seed.check(TRAILER_LABEL, &[trailer_hash(&trailers)], &presented) {
+                if !seed.check_trailers(trailer_hash(&trailers), &presented) {
                     return Err(ChunkError::Signature);
                 }
             }

@@ -265,3 +265,54 @@ fn hoist(
     }
     Ok(hoisted)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::header;
+
+    use super::*;
+
+    /// A request that is dated by `Date`, signed by hand: our own signer sends `x-amz-date`.
+    fn dated(date: &'static str) -> Result<Proof, SignatureError> {
+        let secret = SecretKey::parse("secret").unwrap();
+        let time = RequestTime::parse_iso("20261123T120000Z").unwrap();
+        let scope = scope(&time, "auto", "s3");
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("h"));
+        headers.insert(header::DATE, HeaderValue::from_static(date));
+        headers.insert(CONTENT_SHA256, HeaderValue::from_static("UNSIGNED-PAYLOAD"));
+        // Listed in an order of its own and with a header that was not sent.
+        let signed = [header::HOST, header::DATE, header::RANGE];
+        let hash = request_hash(
+            &Method::GET,
+            "/b",
+            "",
+            &signed,
+            &headers,
+            "UNSIGNED-PAYLOAD",
+        );
+        let key = SigningKey::derive(&secret, "20261123", "auto", "s3");
+        let signature = crate::canonical::hex(&sign_request(&key, &time, &scope, &hash));
+        let value = format!(
+            "AWS4-HMAC-SHA256 Credential=AKID/{scope},SignedHeaders=Host;date;range,Signature={signature}"
+        );
+        headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        let head = Head {
+            method: &Method::GET,
+            target: "/b",
+            headers: &headers,
+        };
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        Presented::parse(&head)?.verify(&head, KeyId::from_random([1; 10]), &secret, now)
+    }
+
+    #[test]
+    fn the_date_header_serves_in_both_forms_when_there_is_no_amz_date() {
+        dated("Mon, 23 Nov 2026 12:00:00 GMT").unwrap();
+        dated("20261123T120000Z").unwrap();
+        assert_eq!(
+            dated("Tue, 24 Nov 2026 12:00:00 GMT").unwrap_err(),
+            SignatureError::ScopeDate
+        );
+    }
+}

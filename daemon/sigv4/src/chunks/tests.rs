@@ -2,10 +2,19 @@
 //! Transferring Payload in Multiple Chunks".
 
 use bascule_domain::secret::SecretKey;
+use http::HeaderMap;
 use proptest::prelude::*;
 
-use super::*;
-use crate::key::scope;
+use super::{
+    seed::{CHUNK_LABEL, TRAILER_LABEL},
+    *,
+};
+use crate::{
+    canonical::hex,
+    key::{SigningKey, scope},
+    payload::Payload,
+    time::RequestTime,
+};
 
 const FINAL: &str = "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9";
 const CHUNKS: [(usize, &str); 3] = [
