@@ -2,10 +2,17 @@
 //! or the witness, which have authorised them, so it checks no signature: that header is taken
 //! off. It must never write outside its folder, and has no call that makes or removes a bucket.
 
+mod fault;
 mod folder;
+mod intake;
 mod keys;
+mod object;
+mod page;
+mod record;
 mod service;
 mod transport;
+mod uploads;
+mod walk;
 
 use std::{
     io,
@@ -15,7 +22,7 @@ use std::{
 
 use bascule_domain::{connection::BucketIdentity, names::BucketName};
 
-pub(crate) use folder::Folder;
+pub(crate) use fault::Fault;
 pub(crate) use transport::LocalTransport;
 
 /// Why a folder can't serve as a provider.
@@ -37,14 +44,21 @@ pub enum FolderError {
     },
 }
 
-/// What tells a bucket's folder from a later one of its name: device and inode.
+/// What tells a bucket's folder from a later one of its name: device, inode, and where the file
+/// system tells it, the time it was made (inodes are used again).
 pub(crate) fn folder_identity(root: &Path, bucket: &BucketName) -> io::Result<BucketIdentity> {
     let found = root.join(bucket.as_str()).symlink_metadata()?;
     if !found.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
+    let made = found
+        .created()
+        .ok()
+        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+        .map(|since| format!(":{}", since.as_nanos()))
+        .unwrap_or_default();
     Ok(BucketIdentity::Native(format!(
-        "{}:{}",
+        "{}:{}{made}",
         found.dev(),
         found.ino()
     )))

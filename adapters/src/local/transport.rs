@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
-use super::{Folder, FolderError, service::Embedded};
+use super::{FolderError, folder::Folder, service::Embedded};
 use crate::transport::{RequestBody, Sending, Transport, TransportError, TransportErrorKind};
 
 /// A folder behind an S3 service, without a socket.

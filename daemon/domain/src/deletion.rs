@@ -245,7 +245,12 @@ impl Deletion {
     }
 
     /// Takes an event at a time. On refusal nothing has changed.
-    pub fn apply(&mut self, findings: &mut Findings, event: Event, now: Timestamp) -> Result<(), Refusal> {
+    pub fn apply(
+        &mut self,
+        findings: &mut Findings,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         if self.phase.is_over() {
             return Err(Refusal::Over(self.phase));
         }
@@ -273,13 +278,24 @@ impl Deletion {
                     self.reach(Phase::Surveyed, now);
                 } else {
                     // The user was promised a survey; without it nothing dies.
-                    self.parked = Some(Parked { reason: why, since: now, attempts: 1 });
+                    self.parked = Some(Parked {
+                        reason: why,
+                        since: now,
+                        attempts: 1,
+                    });
                     self.reach(Phase::Cancelled, now);
                 }
             }
             (Phase::Surveyed, Event::Revoked) => self.reach(Phase::Revoked, now),
             (Phase::Drained, Event::Revoked) if self.emergency => self.reach(Phase::Revoked, now),
-            (Phase::Revoked, Event::SurveyedAfter { outcomes, differences, sibling_changes }) => {
+            (
+                Phase::Revoked,
+                Event::SurveyedAfter {
+                    outcomes,
+                    differences,
+                    sibling_changes,
+                },
+            ) => {
                 findings.after = Ok(outcomes);
                 findings.differences = differences;
                 findings.own_changes.extend(sibling_changes);
@@ -291,7 +307,11 @@ impl Deletion {
                 self.conclude(findings, now);
             }
             (Phase::Revoked, Event::SurveyAfterFailed(why)) => {
-                let parked = self.parked.get_or_insert(Parked { reason: String::new(), since: now, attempts: 0 });
+                let parked = self.parked.get_or_insert(Parked {
+                    reason: String::new(),
+                    since: now,
+                    attempts: 0,
+                });
                 parked.reason.clone_from(&why);
                 parked.attempts = parked.attempts.saturating_add(1);
                 if now.duration_since(parked.since) >= PENDING_LIMIT {
@@ -319,8 +339,10 @@ impl Deletion {
             }
             // What siblings did is kept in memory only, between the surveys.
             Phase::Surveyed | Phase::Revoked => {
-                findings.journal_gap =
-                    Some("the daemon was stopped between the surveys, so what siblings did is not known".into());
+                findings.journal_gap = Some(
+                    "the daemon was stopped between the surveys, so what siblings did is not known"
+                        .into(),
+                );
             }
             _ => {}
         }
@@ -378,7 +400,9 @@ mod tests {
     }
 
     fn gone() -> Vec<BucketOutcome> {
-        vec![BucketOutcome::Gone { bucket: "photos".parse().unwrap() }]
+        vec![BucketOutcome::Gone {
+            bucket: "photos".parse().unwrap(),
+        }]
     }
 
     /// The event that an effect which goes well comes back with.
@@ -403,7 +427,8 @@ mod tests {
             let mut findings = Findings::default();
             let mut seen = vec![d.phase];
             while let Some(effect) = d.next() {
-                d.apply(&mut findings, well(effect), Timestamp::UNIX_EPOCH).unwrap();
+                d.apply(&mut findings, well(effect), Timestamp::UNIX_EPOCH)
+                    .unwrap();
                 seen.push(d.phase);
             }
             assert_eq!(d.phase, Phase::Finished);
@@ -419,12 +444,14 @@ mod tests {
         let mut findings = Findings::default();
         let mut d = deletion(false, &[]);
         d.phase = Phase::Drained;
-        d.apply(&mut findings, failed(), Timestamp::UNIX_EPOCH).unwrap();
+        d.apply(&mut findings, failed(), Timestamp::UNIX_EPOCH)
+            .unwrap();
         assert_eq!(d.phase, Phase::Cancelled);
 
         let mut d = deletion(false, &[CheckBox::SurveyComplete]);
         d.phase = Phase::Drained;
-        d.apply(&mut findings, failed(), Timestamp::UNIX_EPOCH).unwrap();
+        d.apply(&mut findings, failed(), Timestamp::UNIX_EPOCH)
+            .unwrap();
         assert_eq!(d.next(), Some(Effect::Revoke));
     }
 
@@ -432,14 +459,27 @@ mod tests {
     fn a_provider_that_stays_away_parks_the_verdict_for_seven_days_at_most() {
         let mut d = deletion(false, &[]);
         d.phase = Phase::Revoked;
-        let mut findings = Findings { before: Ok(gone()), ..Findings::default() };
+        let mut findings = Findings {
+            before: Ok(gone()),
+            ..Findings::default()
+        };
         let day = |n: i64| Timestamp::from_second(n * 86_400).unwrap();
         for n in 0..7 {
-            d.apply(&mut findings, Event::SurveyAfterFailed("away".into()), day(n)).unwrap();
+            d.apply(
+                &mut findings,
+                Event::SurveyAfterFailed("away".into()),
+                day(n),
+            )
+            .unwrap();
             assert_eq!(d.phase, Phase::Revoked, "day {n}");
             assert_eq!(d.next(), Some(Effect::SurveyAfter));
         }
-        d.apply(&mut findings, Event::SurveyAfterFailed("away".into()), day(7)).unwrap();
+        d.apply(
+            &mut findings,
+            Event::SurveyAfterFailed("away".into()),
+            day(7),
+        )
+        .unwrap();
         assert_eq!(d.phase, Phase::Judged);
         assert_eq!(d.verdict.as_deref(), Some("unverifiable"));
     }

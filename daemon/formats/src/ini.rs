@@ -101,6 +101,17 @@ impl fmt::Debug for Entry<'_> {
     }
 }
 
+impl Document<'_> {
+    /// What an empty text is.
+    #[must_use]
+    pub const fn empty(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            sections: Vec::new(),
+        }
+    }
+}
+
 impl<'a> Document<'a> {
     /// Reads a text as the dialect's tool does, or says at which line that tool would give up.
     pub fn parse(text: &'a str, dialect: Dialect) -> Result<Self, ParseError> {

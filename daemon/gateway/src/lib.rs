@@ -1,1 +1,32 @@
-//! Skeleton.
+//! The S3 endpoint of Bascule: verify, classify, permit, forward, meter, cut.
+//!
+//! Every request is verified with an issued key's secret, classified by a closed table
+//! (gateway.md §3), permitted by `bascule_domain::access`, rebuilt by an allow-list and signed
+//! with the connection's own credentials. This crate must never copy a request through, forward
+//! without a `Permit`, cache a key's state, or let a provider's view of our credentials reach a
+//! client.
+
+mod admission;
+mod body;
+mod bulk;
+mod cells;
+mod classify;
+mod exchange;
+mod forward;
+mod handle;
+mod headers;
+mod ports;
+mod reply;
+mod respond;
+mod serve;
+mod upstream;
+
+pub use cells::{
+    Admission, ConnectionCell, ConnectionSpec, InDoubt, KeyCell, Keyring, KeyringError,
+};
+pub use ports::{Clock, DeadKeys, Exchange, Outcome, UsageSink};
+pub use serve::{Gateway, Settings};
+pub use upstream::{
+    BoxError, ProviderBody, Upstream, UpstreamAccess, UpstreamBody, UpstreamError,
+    UpstreamErrorKind, UpstreamFuture,
+};

@@ -106,6 +106,11 @@ fn link_or(action: &'static str, path: &Path, error: io::Error) -> PathError {
     }
 }
 
+/// Opens for reading a file that only we can reach; refuses as [`read_private`] does.
+pub fn open_private_file(path: &Path) -> Result<File, PathError> {
+    open_checked(path).map(|(file, _)| file)
+}
+
 /// Checks that the file is a regular one, ours, and closed to others; returns its length.
 pub fn check_private_file(path: &Path) -> Result<u64, PathError> {
     open_checked(path).map(|(_, metadata)| metadata.len())

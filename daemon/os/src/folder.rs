@@ -125,17 +125,13 @@ mod tests {
 
     #[test]
     fn a_folder_of_another_user_is_refused() {
-        let metadata = fs::metadata("/proc/1")
-            .or_else(|_| fs::metadata("/"))
-            .unwrap();
-        use std::os::unix::fs::MetadataExt;
-        if metadata.uid() == crate::effective_uid() {
-            eprintln!("skipped: no folder of another user to try with");
+        if crate::effective_uid() == 0 {
+            eprintln!("skipped: run by root, who owns the root folder");
             return;
         }
         assert!(matches!(
-            private_dir(Path::new("/proc/1")),
-            Err(PathError::Foreign { .. })
+            private_dir(Path::new("/")),
+            Err(PathError::Foreign { owner: 0, .. })
         ));
     }
 }

@@ -6,6 +6,7 @@
 
 mod file;
 mod folder;
+mod foreign;
 mod lock;
 mod path_error;
 mod port;
@@ -13,10 +14,11 @@ mod process;
 mod socket;
 
 pub use file::{
-    check_private_file, create_private_file, destroy_file, read_private, remove_file, replace_file,
-    write_private,
+    check_private_file, create_private_file, destroy_file, open_private_file, read_private,
+    remove_file, replace_file, write_private,
 };
 pub use folder::{private_dir, sync_dir};
+pub use foreign::{ForeignError, read_foreign};
 pub use lock::{InstanceLock, LockError};
 pub use path_error::PathError;
 pub use port::{Holder, port_holder};

@@ -15,13 +15,13 @@ pub enum OpenError {
     #[error("the state folder can't be used")]
     Path(#[from] PathError),
     /// There is a store, but no root key.
-    #[error("the root key {} is missing, and without it the store can't be read; {}", .path.display(), WAY_ON)]
+    #[error("the root key {} is missing, and without it the store can't be read; {WAY_ON} {RESET_COMMAND}", .path.display())]
     RootKeyMissing {
         /// Where it should be.
         path: PathBuf,
     },
     /// The root key's file is cut, zeroed or otherwise not what was written.
-    #[error("the root key {} is damaged ({what}), and without it the store can't be read; {}", .path.display(), WAY_ON)]
+    #[error("the root key {} is damaged ({what}), and without it the store can't be read; {WAY_ON} {RESET_COMMAND}", .path.display())]
     RootKeyDamaged {
         /// Which file.
         path: PathBuf,
@@ -30,8 +30,8 @@ pub enum OpenError {
     },
     /// The root key is whole, but the store was sealed with another one.
     #[error(
-        "the root key {} belongs to another store than {}; put back the file that belongs to it, or, if you can't, {}",
-        .root_key.display(), .store.display(), RESET_WAY
+        "the root key {} belongs to another store than {}; put back the file that belongs to it, or, if you can't, start anew with: {RESET_COMMAND}",
+        .root_key.display(), .store.display()
     )]
     RootKeyOfAnotherStore {
         /// The root key.
@@ -40,13 +40,13 @@ pub enum OpenError {
         store: PathBuf,
     },
     /// There is a root key or a connection's key, but no store.
-    #[error("the store {} is missing although its keys are there; {}", .path.display(), WAY_ON)]
+    #[error("the store {} is missing although its keys are there; {WAY_ON} {RESET_COMMAND}", .path.display())]
     StoreMissing {
         /// Where it should be.
         path: PathBuf,
     },
     /// The store's file is cut, altered, or no store.
-    #[error("the store {} is damaged or no store of Bascule's; {}", .path.display(), WAY_ON)]
+    #[error("the store {} is damaged or no store of Bascule's; {WAY_ON} {RESET_COMMAND}", .path.display())]
     StoreDamaged {
         /// Which file.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum OpenError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A connection's key is missing although the connection was not deleted.
-    #[error("the key file {} of connection {connection} is missing; {}", .path.display(), WAY_ON)]
+    #[error("the key file {} of connection {connection} is missing; {WAY_ON} {RESET_COMMAND}", .path.display())]
     ConnectionKeyMissing {
         /// Where it should be.
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum OpenError {
         connection: ConnectionId,
     },
     /// A connection's key is cut, altered, or another connection's.
-    #[error("the key file {} of connection {connection} is damaged; {}", .path.display(), WAY_ON)]
+    #[error("the key file {} of connection {connection} is damaged; {WAY_ON} {RESET_COMMAND}", .path.display())]
     ConnectionKeyDamaged {
         /// Which file.
         path: PathBuf,
@@ -90,8 +90,7 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-const WAY_ON: &str = "put the file back from a copy of the whole state folder, or, if there is none, start anew with: bascule reset --yes-lose-everything";
-const RESET_WAY: &str = "start anew with: bascule reset --yes-lose-everything";
+const WAY_ON: &str = "put the file back from a copy of the whole state folder, or, if there is none, start anew with:";
 
 /// Why an operation failed. Unless it is [`StoreError::CommitUnknown`], nothing was changed.
 #[derive(Debug, thiserror::Error)]

@@ -1,136 +1,335 @@
-//! The store (signatures).
-use std::path::Path;
+//! The store: connections, keys, tombstones, settings and audit. Deletions are in `deletions`.
+//!
+//! Every change and its audit entry are one transaction.
+
+use std::{fmt, sync::Arc};
 
 use bascule_domain::{
     access_key::AccessKeyId,
     audit,
     connection::Connection,
-    deletion::{Deletion, Findings},
-    ids::{ConnectionId, DeletionId},
+    ids::ConnectionId,
     key::Key,
     names::BucketName,
-    receipt::Receipt,
     secret::{Credentials, SecretKey},
     tombstone::Tombstone,
 };
 
 use crate::{
-    error::{ManifestError, OpenError, StoreError},
+    database::{
+        AUDIT, Batch, CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, KEY_FILES, KEY_SECRETS, KEYS,
+        PENDING_KEY_FILES, Read, Rows, SETTINGS, TOMBSTONES,
+    },
+    error::{ManifestError, StoreError},
+    keyring::{Keyring, NewKey, Standing},
+    layout::Layout,
     manifest::{ManifestReader, ManifestWriter},
+    record,
+    root_key::RootKey,
+    seal::{Sealer, random},
 };
 
-/// Keyed hash of an access key id: finds a tombstone without revealing the id.
+const GATEWAY_PORT: &[u8] = b"gateway-port";
+
+/// Keyed hash of an access key id: finds a tombstone and reveals nothing of the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdHash(pub(crate) [u8; 32]);
 
-/// Everything the daemon starts from.
-#[derive(Debug)]
-pub struct Image {
-    /// Connections whose secrets are not erased.
-    pub connections: Vec<(Connection, Credentials)>,
-    /// Living keys.
-    pub keys: Vec<(Key, SecretKey)>,
-    /// Dead keys.
-    pub graves: Vec<(IdHash, Tombstone)>,
-    /// All deletions; those that are over or erased have no findings.
-    pub deletions: Vec<(Deletion, Option<Findings>)>,
+/// The open store. Calls block; writes follow one another.
+pub struct Store {
+    pub(crate) layout: Layout,
+    pub(crate) root: RootKey,
+    pub(crate) rows: Rows,
+    pub(crate) keyring: Keyring,
 }
 
-/// The store. Calls block.
-#[derive(Debug)]
-pub struct Store {}
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("folder", &self.layout.folder())
+            .finish_non_exhaustive()
+    }
+}
 
 impl Store {
-    /// Opens the store, or creates it where nothing of one exists. The instance lock must be held.
-    pub fn open_or_create(_state_dir: &Path) -> Result<Self, OpenError> {
-        todo!()
+    /// The hash under which a dead key's tombstone is kept. It is stable as long as the store is.
+    #[must_use]
+    pub fn hash(&self, id: &AccessKeyId) -> IdHash {
+        IdHash(self.root.lookup(id.as_str()))
     }
-    /// Destroys everything of the store. The instance lock must be held.
-    pub fn reset(_state_dir: &Path) -> Result<(), StoreError> {
-        todo!()
+
+    pub(crate) fn sealer(&self, connection: ConnectionId) -> Result<Arc<Sealer>, StoreError> {
+        self.keyring
+            .get(connection)
+            .ok_or(StoreError::UnknownConnection(connection))
     }
-    /// Reads everything.
-    pub fn load(&self) -> Result<Image, StoreError> {
-        todo!()
+
+    pub(crate) fn record_audit(
+        &self,
+        batch: &Batch,
+        entry: &audit::Entry,
+    ) -> Result<(), StoreError> {
+        let last = match batch.last(AUDIT)? {
+            None => 0,
+            Some(row) => u64::from_be_bytes(row.try_into().map_err(|_| StoreError::Damaged {
+                table: AUDIT.name(),
+            })?),
+        };
+        record::put(
+            batch,
+            &self.root.seal,
+            AUDIT,
+            &(last + 1).to_be_bytes(),
+            entry,
+        )
     }
-    /// Under which a tombstone is kept.
-    pub fn hash(&self, _id: &AccessKeyId) -> IdHash {
-        todo!()
+
+    /// Adds a connection. Its key file is durable before anything is sealed with it.
+    pub fn add_connection(
+        &self,
+        connection: &Connection,
+        credentials: &Credentials,
+        entry: &audit::Entry,
+    ) -> Result<(), StoreError> {
+        let id = connection.id;
+        if self.keyring.standing(id).is_some() {
+            return Err(StoreError::OutOfOrder("the connection exists already"));
+        }
+        let key = self.prepare_key(id)?;
+        let written = self.rows.write(|batch| {
+            batch.remove(PENDING_KEY_FILES, &key.name)?;
+            record::put(batch, &self.root.seal, KEY_FILES, id.as_bytes(), &key.name)?;
+            record::put(batch, &key.sealer, CONNECTIONS, id.as_bytes(), connection)?;
+            put_credentials(batch, &key.sealer, id, credentials)?;
+            self.record_audit(batch, entry)
+        });
+        match written {
+            Ok(()) => {
+                self.keyring.insert(id, key);
+                Ok(())
+            }
+            // Its row may be durable; opening the store again finds out.
+            Err(error @ StoreError::CommitUnknown(_)) => Err(error),
+            Err(error) => {
+                // The failure to report is the first one; opening the store removes strays.
+                let _ = bascule_os::destroy_file(&key.file);
+                Err(error)
+            }
+        }
     }
-    /// Adds a connection.
-    pub fn add_connection(&self, _c: &Connection, _s: &Credentials, _a: &audit::Entry) -> Result<(), StoreError> {
-        todo!()
+
+    /// Makes a key file, journalled before, so that one whose connection never came about is known
+    /// for what it is. A file that nothing names is never destroyed: it may belong to a newer copy
+    /// of the database than the one that is there.
+    pub(crate) fn prepare_key(&self, connection: ConnectionId) -> Result<NewKey, StoreError> {
+        let name = *random::<16>()?;
+        self.rows.write(|batch| {
+            record::put(
+                batch,
+                &self.root.seal,
+                PENDING_KEY_FILES,
+                &name,
+                &connection,
+            )
+        })?;
+        NewKey::create(&self.layout, &self.root, connection, name)
     }
-    /// Name or identities changed.
-    pub fn update_connection(&self, _c: &Connection, _a: &audit::Entry) -> Result<(), StoreError> {
-        todo!()
+
+    /// Destroys key files that an addition which was cut off has left.
+    pub(crate) fn destroy_pending_keys(&self) -> Result<(), StoreError> {
+        let pending = self.rows.read(|view| view.rows(PENDING_KEY_FILES, &[]))?;
+        for (row, value) in &pending {
+            let _: ConnectionId = record::open(&self.root.seal, PENDING_KEY_FILES, row, value)?;
+            let name = row.as_slice().try_into();
+            let name = name.map_err(|_| StoreError::Damaged {
+                table: PENDING_KEY_FILES.name(),
+            })?;
+            self.layout.destroy_key_file(name)?;
+        }
+        if pending.is_empty() {
+            return Ok(());
+        }
+        self.rows
+            .write(|batch| batch.remove_all(PENDING_KEY_FILES, &[]))
     }
-    /// Other credentials for the same buckets.
-    pub fn replace_credentials(&self, _c: &Connection, _s: &Credentials, _a: &audit::Entry) -> Result<(), StoreError> {
-        todo!()
+
+    /// Replaces a connection's record: its name or identities changed.
+    pub fn update_connection(
+        &self,
+        connection: &Connection,
+        entry: &audit::Entry,
+    ) -> Result<(), StoreError> {
+        let sealer = self.sealer(connection.id)?;
+        self.rows.write(|batch| {
+            record::put(
+                batch,
+                &sealer,
+                CONNECTIONS,
+                connection.id.as_bytes(),
+                connection,
+            )?;
+            self.record_audit(batch, entry)
+        })
     }
-    /// Adds a key.
-    pub fn add_key(&self, _k: &Key, _s: &SecretKey, _a: &audit::Entry) -> Result<(), StoreError> {
-        todo!()
+
+    /// Replaces the provider's credentials, and the record that counts their generation.
+    pub fn replace_credentials(
+        &self,
+        connection: &Connection,
+        credentials: &Credentials,
+        entry: &audit::Entry,
+    ) -> Result<(), StoreError> {
+        let sealer = self.sealer(connection.id)?;
+        self.rows.write(|batch| {
+            record::put(
+                batch,
+                &sealer,
+                CONNECTIONS,
+                connection.id.as_bytes(),
+                connection,
+            )?;
+            put_credentials(batch, &sealer, connection.id, credentials)?;
+            self.record_audit(batch, entry)
+        })
     }
-    /// Rights or state changed.
-    pub fn update_key(&self, _k: &Key, _a: &audit::Entry) -> Result<(), StoreError> {
-        todo!()
+
+    /// Adds a key to a connection whose keys live. An id that a dead key had is refused.
+    pub fn add_key(
+        &self,
+        key: &Key,
+        secret: &SecretKey,
+        entry: &audit::Entry,
+    ) -> Result<(), StoreError> {
+        let sealer = self.sealer(key.connection)?;
+        let row = record::key_row(key.connection, key.id);
+        self.rows.write(|batch| {
+            // Within the transaction, so that a revocation comes before or after, never between.
+            if self.keyring.standing(key.connection) != Some(Standing::Living) {
+                return Err(StoreError::ConnectionRevoked(key.connection));
+            }
+            if batch.get(KEYS, &row)?.is_some() {
+                return Err(StoreError::OutOfOrder("the key exists already"));
+            }
+            if batch
+                .get(TOMBSTONES, &self.hash(&key.access_key_id).0)?
+                .is_some()
+            {
+                return Err(StoreError::OutOfOrder("a dead key had this access key id"));
+            }
+            record::put(batch, &sealer, KEYS, &row, key)?;
+            record::put_secret(batch, &sealer, KEY_SECRETS, &row, secret)?;
+            self.record_audit(batch, entry)
+        })
     }
-    /// A key dies by itself.
-    pub fn bury_key(&self, _k: &Key, _t: &Tombstone, _a: &audit::Entry) -> Result<(), StoreError> {
-        todo!()
+
+    /// Replaces a living key's record. A dead one does not come back.
+    pub fn update_key(&self, key: &Key, entry: &audit::Entry) -> Result<(), StoreError> {
+        let sealer = self.sealer(key.connection)?;
+        let row = record::key_row(key.connection, key.id);
+        self.rows.write(|batch| {
+            if batch.get(KEYS, &row)?.is_none() {
+                return Err(StoreError::OutOfOrder("the key is not alive"));
+            }
+            record::put(batch, &sealer, KEYS, &row, key)?;
+            self.record_audit(batch, entry)
+        })
     }
-    /// Journals a deletion in any phase before the keys are dead, or parked after.
-    pub fn journal_deletion(&self, _d: &Deletion, _f: &Findings, _a: &audit::Entry) -> Result<(), StoreError> {
-        todo!()
+
+    /// Takes a key out for good and leaves its tombstone.
+    pub fn bury_key(
+        &self,
+        key: &Key,
+        tombstone: &Tombstone,
+        entry: &audit::Entry,
+    ) -> Result<(), StoreError> {
+        self.rows.write(|batch| {
+            self.bury(batch, key, tombstone)?;
+            self.record_audit(batch, entry)
+        })
     }
-    /// The durable transaction.
-    pub fn revoke_connection(&self, _d: &Deletion, _f: &Findings, _keys: &[(Key, Tombstone)], _a: &audit::Entry) -> Result<(), StoreError> {
-        todo!()
+
+    pub(crate) fn bury(
+        &self,
+        batch: &Batch,
+        key: &Key,
+        tombstone: &Tombstone,
+    ) -> Result<(), StoreError> {
+        let row = record::key_row(key.connection, key.id);
+        batch.remove(KEYS, &row)?;
+        batch.remove(KEY_SECRETS, &row)?;
+        let hash = self.hash(&key.access_key_id);
+        record::put(batch, &self.root.seal, TOMBSTONES, &hash.0, tombstone)
     }
-    /// Verdict and first receipt.
-    pub fn judge_deletion(&self, _d: &Deletion, _f: &Findings, _r: &Receipt, _a: &audit::Entry) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// Destroys the connection's key file and manifests; idempotent. Only from `Judged` on.
-    pub fn erase_connection(&self, _c: ConnectionId) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// Rows out, receipt final.
-    pub fn finish_deletion(&self, _d: &Deletion, _r: &Receipt, _a: &audit::Entry) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// Called off: the header stays, findings and manifests go.
-    pub fn cancel_deletion(&self, _d: &Deletion, _a: &audit::Entry) -> Result<(), StoreError> {
-        todo!()
-    }
-    /// All receipts.
-    pub fn receipts(&self) -> Result<Vec<Receipt>, StoreError> {
-        todo!()
-    }
-    /// One receipt.
-    pub fn receipt(&self, _id: DeletionId) -> Result<Option<Receipt>, StoreError> {
-        todo!()
-    }
-    /// All audit entries, oldest first.
+
+    /// The audit, oldest entry first.
     pub fn audit(&self) -> Result<Vec<audit::Entry>, StoreError> {
-        todo!()
+        self.rows.read(|view| {
+            let rows = view.rows(AUDIT, &[])?;
+            rows.iter()
+                .map(|(row, value)| record::open(&self.root.seal, AUDIT, row, value))
+                .collect()
+        })
     }
-    /// The gateway's port, once chosen.
+
+    /// The gateway's port, once it was chosen.
     pub fn gateway_port(&self) -> Result<Option<u16>, StoreError> {
-        todo!()
+        self.rows.read(|view| {
+            let value = view.get(SETTINGS, GATEWAY_PORT)?;
+            value
+                .map(|value| record::open(&self.root.seal, SETTINGS, GATEWAY_PORT, &value))
+                .transpose()
+        })
     }
+
     /// Keeps the gateway's port.
-    pub fn set_gateway_port(&self, _port: u16) -> Result<(), StoreError> {
-        todo!()
+    pub fn set_gateway_port(&self, port: u16) -> Result<(), StoreError> {
+        self.rows
+            .write(|batch| record::put(batch, &self.root.seal, SETTINGS, GATEWAY_PORT, &port))
     }
-    /// Writes the manifest of one bucket; replaces the one kept before when finished.
-    pub fn manifest_writer(&self, _c: ConnectionId, _d: DeletionId, _b: &BucketName) -> Result<ManifestWriter, ManifestError> {
-        todo!()
+
+    /// Begins the manifest of one bucket. It replaces the one kept before when it is finished, and
+    /// leaves nothing when it is dropped unfinished.
+    pub fn manifest_writer(
+        &self,
+        connection: ConnectionId,
+        deletion: bascule_domain::ids::DeletionId,
+        bucket: &BucketName,
+    ) -> Result<ManifestWriter, ManifestError> {
+        let sealer = self
+            .keyring
+            .get(connection)
+            .ok_or(ManifestError::UnknownConnection(connection))?;
+        let path = self
+            .layout
+            .manifest(&self.root, connection, deletion, bucket);
+        ManifestWriter::create(path, sealer, connection, deletion, bucket)
     }
-    /// Reads a finished manifest.
-    pub fn manifest_reader(&self, _c: ConnectionId, _d: DeletionId, _b: &BucketName) -> Result<ManifestReader, ManifestError> {
-        todo!()
+
+    /// Reads the finished manifest of one bucket.
+    pub fn manifest_reader(
+        &self,
+        connection: ConnectionId,
+        deletion: bascule_domain::ids::DeletionId,
+        bucket: &BucketName,
+    ) -> Result<ManifestReader, ManifestError> {
+        let sealer = self
+            .keyring
+            .get(connection)
+            .ok_or(ManifestError::UnknownConnection(connection))?;
+        let path = self
+            .layout
+            .manifest(&self.root, connection, deletion, bucket);
+        ManifestReader::open(&path, sealer, connection, deletion, bucket)
     }
+}
+
+fn put_credentials(
+    batch: &Batch,
+    sealer: &Sealer,
+    connection: ConnectionId,
+    credentials: &Credentials,
+) -> Result<(), StoreError> {
+    let row = connection.as_bytes();
+    record::put(batch, sealer, CREDENTIALS, row, &credentials.access_key_id)?;
+    record::put_secret(batch, sealer, CREDENTIAL_SECRETS, row, &credentials.secret)
 }

@@ -1,0 +1,228 @@
+//! A connection's gate: whether requests are admitted, how many are open, and which changes at
+//! the provider have no known outcome yet. It must never lose a change between the moment its
+//! last byte is handed upstream and the moment its outcome is known.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bascule_domain::{
+    names::{BucketName, ObjectKey},
+    operation::Action,
+};
+use tokio::{sync::Notify, time::Instant};
+
+use crate::cells::{ConnectionCell, InDoubt};
+
+/// Whether a connection's requests are admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Admission {
+    /// They are.
+    Open,
+    /// They are refused, reversibly.
+    Paused,
+    /// They are refused for ever.
+    Dead,
+}
+
+/// Broken exchanges older than this have happened at the provider by now, or never will.
+const SETTLED_AFTER: Duration = Duration::from_secs(15 * 60);
+/// Above this many broken changes, old ones are looked for and dropped.
+const MANY_BROKEN: usize = 1024;
+
+pub(crate) struct Gate {
+    admission: AtomicU8,
+    open: AtomicUsize,
+    emptied: Notify,
+    next_change: AtomicU64,
+    changes: papaya::HashMap<u64, Arc<Change>>,
+}
+
+impl Gate {
+    pub(crate) fn new(admission: Admission) -> Self {
+        Self {
+            admission: AtomicU8::new(admission as u8),
+            open: AtomicUsize::new(0),
+            emptied: Notify::new(),
+            next_change: AtomicU64::new(0),
+            changes: papaya::HashMap::new(),
+        }
+    }
+
+    pub(crate) fn admission(&self) -> Admission {
+        match self.admission.load(Ordering::SeqCst) {
+            0 => Admission::Open,
+            1 => Admission::Paused,
+            _ => Admission::Dead,
+        }
+    }
+
+    pub(crate) fn set(&self, admission: Admission) {
+        self.admission.store(admission as u8, Ordering::SeqCst);
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Waits until no request is open.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            tokio::pin!(emptied);
+            emptied.as_mut().enable();
+            if self.open() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Registers a change that is about to be sent.
+    pub(crate) fn begin(&self, change: Change) -> Arc<Change> {
+        let number = self.next_change.fetch_add(1, Ordering::Relaxed);
+        let change = Arc::new(Change { number, ..change });
+        let changes = self.changes.pin();
+        if changes.len() > MANY_BROKEN {
+            changes.retain(|_, change| {
+                change.phase() != Phase::Unknown || change.began.elapsed() < SETTLED_AFTER
+            });
+        }
+        changes.insert(number, Arc::clone(&change));
+        change
+    }
+
+    /// Forgets a change whose outcome is known.
+    pub(crate) fn settled(&self, change: &Change) {
+        self.changes.pin().remove(&change.number);
+    }
+
+    pub(crate) fn forget_changes(&self) {
+        self.changes
+            .pin()
+            .retain(|_, change| change.phase() != Phase::Unknown);
+    }
+
+    pub(crate) fn in_doubt(&self) -> Vec<InDoubt> {
+        let mut found = Vec::new();
+        for change in self.changes.pin().values() {
+            let recent = change.began.elapsed() < SETTLED_AFTER;
+            match change.phase() {
+                Phase::Sending | Phase::Handed => change.name(&mut found),
+                Phase::Unknown if recent => change.name(&mut found),
+                Phase::Unknown | Phase::Cut | Phase::Settled => {}
+            }
+        }
+        found
+    }
+}
+
+/// How far a change has come. The step from `Sending` is taken once: a cut and the handing over
+/// of the last byte exclude each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// The provider does not have the whole request.
+    Sending,
+    /// It has; its outcome is awaited.
+    Handed,
+    /// It was given up while sending: nothing changed.
+    Cut,
+    /// The outcome is known.
+    Settled,
+    /// It broke off after it was handed over.
+    Unknown,
+}
+
+/// One exchange that may change a bucket.
+pub(crate) struct Change {
+    number: u64,
+    bucket: BucketName,
+    key: Option<ObjectKey>,
+    /// For `DeleteObjects`.
+    pub(crate) keys: Vec<ObjectKey>,
+    action: Action,
+    began: Instant,
+    phase: AtomicU8,
+}
+
+impl Change {
+    pub(crate) fn new(
+        bucket: BucketName,
+        key: Option<ObjectKey>,
+        keys: Vec<ObjectKey>,
+        action: Action,
+    ) -> Self {
+        Self {
+            number: 0,
+            bucket,
+            key,
+            keys,
+            action,
+            began: Instant::now(),
+            phase: AtomicU8::new(Phase::Sending as u8),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::SeqCst) {
+            0 => Phase::Sending,
+            1 => Phase::Handed,
+            2 => Phase::Cut,
+            3 => Phase::Settled,
+            _ => Phase::Unknown,
+        }
+    }
+
+    /// Takes the one step out of `Sending`. False if another step was taken before.
+    pub(crate) fn leave_sending(&self, to: Phase) -> bool {
+        let from = Phase::Sending as u8;
+        self.phase
+            .compare_exchange(from, to as u8, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
+    pub(crate) fn set(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::SeqCst);
+    }
+
+    fn name(&self, into: &mut Vec<InDoubt>) {
+        let one = |key: Option<ObjectKey>| InDoubt {
+            bucket: self.bucket.clone(),
+            key,
+            action: self.action,
+        };
+        if self.keys.is_empty() {
+            into.push(one(self.key.clone()));
+        } else {
+            into.extend(self.keys.iter().cloned().map(Some).map(one));
+        }
+    }
+}
+
+/// One open request; counts until dropped.
+pub(crate) struct Ticket(Arc<ConnectionCell>);
+
+impl Ticket {
+    pub(crate) fn take(cell: &Arc<ConnectionCell>) -> Self {
+        cell.gate.open.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(cell))
+    }
+
+    pub(crate) const fn connection(&self) -> &Arc<ConnectionCell> {
+        &self.0
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.0.gate.open.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.gate.emptied.notify_waiters();
+        }
+    }
+}
