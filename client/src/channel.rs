@@ -109,7 +109,11 @@ fn diagnose(path: &Path, given: bool, error: &io::Error) -> Error {
     if let Ok(metadata) = &found
         && !metadata.file_type().is_socket()
     {
-        let what = if metadata.is_dir() { "a folder" } else { "a file" };
+        let what = if metadata.is_dir() {
+            "a folder"
+        } else {
+            "a file"
+        };
         let inside = path.join(location::SOCKET_NAME);
         let next = if metadata.is_dir() && inside.exists() {
             format!("bascule --socket {} …", quoted(&inside))
@@ -146,12 +150,16 @@ fn diagnose(path: &Path, given: bool, error: &io::Error) -> Error {
 }
 
 fn start_command(path: &Path, given: bool) -> String {
-    let folder = path
-        .parent()
-        .filter(|_| path.file_name().is_some_and(|name| name == location::SOCKET_NAME));
+    let folder = path.parent().filter(|_| {
+        path.file_name()
+            .is_some_and(|name| name == location::SOCKET_NAME)
+    });
     match folder {
         Some(folder) if given && !folder.as_os_str().is_empty() => {
-            format!("start the daemon: basculed --runtime-dir {}", quoted(folder))
+            format!(
+                "start the daemon: basculed --runtime-dir {}",
+                quoted(folder)
+            )
         }
         _ => START.to_owned(),
     }
@@ -203,7 +211,10 @@ mod tests {
     async fn refused(path: &Path) -> Error {
         let error = Client::connect(Some(path)).await.unwrap_err();
         assert_eq!(error.kind, Kind::NoDaemon);
-        assert!(error.next.as_deref().unwrap().contains("basculed"), "{error:?}");
+        assert!(
+            error.next.as_deref().unwrap().contains("basculed"),
+            "{error:?}"
+        );
         error
     }
 
@@ -213,7 +224,10 @@ mod tests {
         let error = refused(&dir.path().join("bascule.sock")).await;
         assert!(error.message.contains("not running"), "{error}");
         let next = error.next.unwrap();
-        assert!(next.ends_with(&format!("basculed --runtime-dir {}", quoted(dir.path()))), "{next}");
+        assert!(
+            next.ends_with(&format!("basculed --runtime-dir {}", quoted(dir.path()))),
+            "{next}"
+        );
     }
 
     #[tokio::test]
@@ -259,7 +273,9 @@ mod tests {
         let closed = dir.path().join("closed");
         std::fs::create_dir(&closed).unwrap();
         std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).unwrap();
-        let error = Client::connect(Some(&closed.join("bascule.sock"))).await.unwrap_err();
+        let error = Client::connect(Some(&closed.join("bascule.sock")))
+            .await
+            .unwrap_err();
         std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o700)).unwrap();
         assert_eq!(error.kind, Kind::NoDaemon);
     }

@@ -41,9 +41,11 @@ impl From<InputError> for Error {
         let why = std::error::Error::source(&error)
             .map(|source| format!(": {source}"))
             .unwrap_or_default();
-        Self::new(Kind::Invalid, format!("the credentials were not taken: {error}{why}")).next(
-            "give the access key id on the first line of stdin and the secret on the second",
+        Self::new(
+            Kind::Invalid,
+            format!("the credentials were not taken: {error}{why}"),
         )
+        .next("give the access key id on the first line of stdin and the secret on the second")
     }
 }
 
@@ -79,7 +81,9 @@ pub(crate) fn read(input: impl Read) -> Result<Credentials, InputError> {
     if text.is_empty() {
         return Err(InputError::Empty);
     }
-    let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+    let mut lines = text
+        .split('\n')
+        .map(|line| line.strip_suffix('\r').unwrap_or(line));
     let id = lines.next().unwrap_or_default();
     let secret = lines.next().ok_or(InputError::NoSecret)?;
     match lines.count() {
@@ -97,10 +101,15 @@ fn credentials(id: &str, secret: &str) -> Result<Credentials, InputError> {
 
 fn prompt(mut input: impl BufRead) -> Result<Credentials, Error> {
     let failed = |error: io::Error| {
-        Error::new(Kind::Failed, format!("the terminal could not be read: {error}"))
+        Error::new(
+            Kind::Failed,
+            format!("the terminal could not be read: {error}"),
+        )
     };
     let mut out = io::stderr();
-    write!(out, "Access key id: ").and_then(|()| out.flush()).map_err(failed)?;
+    write!(out, "Access key id: ")
+        .and_then(|()| out.flush())
+        .map_err(failed)?;
     let mut id = String::new();
     input.read_line(&mut id).map_err(failed)?;
     let secret = Zeroizing::new(
@@ -161,7 +170,8 @@ mod tests {
             &long,
         ] {
             let error = check(input).unwrap_err();
-            let shown = format!("{error:?} {}", Error::from(error));
+            let mut shown = format!("{error:?}");
+            shown.push_str(&Error::from(error).message);
             assert!(!shown.contains("HUNTER2"), "{shown}");
         }
     }

@@ -88,7 +88,9 @@ impl Output {
 
     /// Whether status lines reach a terminal that can be redrawn.
     pub(crate) fn redraws(self) -> bool {
-        !self.json && io::stderr().is_terminal() && anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
+        !self.json
+            && io::stderr().is_terminal()
+            && anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
     }
 
     /// The last word of a command that failed.
@@ -101,7 +103,12 @@ impl Output {
 pub(crate) fn json(document: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string_pretty(document)
         .map(|text| text::escape_json(&text))
-        .map_err(|error| Error::new(Kind::Failed, format!("the answer has no JSON form: {error}")))
+        .map_err(|error| {
+            Error::new(
+                Kind::Failed,
+                format!("the answer has no JSON form: {error}"),
+            )
+        })
 }
 
 fn render_error(error: &Error, as_json: bool) -> String {
@@ -128,7 +135,10 @@ pub(crate) fn output_failed(error: &io::Error) -> Error {
     if error.kind() == io::ErrorKind::BrokenPipe {
         Error::new(Kind::OutputClosed, "nobody reads the output any more")
     } else {
-        Error::new(Kind::Failed, format!("the output could not be written: {error}"))
+        Error::new(
+            Kind::Failed,
+            format!("the output could not be written: {error}"),
+        )
     }
 }
 
@@ -138,9 +148,13 @@ mod tests {
 
     #[test]
     fn errors_name_cause_and_next_step_and_can_not_control_the_terminal() {
-        let error = Error::new(Kind::NotFound, "no \x1b[2Jbucket\r\nerror: forged").next("bascule list");
+        let error =
+            Error::new(Kind::NotFound, "no \x1b[2Jbucket\r\nerror: forged").next("bascule list");
         let text = anstream::adapter::strip_str(&render_error(&error, false)).to_string();
-        assert_eq!(text, "error: no \\u{1b}[2Jbucket\\r\\nerror: forged\nnext: bascule list\n");
+        assert_eq!(
+            text,
+            "error: no \\u{1b}[2Jbucket\\r\\nerror: forged\nnext: bascule list\n"
+        );
     }
 
     #[test]
@@ -157,7 +171,13 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_told_from_a_full_disk() {
-        assert_eq!(output_failed(&io::ErrorKind::BrokenPipe.into()).kind, Kind::OutputClosed);
-        assert_eq!(output_failed(&io::ErrorKind::StorageFull.into()).kind, Kind::Failed);
+        assert_eq!(
+            output_failed(&io::ErrorKind::BrokenPipe.into()).kind,
+            Kind::OutputClosed
+        );
+        assert_eq!(
+            output_failed(&io::ErrorKind::StorageFull.into()).kind,
+            Kind::Failed
+        );
     }
 }

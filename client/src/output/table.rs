@@ -60,7 +60,10 @@ impl Table {
         let widths: Vec<usize> = (0..columns)
             .map(|column| {
                 let cells = self.rows.iter().filter_map(|row| row.get(column));
-                cells.map(|cell| cell.text.chars().count()).max().unwrap_or(0)
+                cells
+                    .map(|cell| cell.text.chars().count())
+                    .max()
+                    .unwrap_or(0)
             })
             .collect();
         let mut text = String::new();
@@ -95,7 +98,12 @@ impl Facts {
     }
 
     pub(crate) fn render(&self) -> String {
-        let width = self.lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let width = self
+            .lines
+            .iter()
+            .map(|(name, _)| name.len())
+            .max()
+            .unwrap_or(0);
         let mut text = String::new();
         for (name, value) in &self.lines {
             let fill = " ".repeat(width - name.len() + 2);
@@ -134,7 +142,10 @@ mod tests {
     #[test]
     fn facts_without_a_value_are_left_out() {
         let mut facts = Facts::default();
-        facts.add("Name", "x").add("Region", "").add("Endpoint", "y");
+        facts
+            .add("Name", "x")
+            .add("Region", "")
+            .add("Endpoint", "y");
         let text = anstream::adapter::strip_str(&facts.render()).to_string();
         assert_eq!(text, "Name      x\nEndpoint  y\n");
     }

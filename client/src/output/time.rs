@@ -73,10 +73,19 @@ mod tests {
     fn absent_and_impossible_times_are_empty() {
         let now = Timestamp::from_second(0).unwrap();
         assert_eq!(human(None, now), "");
-        let impossible = WireTime { seconds: i64::MAX, nanos: 0 };
+        let impossible = WireTime {
+            seconds: i64::MAX,
+            nanos: 0,
+        };
         assert_eq!(human(Some(&impossible), now), "");
-        let epoch = WireTime { seconds: 0, nanos: 0 };
-        assert_eq!(human(Some(&epoch), now), "1970-01-01 00:00:00 UTC (just now)");
+        let epoch = WireTime {
+            seconds: 0,
+            nanos: 0,
+        };
+        assert_eq!(
+            human(Some(&epoch), now),
+            "1970-01-01 00:00:00 UTC (just now)"
+        );
         assert_eq!(rfc3339(Some(&epoch)).unwrap(), "1970-01-01T00:00:00Z");
     }
 }
