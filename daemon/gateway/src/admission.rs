@@ -16,7 +16,7 @@ use bascule_domain::{
 };
 use tokio::{sync::Notify, time::Instant};
 
-use crate::cells::{ConnectionCell, InDoubt};
+use crate::cells::ConnectionCell;
 
 /// Whether a connection's requests are admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,17 @@ pub enum Admission {
     Paused,
     /// They are refused for ever.
     Dead,
+}
+
+/// A change at the provider that may or may not have happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InDoubt {
+    /// In which bucket.
+    pub bucket: BucketName,
+    /// To which object.
+    pub key: Option<ObjectKey>,
+    /// What was asked for.
+    pub action: Action,
 }
 
 /// Broken exchanges older than this have happened at the provider by now, or never will.

@@ -49,8 +49,8 @@ impl Expected {
         })
     }
 
-    fn met(self: Box<Self>) -> bool {
-        self.seen.finish().as_ref() == self.hash
+    fn met(&self) -> bool {
+        self.seen.clone().finish().as_ref() == self.hash
     }
 }
 

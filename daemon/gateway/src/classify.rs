@@ -1,6 +1,8 @@
 //! Classification: from a verified head to one operation, by the closed table of gateway.md §3.
 //! It must never let a name through that its row does not list: what is not classified is denied.
 
+mod table;
+
 use bascule_domain::{
     access::Denial,
     names::{BucketName, ObjectKey},
@@ -9,6 +11,7 @@ use bascule_domain::{
 use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::percent_decode;
 
+use self::table::{Class, Level, Name, ROWS, Row, Source};
 use crate::respond::Refusal;
 
 /// What a request is about, before it is known what it does.
@@ -36,358 +39,6 @@ pub(crate) struct Classified {
     pub(crate) query: Vec<(String, String)>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Level {
-    Service,
-    Bucket,
-    Object,
-}
-
-/// A query name that selects a row.
-#[derive(Clone, Copy)]
-enum Name {
-    /// Present, with no value.
-    Flag(&'static str),
-    /// Present, with this value.
-    Is(&'static str, &'static str),
-    /// Present, with some value.
-    Set(&'static str),
-}
-
-impl Name {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Flag(name) | Self::Is(name, _) | Self::Set(name) => name,
-        }
-    }
-
-    fn fits(self, value: &str) -> bool {
-        match self {
-            Self::Flag(_) => value.is_empty(),
-            Self::Is(_, wanted) => value == wanted,
-            Self::Set(_) => !value.is_empty(),
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
-    /// A source header denies the request.
-    None,
-    /// The row needs `x-amz-copy-source`.
-    Copy,
-    /// The row needs `x-amz-rename-source`.
-    Rename,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Class {
-    Run(Action),
-    /// Changes the bucket: denied, with a message of its own.
-    Admin,
-}
-
-struct Row {
-    method: &'static str,
-    level: Level,
-    /// Names that select the row; all must be there.
-    by: &'static [Name],
-    /// Other names that may be there.
-    may: &'static [&'static str],
-    source: Source,
-    class: Class,
-}
-
-const fn row(
-    method: &'static str,
-    level: Level,
-    by: &'static [Name],
-    may: &'static [&'static str],
-    action: Action,
-) -> Row {
-    Row {
-        method,
-        level,
-        by,
-        may,
-        source: Source::None,
-        class: Class::Run(action),
-    }
-}
-
-const fn from(source: Source, mut row: Row) -> Row {
-    row.source = source;
-    row
-}
-
-const fn admin(method: &'static str, level: Level, by: &'static [Name]) -> Row {
-    Row {
-        method,
-        level,
-        by,
-        may: &[],
-        source: Source::None,
-        class: Class::Admin,
-    }
-}
-
-const VERSION: &[&str] = &["versionId"];
-const READ: &[&str] = &[
-    "versionId",
-    "partNumber",
-    "response-cache-control",
-    "response-content-disposition",
-    "response-content-encoding",
-    "response-content-language",
-    "response-content-type",
-    "response-expires",
-];
-/// `metadata` is MinIO's, `allow-unordered` RGW's.
-const LIST: &[&str] = &[
-    "prefix",
-    "delimiter",
-    "marker",
-    "max-keys",
-    "encoding-type",
-    "allow-unordered",
-    "metadata",
-];
-const LIST_V2: &[&str] = &[
-    "prefix",
-    "delimiter",
-    "max-keys",
-    "encoding-type",
-    "continuation-token",
-    "start-after",
-    "fetch-owner",
-    "allow-unordered",
-    "metadata",
-];
-const VERSIONS: &[&str] = &[
-    "prefix",
-    "delimiter",
-    "max-keys",
-    "encoding-type",
-    "key-marker",
-    "version-id-marker",
-    "metadata",
-];
-const UPLOADS: &[&str] = &[
-    "prefix",
-    "delimiter",
-    "encoding-type",
-    "key-marker",
-    "upload-id-marker",
-    "max-uploads",
-];
-const PARTS: &[&str] = &["max-parts", "part-number-marker", "encoding-type"];
-const SERVICE: &[&str] = &["prefix", "max-buckets", "continuation-token"];
-const CONFIGS: &[&str] = &["id", "continuation-token"];
-
-use Action as A;
-use Level::{Bucket as B, Object as K};
-use Name::{Flag, Is, Set};
-
-/// First matching row wins.
-const ROWS: &[Row] = &[
-    row("GET", Level::Service, &[], SERVICE, A::ListBuckets),
-    admin("POST", Level::Service, &[]),
-    row("HEAD", B, &[], &[], A::HeadBucket),
-    row("GET", B, &[Flag("location")], &[], A::GetBucketLocation),
-    row("GET", B, &[Flag("versioning")], &[], A::GetBucketVersioning),
-    row(
-        "GET",
-        B,
-        &[Flag("object-lock")],
-        &[],
-        A::GetObjectLockConfiguration,
-    ),
-    row("GET", B, &[Flag("encryption")], &[], A::GetBucketEncryption),
-    row("GET", B, &[Flag("acl")], &[], A::GetBucketAcl),
-    row("GET", B, &[Flag("policy")], &[], A::GetBucketPolicy),
-    row(
-        "GET",
-        B,
-        &[Flag("policyStatus")],
-        &[],
-        A::GetBucketPolicyStatus,
-    ),
-    row("GET", B, &[Flag("cors")], &[], A::GetBucketCors),
-    row("GET", B, &[Flag("lifecycle")], &[], A::GetBucketLifecycle),
-    row("GET", B, &[Flag("tagging")], &[], A::GetBucketTagging),
-    row(
-        "GET",
-        B,
-        &[Flag("ownershipControls")],
-        &[],
-        A::GetBucketOwnershipControls,
-    ),
-    row(
-        "GET",
-        B,
-        &[Flag("publicAccessBlock")],
-        &[],
-        A::GetPublicAccessBlock,
-    ),
-    row("GET", B, &[Flag("website")], &[], A::GetBucketWebsite),
-    row("GET", B, &[Flag("logging")], &[], A::GetBucketLogging),
-    row(
-        "GET",
-        B,
-        &[Flag("notification")],
-        &[],
-        A::GetBucketNotification,
-    ),
-    row(
-        "GET",
-        B,
-        &[Flag("replication")],
-        &[],
-        A::GetBucketReplication,
-    ),
-    row(
-        "GET",
-        B,
-        &[Flag("requestPayment")],
-        &[],
-        A::GetBucketRequestPayment,
-    ),
-    row("GET", B, &[Flag("accelerate")], &[], A::GetBucketAccelerate),
-    row(
-        "GET",
-        B,
-        &[Flag("analytics")],
-        CONFIGS,
-        A::GetBucketAnalytics,
-    ),
-    row(
-        "GET",
-        B,
-        &[Flag("inventory")],
-        CONFIGS,
-        A::GetBucketInventory,
-    ),
-    row("GET", B, &[Flag("metrics")], CONFIGS, A::GetBucketMetrics),
-    row(
-        "GET",
-        B,
-        &[Flag("intelligent-tiering")],
-        CONFIGS,
-        A::GetBucketIntelligentTiering,
-    ),
-    row(
-        "GET",
-        B,
-        &[Flag("metadataConfiguration")],
-        &[],
-        A::GetBucketMetadataConfiguration,
-    ),
-    admin("GET", B, &[Flag("session")]),
-    row(
-        "GET",
-        B,
-        &[Flag("uploads")],
-        UPLOADS,
-        A::ListMultipartUploads,
-    ),
-    row("POST", B, &[Flag("delete")], &[], A::DeleteObjects),
-    row("GET", K, &[Flag("tagging")], VERSION, A::GetObjectTagging),
-    row(
-        "GET",
-        K,
-        &[Flag("attributes")],
-        VERSION,
-        A::GetObjectAttributes,
-    ),
-    row(
-        "GET",
-        K,
-        &[Flag("retention")],
-        VERSION,
-        A::GetObjectRetention,
-    ),
-    row(
-        "GET",
-        K,
-        &[Flag("legal-hold")],
-        VERSION,
-        A::GetObjectLegalHold,
-    ),
-    row("GET", K, &[Flag("acl")], VERSION, A::GetObjectAcl),
-    row("GET", K, &[Flag("torrent")], VERSION, A::GetObjectTorrent),
-    row(
-        "POST",
-        K,
-        &[Flag("select"), Is("select-type", "2")],
-        &[],
-        A::SelectObjectContent,
-    ),
-    row("GET", K, &[Set("uploadId")], PARTS, A::ListParts),
-    row("POST", K, &[Flag("uploads")], &[], A::CreateMultipartUpload),
-    from(
-        Source::Copy,
-        row(
-            "PUT",
-            K,
-            &[Set("partNumber"), Set("uploadId")],
-            &[],
-            A::UploadPartCopy,
-        ),
-    ),
-    row(
-        "PUT",
-        K,
-        &[Set("partNumber"), Set("uploadId")],
-        &[],
-        A::UploadPart,
-    ),
-    row(
-        "POST",
-        K,
-        &[Set("uploadId")],
-        &[],
-        A::CompleteMultipartUpload,
-    ),
-    row(
-        "DELETE",
-        K,
-        &[Set("uploadId")],
-        &[],
-        A::AbortMultipartUpload,
-    ),
-    row("PUT", K, &[Flag("tagging")], VERSION, A::PutObjectTagging),
-    row(
-        "DELETE",
-        K,
-        &[Flag("tagging")],
-        VERSION,
-        A::DeleteObjectTagging,
-    ),
-    row("POST", K, &[Flag("restore")], VERSION, A::RestoreObject),
-    from(
-        Source::Rename,
-        row("PUT", K, &[Flag("renameObject")], &[], A::RenameObject),
-    ),
-    admin("PUT", K, &[Flag("retention")]),
-    admin("PUT", K, &[Flag("legal-hold")]),
-    admin("PUT", K, &[Flag("acl")]),
-    admin("PUT", K, &[Flag("encryption")]),
-    from(Source::Copy, row("PUT", K, &[], &[], A::CopyObject)),
-    row("PUT", K, &[], &[], A::PutObject),
-    row("GET", K, &[], READ, A::GetObject),
-    row("HEAD", K, &[], READ, A::HeadObject),
-    row("DELETE", K, &[], VERSION, A::DeleteObject),
-    row("GET", B, &[Is("list-type", "2")], LIST_V2, A::ListObjectsV2),
-    row(
-        "GET",
-        B,
-        &[Flag("versions")],
-        VERSIONS,
-        A::ListObjectVersions,
-    ),
-    row("GET", B, &[], LIST, A::ListObjects),
-];
-
 const COPY_SOURCE: &str = "x-amz-copy-source";
 const RENAME_SOURCE: &str = "x-amz-rename-source";
 /// SDKs name the operation in it; no server reads it.
@@ -411,7 +62,7 @@ pub(crate) fn classify(asked: &Asked<'_>) -> Result<Classified, Refusal> {
         return Err(Refusal::denied(Denial::BucketAdmin));
     }
     if level == Level::Bucket && asked.method == Method::PUT {
-        return Ok(plain(A::CreateBucket, &asked.place, &query));
+        return Ok(plain(Action::CreateBucket, &asked.place, &query));
     }
     let source = match (
         asked.headers.contains_key(COPY_SOURCE),
@@ -558,4 +209,130 @@ fn copy_source(headers: &HeaderMap, name: &'static str) -> Result<CopySource, Re
         key,
         version,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(level: Level) -> Place {
+        let bucket = || "photos".parse().unwrap();
+        match level {
+            Level::Service => Place::Service,
+            Level::Bucket => Place::Bucket(bucket()),
+            Level::Object => Place::Object(bucket(), "a/b".parse().unwrap()),
+        }
+    }
+
+    fn pairs_of(row: &Row) -> Vec<(String, String)> {
+        let pair = |by: &Name| match *by {
+            Name::Flag(name) => (name.to_owned(), String::new()),
+            Name::Is(name, value) => (name.to_owned(), value.to_owned()),
+            Name::Set(name) => (name.to_owned(), "1".to_owned()),
+        };
+        row.by.iter().map(pair).collect()
+    }
+
+    fn check(row: &Row, query: &[(String, String)], source: bool) -> Result<Action, Refusal> {
+        let mut headers = HeaderMap::new();
+        let name = match row.source {
+            Source::Rename => RENAME_SOURCE,
+            Source::Copy | Source::None => COPY_SOURCE,
+        };
+        if source {
+            headers.insert(name, HeaderValue::from_static("/photos/c"));
+        }
+        classify(&Asked {
+            method: &row.method.parse().unwrap(),
+            place: place(row.level),
+            query,
+            headers: &headers,
+        })
+        .map(|classified| classified.operation.action)
+    }
+
+    fn runs(row: &Row) -> Option<Action> {
+        match row.class {
+            Class::Run(action) => Some(action),
+            Class::Admin => None,
+        }
+    }
+
+    #[test]
+    fn every_row_gives_its_action_and_only_with_its_own_parameters() {
+        for row in ROWS {
+            let source = row.source != Source::None;
+            let mut query = pairs_of(row);
+            assert_eq!(
+                check(row, &query, source).ok(),
+                runs(row),
+                "{} {query:?}",
+                row.method
+            );
+            for may in row.may {
+                let mut wider = query.clone();
+                wider.push(((*may).to_owned(), "1".to_owned()));
+                assert_eq!(
+                    check(row, &wider, source).ok(),
+                    runs(row),
+                    "{} {wider:?}",
+                    row.method
+                );
+            }
+            query.push(("surprise".into(), "1".into()));
+            assert!(
+                check(row, &query, source).is_err(),
+                "{} {query:?}",
+                row.method
+            );
+        }
+    }
+
+    #[test]
+    fn b5_two_subresources_are_never_one_request() {
+        for row in ROWS {
+            for other in ROWS.iter().filter(|other| other.level == row.level) {
+                let own = pairs_of(row);
+                let mut both = own.clone();
+                for pair in pairs_of(other) {
+                    if !own.iter().any(|(name, _)| *name == pair.0) {
+                        both.push(pair);
+                    }
+                }
+                let allowed = |row: &Row| {
+                    both.iter().all(|(name, _)| {
+                        row.may.contains(&name.as_str())
+                            || row.by.iter().any(|by| by.name() == name)
+                    })
+                };
+                if !ROWS
+                    .iter()
+                    .any(|row| row.level == other.level && allowed(row))
+                {
+                    let source = row.source != Source::None;
+                    assert!(
+                        check(row, &both, source).is_err(),
+                        "{} {both:?}",
+                        row.method
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_copy_source_is_for_copies_only() {
+        for row in ROWS.iter().filter(|row| row.source == Source::None) {
+            let got = check(row, &pairs_of(row), true).ok();
+            assert!(
+                matches!(
+                    got,
+                    None | Some(Action::CopyObject | Action::UploadPartCopy)
+                ),
+                "{} {:?}",
+                row.method,
+                pairs_of(row)
+            );
+        }
+    }
 }

@@ -163,7 +163,8 @@ impl InFlight {
         self.status.store(status, Ordering::Relaxed);
         // These mean that something went wrong inside, perhaps after the change was made.
         let vague = matches!(status, 500 | 502 | 504);
-        if !vague && !(self.late() && status == 200) {
+        let in_body = self.late() && status == 200;
+        if !vague && !in_body {
             self.settle();
         }
     }
@@ -247,7 +248,7 @@ impl Drop for InFlight {
             match outcome {
                 Outcome::Unknown | Outcome::Running => change.set(Phase::Unknown),
                 Outcome::Answered | Outcome::Aborted => {
-                    self.ticket.connection().gate.settled(change)
+                    self.ticket.connection().gate.settled(change);
                 }
             }
         }

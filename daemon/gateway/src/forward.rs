@@ -1,6 +1,6 @@
-//! From a permit to the provider and back: rebuilds the request from the operation, signs it with
-//! the connection's credentials, sends it, and reads the answer. It must never send what the
-//! permit does not cover, nor pass on what a provider says about our credentials.
+//! From a permit to the provider: rebuilds the request from the operation, signs it with the
+//! connection's credentials, sends it, and waits for the outcome. It must never send what the
+//! permit does not cover.
 
 use std::sync::Arc;
 
@@ -8,280 +8,22 @@ use bascule_domain::{
     names::{BucketName, ObjectKey},
     operation::{Action, CopySource, Operation, Target},
 };
-use bascule_sigv4::{
-    ChunkDecoder, ChunkSeed, Payload, Service, Signer, Trailers, chunks, encode_path, encode_query,
-};
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use bascule_sigv4::{Service, Signer, encode_path, encode_query};
+use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use crate::{
     admission::Admission,
-    body::{Expected, Form, Framer, UploadBody},
-    cells::ConnectionCell,
+    answer::{answer, location},
     exchange::{Fault, InFlight, Tied},
     headers,
-    reply::{self, Download, LocationRewrite, ReplyBody},
+    load::{Freight, Parcel, load},
+    reply::{Download, ReplyBody},
     respond::Refusal,
     serve::Gateway,
-    upstream::{
-        ProviderBody, Source, UpstreamAccess, UpstreamBody, UpstreamError, UpstreamErrorKind,
-    },
+    upstream::{ProviderBody, UpstreamAccess, UpstreamBody, UpstreamError, UpstreamErrorKind},
 };
-
-/// Bytes of a provider's error that are read to see what it is about.
-const LONGEST_ERROR: usize = 64 * 1024;
-
-/// A verified and classified request, without its body.
-pub(crate) struct Parcel {
-    pub(crate) method: Method,
-    /// For upstream, decoded.
-    pub(crate) query: Vec<(String, String)>,
-    /// As the client sent them, with hoisted ones.
-    pub(crate) headers: HeaderMap,
-    pub(crate) payload: Payload,
-    pub(crate) seed: Option<ChunkSeed>,
-}
-
-/// A body as it goes upstream.
-pub(crate) enum Freight {
-    /// None at all.
-    None,
-    /// Read whole, and checked.
-    Whole(Collected),
-    /// Still with the client.
-    Stream(Incoming),
-}
-
-/// A body that was read whole.
-pub(crate) struct Collected {
-    pub(crate) bytes: Bytes,
-    trailers: Vec<(HeaderName, HeaderValue)>,
-}
-
-/// Whether the action has a body that matters.
-pub(crate) const fn has_body(action: Action) -> bool {
-    matches!(
-        action,
-        Action::PutObject
-            | Action::UploadPart
-            | Action::CompleteMultipartUpload
-            | Action::PutObjectTagging
-            | Action::RestoreObject
-            | Action::SelectObjectContent
-            | Action::DeleteObjects
-    )
-}
-
-/// Whether an aws-chunked body holds no byte of data: it has no last byte to hold back, so it is
-/// read whole before anything is sent.
-pub(crate) fn decodes_to_nothing(parcel: &Parcel) -> bool {
-    matches!(
-        parcel.payload,
-        Payload::SignedChunks | Payload::SignedChunksTrailer
-    ) && chunks::decoded_length(&parcel.headers) == Ok(0)
-}
-
-/// Reads a body whole, at most `limit` bytes of it, and checks it.
-pub(crate) async fn collect(
-    mut incoming: Incoming,
-    parcel: &mut Parcel,
-    limit: usize,
-) -> Result<Collected, Refusal> {
-    let mut decoder = match parcel.payload {
-        Payload::Literal(_) | Payload::Unsigned => None,
-        Payload::UnsignedTrailer | Payload::SignedChunks | Payload::SignedChunksTrailer => {
-            Some(decoder(parcel)?)
-        }
-    };
-    let mut bytes = BytesMut::new();
-    while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|_| Refusal::IncompleteBody)?;
-        let Ok(mut data) = frame.into_data() else {
-            continue;
-        };
-        match &mut decoder {
-            None => bytes.extend_from_slice(&data),
-            Some(decoder) => {
-                while let Some(piece) = decoder.feed(&mut data).map_err(Refusal::Chunks)? {
-                    bytes.extend_from_slice(&piece);
-                }
-            }
-        }
-        if bytes.len() > limit {
-            return Err(Refusal::TooLarge);
-        }
-    }
-    let mut trailers = Vec::new();
-    if let Some(decoder) = &mut decoder {
-        if let Some(piece) = decoder.finish().map_err(Refusal::Chunks)? {
-            bytes.extend_from_slice(&piece);
-        }
-        trailers = decoder.trailers().to_vec();
-    }
-    if bytes.len() > limit {
-        return Err(Refusal::TooLarge);
-    }
-    if let Payload::Literal(hash) = parcel.payload
-        && sha256(&bytes) != hash
-    {
-        return Err(Refusal::ContentMismatch);
-    }
-    Ok(Collected {
-        bytes: bytes.freeze(),
-        trailers,
-    })
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
-    hash
-}
-
-fn decoder(parcel: &mut Parcel) -> Result<ChunkDecoder, Refusal> {
-    let length = chunks::decoded_length(&parcel.headers).map_err(Refusal::Chunks)?;
-    let trailers = Trailers::expected(&parcel.payload, &parcel.headers).map_err(Refusal::Chunks)?;
-    if parcel.payload == Payload::UnsignedTrailer {
-        return Ok(ChunkDecoder::unsigned(length, trailers));
-    }
-    let seed = parcel
-        .seed
-        .take()
-        .ok_or(Refusal::InvalidRequest("signed chunks need a signed head"))?;
-    Ok(ChunkDecoder::new(seed, length, trailers))
-}
-
-/// A body on its way, and what the head must say about it.
-struct Loaded {
-    body: UpstreamBody,
-    payload: Payload,
-    length: Option<u64>,
-}
-
-fn load(
-    exchange: &Arc<InFlight>,
-    parcel: &mut Parcel,
-    freight: Freight,
-    headers: &mut HeaderMap,
-) -> Result<Loaded, Refusal> {
-    let nothing = || Loaded {
-        body: UpstreamBody::empty(),
-        payload: Payload::EMPTY,
-        length: (parcel_may_have_body(exchange.action())).then_some(0),
-    };
-    let incoming = match freight {
-        Freight::None => return Ok(nothing()),
-        Freight::Whole(collected) => {
-            strip_chunked(headers);
-            for (name, value) in collected.trailers {
-                headers.insert(name, value);
-            }
-            return Ok(Loaded {
-                payload: Payload::Literal(sha256(&collected.bytes)),
-                length: Some(collected.bytes.len() as u64),
-                body: UpstreamBody::whole(collected.bytes),
-            });
-        }
-        Freight::Stream(incoming) => incoming,
-    };
-    let arriving = incoming.size_hint().exact();
-    if arriving == Some(0) {
-        return match parcel.payload {
-            Payload::Literal(_) if parcel.payload != Payload::EMPTY => {
-                Err(Refusal::ContentMismatch)
-            }
-            Payload::Literal(_) | Payload::Unsigned => Ok(nothing()),
-            _ => Err(Refusal::IncompleteBody),
-        };
-    }
-    let (form, payload, length) = match parcel.payload {
-        Payload::Literal(hash) => (
-            Form::Plain(Some(Expected::new(hash))),
-            parcel.payload,
-            arriving,
-        ),
-        Payload::Unsigned => (Form::Plain(None), Payload::Unsigned, arriving),
-        Payload::UnsignedTrailer => {
-            chunks::decoded_length(&parcel.headers).map_err(Refusal::Chunks)?;
-            copy(
-                &parcel.headers,
-                headers,
-                &["x-amz-decoded-content-length", "x-amz-trailer"],
-            );
-            (Form::Plain(None), Payload::UnsignedTrailer, arriving)
-        }
-        Payload::SignedChunks | Payload::SignedChunksTrailer => {
-            let decoded = chunks::decoded_length(&parcel.headers).map_err(Refusal::Chunks)?;
-            let trailers =
-                Trailers::expected(&parcel.payload, &parcel.headers).map_err(Refusal::Chunks)?;
-            let decoder = decoder(parcel)?;
-            if let Trailers::Announced(names) = trailers {
-                copy(
-                    &parcel.headers,
-                    headers,
-                    &["x-amz-decoded-content-length", "x-amz-trailer"],
-                );
-                let length = Framer::length(decoded, &names);
-                (
-                    Form::Reframed(decoder, Framer::new(decoded)),
-                    Payload::UnsignedTrailer,
-                    length,
-                )
-            } else {
-                strip_chunked(headers);
-                (Form::Decoded(decoder), Payload::Unsigned, Some(decoded))
-            }
-        }
-    };
-    let upload = UploadBody::new(incoming, form, length, Arc::clone(exchange));
-    Ok(Loaded {
-        body: UpstreamBody(Source::Streamed(upload)),
-        payload,
-        length,
-    })
-}
-
-/// Whether upstream expects a length even for no body (gateway.md 35).
-const fn parcel_may_have_body(action: Action) -> bool {
-    has_body(action)
-        || matches!(
-            action,
-            Action::CreateMultipartUpload
-                | Action::CopyObject
-                | Action::UploadPartCopy
-                | Action::RenameObject
-        )
-}
-
-fn copy(from: &HeaderMap, to: &mut HeaderMap, names: &[&'static str]) {
-    for &name in names {
-        for value in from.get_all(name) {
-            to.append(HeaderName::from_static(name), value.clone());
-        }
-    }
-}
-
-/// `gzip,aws-chunked` becomes `gzip` (gateway.md 32).
-fn strip_chunked(headers: &mut HeaderMap) {
-    let kept: Vec<String> = headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|token| token.trim().to_owned())
-        .filter(|token| !token.is_empty() && !token.eq_ignore_ascii_case("aws-chunked"))
-        .collect();
-    headers.remove(header::CONTENT_ENCODING);
-    if let Ok(value) = HeaderValue::from_str(&kept.join(","))
-        && !kept.is_empty()
-    {
-        headers.insert(header::CONTENT_ENCODING, value);
-    }
-}
 
 /// Sends a permitted request and returns the answer for the client.
 pub(crate) async fn forward(
@@ -310,11 +52,15 @@ pub(crate) async fn forward(
         sent
     };
     match sent {
+        // A provider that answers a body we broke off knows less about it than we do.
+        Ok(_) if exchange.fault().is_some() => {
+            Err(failure(gateway, &exchange, UpstreamErrorKind::Aborted))
+        }
         Ok(response) => {
             let location = location(&exchange, &parcel);
             answer(gateway, exchange, tied, &access, location, response).await
         }
-        Err(error) => Err(failure(gateway, &exchange, &error)),
+        Err(error) => Err(failure(gateway, &exchange, error.kind)),
     }
 }
 
@@ -376,7 +122,7 @@ fn build(
     Ok((request, streamed))
 }
 
-fn place(operation: &Operation) -> Result<(&BucketName, Option<&ObjectKey>), Refusal> {
+pub(crate) fn place(operation: &Operation) -> Result<(&BucketName, Option<&ObjectKey>), Refusal> {
     match &operation.target {
         Target::Bucket { bucket, .. } => Ok((bucket, None)),
         Target::Object { bucket, key } => Ok((bucket, Some(key))),
@@ -459,7 +205,7 @@ fn note(exchange: &InFlight, sent: &Result<Response<ProviderBody>, UpstreamError
     }
 }
 
-fn failure(gateway: &Gateway, exchange: &InFlight, error: &UpstreamError) -> Refusal {
+fn failure(gateway: &Gateway, exchange: &InFlight, kind: UpstreamErrorKind) -> Refusal {
     match exchange.fault() {
         Some(Fault::Mismatch) => Refusal::ContentMismatch,
         Some(Fault::Chunks(error)) => Refusal::Chunks(error),
@@ -471,10 +217,10 @@ fn failure(gateway: &Gateway, exchange: &InFlight, error: &UpstreamError) -> Ref
                 connection = %exchange.permit().connection(),
                 key = %exchange.permit().key(),
                 action = exchange.action().name(),
-                kind = %error.kind,
+                %kind,
                 "no answer from the provider"
             );
-            Refusal::Upstream(error.kind)
+            Refusal::Upstream(kind)
         }
     }
 }
@@ -490,123 +236,4 @@ fn withdrawn(gateway: &Gateway, exchange: &InFlight) -> Refusal {
             Refusal::Revoked(gateway.dead_keys.find(key.access_key_id()).map(Box::new))
         }
     }
-}
-
-/// The client's own address of an object it completed.
-fn location(exchange: &InFlight, parcel: &Parcel) -> Option<LocationRewrite> {
-    let operation = exchange.permit().operation();
-    if operation.action != Action::CompleteMultipartUpload {
-        return None;
-    }
-    let (bucket, key) = place(operation).ok()?;
-    let host = parcel.headers.get(header::HOST)?.to_str().ok()?;
-    let key = encode_path(key?.as_str().as_bytes());
-    Some(LocationRewrite::new(format!(
-        "http://{host}/{bucket}/{key}"
-    )))
-}
-
-async fn answer(
-    gateway: &Arc<Gateway>,
-    exchange: Arc<InFlight>,
-    tied: Tied,
-    access: &UpstreamAccess,
-    location: Option<LocationRewrite>,
-    response: Response<ProviderBody>,
-) -> Result<Response<ReplyBody>, Refusal> {
-    let (head, body) = response.into_parts();
-    let connection = exchange.key().connection();
-    let refused = || {
-        connection.refuse_credentials(access.generation);
-        tracing::warn!(connection = %connection.id(), "the provider refuses the connection's credentials");
-        Refusal::CredentialsRefused(connection.name())
-    };
-    let redirected = head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED;
-    if redirected || head.status == StatusCode::UNAUTHORIZED {
-        return Err(refused());
-    }
-    let mut answer = Response::new(ReplyBody::empty());
-    *answer.status_mut() = head.status;
-    *answer.headers_mut() = reply::headers(&head.headers);
-    if matches!(head.status, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN) {
-        let error = if headless(exchange.action()) {
-            Bytes::new()
-        } else {
-            read_error(body).await?
-        };
-        if about_credentials(connection, &head.headers, &error, exchange.action()) {
-            return Err(refused());
-        }
-        exchange.sent(error.len());
-        *answer.body_mut() = ReplyBody::whole(error);
-        return Ok(answer);
-    }
-    let location = location.filter(|_| head.status == StatusCode::OK);
-    if location.is_some() {
-        answer.headers_mut().remove(header::CONTENT_LENGTH);
-    }
-    let download = Download::new(
-        body,
-        exchange,
-        Some(tied),
-        location,
-        gateway.tasks.clone(),
-        gateway.settings.outcome_limit,
-    );
-    *answer.body_mut() = ReplyBody::Provider(download);
-    Ok(answer)
-}
-
-const fn headless(action: Action) -> bool {
-    matches!(action, Action::HeadObject | Action::HeadBucket)
-}
-
-async fn read_error(mut body: ProviderBody) -> Result<Bytes, Refusal> {
-    let mut read = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::Upstream(UpstreamErrorKind::Broken))?;
-        if let Ok(data) = frame.into_data() {
-            read.extend_from_slice(&data);
-        }
-        if read.len() > LONGEST_ERROR {
-            return Err(Refusal::Upstream(UpstreamErrorKind::Broken));
-        }
-    }
-    Ok(read.freeze())
-}
-
-/// Whether an error is about our credentials rather than the client's request (gateway.md 46).
-/// A HEAD has no body to say so; then what earlier requests learned counts.
-fn about_credentials(
-    connection: &ConnectionCell,
-    headers: &HeaderMap,
-    error: &[u8],
-    action: Action,
-) -> bool {
-    const CODES: &[&str] = &[
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "ExpiredToken",
-        "InvalidToken",
-        "TokenRefreshRequired",
-        "RequestTimeTooSkewed",
-        "RequestExpired",
-        "AuthorizationHeaderMalformed",
-        "InvalidSecurity",
-        "NotSignedUp",
-        "AccountProblem",
-    ];
-    if headless(action) {
-        let code = headers
-            .get("x-minio-error-code")
-            .and_then(|code| code.to_str().ok());
-        return code.map_or_else(
-            || connection.credentials_refused(),
-            |code| CODES.contains(&code),
-        );
-    }
-    let text = String::from_utf8_lossy(error);
-    text.split_once("<Code>")
-        .and_then(|(_, rest)| rest.split_once("</Code>"))
-        .is_some_and(|(code, _)| CODES.contains(&code.trim()))
 }

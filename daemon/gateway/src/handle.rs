@@ -20,8 +20,8 @@ use crate::{
     cells::{self, ConnectionCell},
     classify::{self, Asked, Place},
     exchange::{InFlight, Slot},
-    forward::{self, Freight, Parcel},
-    headers,
+    forward, headers,
+    load::{self, Freight, Parcel},
     reply::ReplyBody,
     respond::{Holder, Refusal},
     serve::Gateway,
@@ -37,10 +37,18 @@ pub(crate) async fn handle(
 ) -> Response<ReplyBody> {
     let head = request.method() == Method::HEAD;
     let unread = !request.body().is_end_stream();
-    match run(&gateway, request, peer, &slot).await {
-        Ok(answer) => answer,
-        Err(refusal) => refusal.respond(head, unread, &gateway.tail()),
+    // hyper drops a content-length beside a transfer-encoding without telling. Whoever is in
+    // front may have believed the other one, so no further request is read from such a
+    // connection (RFC 9112, 6.1; threats.md A17).
+    let ambiguous = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let mut answer = run(&gateway, request, peer, &slot)
+        .await
+        .unwrap_or_else(|refusal| refusal.respond(head, unread, &gateway.tail()));
+    if ambiguous {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
     }
+    answer
 }
 
 async fn run(
@@ -130,18 +138,18 @@ async fn run(
     headers::rebuild(action, &parcel.headers)?;
     let tied = slot.tie(&living.token);
     let mut objects = Vec::new();
-    let freight = if !forward::has_body(action) {
+    let freight = if !load::has_body(action) {
         Freight::None
     } else if action == Action::DeleteObjects {
-        let collected = forward::collect(incoming, &mut parcel, bulk::LONGEST).await?;
+        let collected = load::collect(incoming, &mut parcel, bulk::LONGEST).await?;
         objects = bulk::keys(&collected.bytes)
             .map_err(|_| Refusal::MalformedXml("the body is not the plain form of DeleteObjects, with 1 to 1000 objects and no comments, CDATA or entities of its own"))?;
         if !objects.iter().all(|object| permit.covers(object)) {
             return Err(Refusal::denied(Denial::Prefix).held_by(holder));
         }
         Freight::Whole(collected)
-    } else if forward::decodes_to_nothing(&parcel) {
-        Freight::Whole(forward::collect(incoming, &mut parcel, 0).await?)
+    } else if load::decodes_to_nothing(&parcel) {
+        Freight::Whole(load::collect(incoming, &mut parcel, 0).await?)
     } else {
         Freight::Stream(incoming)
     };

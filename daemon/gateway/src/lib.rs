@@ -7,6 +7,7 @@
 //! client.
 
 mod admission;
+mod answer;
 mod body;
 mod bulk;
 mod cells;
@@ -15,15 +16,17 @@ mod exchange;
 mod forward;
 mod handle;
 mod headers;
+mod keyring;
+mod load;
 mod ports;
 mod reply;
 mod respond;
 mod serve;
 mod upstream;
 
-pub use cells::{
-    Admission, ConnectionCell, ConnectionSpec, InDoubt, KeyCell, Keyring, KeyringError,
-};
+pub use admission::{Admission, InDoubt};
+pub use cells::{ConnectionCell, KeyCell};
+pub use keyring::{ConnectionSpec, Keyring, KeyringError};
 pub use ports::{Clock, DeadKeys, Exchange, Outcome, UsageSink};
 pub use serve::{Gateway, Settings};
 pub use upstream::{

@@ -24,9 +24,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    cells::Keyring,
     exchange::Slot,
     handle::handle,
+    keyring::Keyring,
     ports::{Clock, DeadKeys, UsageSink},
     reply::ReplyBody,
 };

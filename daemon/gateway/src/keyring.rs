@@ -1,0 +1,259 @@
+//! The map of all living keys and connections, and every change to it. Changes exclude one another
+//! by a lock that no request takes; each is one atomic step for the requests that see it. It must
+//! never answer for a key whose change it has begun.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bascule_domain::{
+    Timestamp, access_key::AccessKeyId, connection::Buckets, ids::ConnectionId, key::Key,
+    names::ConnectionName, secret::SecretKey,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admission::{Admission, InDoubt},
+    cells::{ConnectionCell, KeyCell},
+    upstream::{Upstream, UpstreamAccess},
+};
+
+/// What a connection starts as.
+pub struct ConnectionSpec {
+    /// Its id.
+    pub id: ConnectionId,
+    /// What it is called now.
+    pub name: ConnectionName,
+    /// The buckets it reaches.
+    pub buckets: Buckets,
+    /// When it was added; `ListBuckets` tells it as the buckets' date.
+    pub created_at: Timestamp,
+    /// How its provider is addressed and signed for.
+    pub access: UpstreamAccess,
+    /// The way there.
+    pub upstream: Arc<dyn Upstream>,
+    /// Whether requests are admitted from the start.
+    pub admission: Admission,
+}
+
+/// A change that makes no sense for what the keyring holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyringError {
+    /// The connection is not there.
+    #[error("the gateway does not know this connection")]
+    UnknownConnection,
+    /// The key is not there.
+    #[error("the gateway does not know this key")]
+    UnknownKey,
+    /// The id is taken.
+    #[error("the gateway has this id already")]
+    Taken,
+}
+
+/// All living keys and connections.
+#[derive(Default)]
+pub struct Keyring {
+    keys: papaya::HashMap<AccessKeyId, Arc<KeyCell>>,
+    connections: papaya::HashMap<ConnectionId, Arc<ConnectionCell>>,
+    /// Serialises changes. No request takes it.
+    changes: Mutex<()>,
+}
+
+impl Keyring {
+    /// An empty keyring: every key is unknown.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        // The lock guards no data, so a panic while it was held left nothing half done that it
+        // could reveal.
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection's cell.
+    #[must_use]
+    pub fn connection(&self, id: ConnectionId) -> Option<Arc<ConnectionCell>> {
+        self.connections.pin().get(&id).cloned()
+    }
+
+    /// The living key's cell.
+    #[must_use]
+    pub fn key(&self, id: &AccessKeyId) -> Option<Arc<KeyCell>> {
+        self.keys.pin().get(id).cloned()
+    }
+
+    /// Adds a connection.
+    pub fn add_connection(&self, spec: ConnectionSpec) -> Result<(), KeyringError> {
+        let _changing = self.changing();
+        let id = spec.id;
+        let cell = ConnectionCell::new(spec);
+        let connections = self.connections.pin();
+        match connections.try_insert(id, Arc::new(cell)) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(KeyringError::Taken),
+        }
+    }
+
+    /// Adds a key. Its connection must be there.
+    pub fn add_key(&self, key: Key, secret: SecretKey) -> Result<(), KeyringError> {
+        let _changing = self.changing();
+        let connection = self
+            .connection(key.connection)
+            .ok_or(KeyringError::UnknownConnection)?;
+        let access_key_id = key.access_key_id.clone();
+        let cell = KeyCell::new(key, secret, connection);
+        match self.keys.pin().try_insert(access_key_id, Arc::new(cell)) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(KeyringError::Taken),
+        }
+    }
+
+    /// Replaces a key's rights and state. Its generation must have grown. What was admitted under
+    /// the old ones is cut.
+    pub fn change_key(&self, key: Key) -> Result<(), KeyringError> {
+        let _changing = self.changing();
+        let cell = self
+            .key(&key.access_key_id)
+            .ok_or(KeyringError::UnknownKey)?;
+        cell.change(key);
+        Ok(())
+    }
+
+    /// Kills a key: its permits are void, what it has open is cut, and later requests find it
+    /// unknown. Returns whether it was there.
+    pub fn remove_key(&self, id: &AccessKeyId) -> bool {
+        let _changing = self.changing();
+        let keys = self.keys.pin();
+        let Some(cell) = keys.get(id) else {
+            return false;
+        };
+        cell.kill();
+        keys.remove(id);
+        true
+    }
+
+    /// Stops admitting requests and cuts what is open. Repeating it changes nothing.
+    pub fn pause(&self, connection: ConnectionId) -> Result<(), KeyringError> {
+        let _changing = self.changing();
+        let cell = self
+            .connection(connection)
+            .ok_or(KeyringError::UnknownConnection)?;
+        cell.gate.set(Admission::Paused);
+        cell.cut();
+        Ok(())
+    }
+
+    /// Admits requests again.
+    pub fn resume(&self, connection: ConnectionId) -> Result<(), KeyringError> {
+        let _changing = self.changing();
+        let cell = self
+            .connection(connection)
+            .ok_or(KeyringError::UnknownConnection)?;
+        if cell.gate.admission() == Admission::Open {
+            return Ok(());
+        }
+        let token = CancellationToken::new();
+        for key in self.keys.pin().values() {
+            if key.connection().id() == connection {
+                key.renew(&token);
+            }
+        }
+        cell.renew(token);
+        cell.gate.forget_changes();
+        cell.gate.set(Admission::Open);
+        Ok(())
+    }
+
+    /// Kills a connection with all its keys. Returns whether it was there.
+    pub fn remove_connection(&self, connection: ConnectionId) -> bool {
+        let _changing = self.changing();
+        let connections = self.connections.pin();
+        let Some(cell) = connections.get(&connection) else {
+            return false;
+        };
+        cell.gate.set(Admission::Dead);
+        let keys = self.keys.pin();
+        for (_, key) in &keys {
+            if key.connection().id() == connection {
+                key.kill();
+            }
+        }
+        cell.cut();
+        keys.retain(|_, key| key.connection().id() != connection);
+        connections.remove(&connection);
+        true
+    }
+
+    /// Replaces how the provider is addressed and signed for. Requests under way go on with what
+    /// they were signed with.
+    pub fn swap_credentials(
+        &self,
+        connection: ConnectionId,
+        access: UpstreamAccess,
+    ) -> Result<(), KeyringError> {
+        let _changing = self.changing();
+        let cell = self
+            .connection(connection)
+            .ok_or(KeyringError::UnknownConnection)?;
+        cell.replace_access(access);
+        Ok(())
+    }
+
+    /// What the connection is called from now on, in refusals.
+    pub fn rename(
+        &self,
+        connection: ConnectionId,
+        name: ConnectionName,
+    ) -> Result<(), KeyringError> {
+        let cell = self
+            .connection(connection)
+            .ok_or(KeyringError::UnknownConnection)?;
+        cell.rename(name);
+        Ok(())
+    }
+
+    /// How many requests are open.
+    #[must_use]
+    pub fn open_requests(&self) -> usize {
+        self.connections
+            .pin()
+            .values()
+            .map(|cell| cell.open_requests())
+            .sum()
+    }
+
+    /// How many requests of a connection are open.
+    #[must_use]
+    pub fn open_requests_of(&self, connection: ConnectionId) -> usize {
+        self.connection(connection)
+            .map_or(0, |cell| cell.open_requests())
+    }
+
+    /// When a key last sent a request with a valid signature, to the millisecond, since it was
+    /// added here.
+    #[must_use]
+    pub fn last_used(&self, id: &AccessKeyId) -> Option<Timestamp> {
+        self.key(id)?.last_used()
+    }
+
+    /// Pauses a connection, cuts its client streams and the uploads whose last frame was not
+    /// handed upstream yet, and waits for its exchanges with the provider to end, at most
+    /// `limit`. Returns the changes whose outcome is unknown: those still running then, and those
+    /// that broke off after the provider had the whole request.
+    pub async fn cut_and_drain(
+        &self,
+        connection: ConnectionId,
+        limit: Duration,
+    ) -> Result<Vec<InDoubt>, KeyringError> {
+        self.pause(connection)?;
+        let cell = self
+            .connection(connection)
+            .ok_or(KeyringError::UnknownConnection)?;
+        // Running into the limit is an answer: what is left is in doubt.
+        let _ = tokio::time::timeout(limit, cell.gate.idle()).await;
+        Ok(cell.gate.in_doubt())
+    }
+}

@@ -1,0 +1,17 @@
+//! The gateway from outside: raw bytes in, and what reached the provider. Tests that realise a
+//! case of the threat model carry its number.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails right there"
+)]
+
+mod client;
+mod cutting;
+mod forwarding;
+mod limits;
+mod provider;
+mod refusals;
+mod uploads;
+mod world;

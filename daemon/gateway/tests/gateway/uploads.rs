@@ -1,0 +1,344 @@
+//! Bodies on their way to the provider.
+
+use aws_lc_rs::{digest, hmac};
+use bascule_sigv4::Payload;
+
+use crate::world::{Ask, SECRET, World};
+
+fn sha256(data: &[u8]) -> [u8; 32] {
+    digest::digest(&digest::SHA256, data)
+        .as_ref()
+        .try_into()
+        .unwrap()
+}
+
+fn hex(data: &[u8]) -> String {
+    data.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Signs chunks as a client does.
+struct Chunker {
+    key: hmac::Key,
+    time: String,
+    scope: String,
+    previous: String,
+    body: Vec<u8>,
+}
+
+impl Chunker {
+    fn new(world: &World, ask: &Ask) -> Self {
+        let headers = ask.signed(world);
+        let text = headers["authorization"].to_str().unwrap();
+        let scope = text
+            .split_once("Credential=")
+            .unwrap()
+            .1
+            .split_once(',')
+            .unwrap()
+            .0
+            .split_once('/')
+            .unwrap()
+            .1;
+        let mut key = hmac::Key::new(hmac::HMAC_SHA256, format!("AWS4{SECRET}").as_bytes());
+        for part in scope.split('/') {
+            key = hmac::Key::new(
+                hmac::HMAC_SHA256,
+                hmac::sign(&key, part.as_bytes()).as_ref(),
+            );
+        }
+        Self {
+            key,
+            time: headers["x-amz-date"].to_str().unwrap().into(),
+            scope: scope.into(),
+            previous: text.rsplit_once("Signature=").unwrap().1.into(),
+            body: vec![],
+        }
+    }
+
+    fn sign(&mut self, label: &str, hashes: &str) -> String {
+        let text = format!(
+            "{label}\n{}\n{}\n{}\n{hashes}",
+            self.time, self.scope, self.previous
+        );
+        self.previous = hex(hmac::sign(&self.key, text.as_bytes()).as_ref());
+        self.previous.clone()
+    }
+
+    fn chunk(mut self, data: &[u8]) -> Self {
+        let hashes = format!("{}\n{}", hex(&sha256(b"")), hex(&sha256(data)));
+        let signature = self.sign("AWS4-HMAC-SHA256-PAYLOAD", &hashes);
+        self.body.extend_from_slice(
+            format!("{:x};chunk-signature={signature}\r\n", data.len()).as_bytes(),
+        );
+        self.body.extend_from_slice(data);
+        if !data.is_empty() {
+            self.body.extend_from_slice(b"\r\n");
+        }
+        self
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.body.extend_from_slice(b"\r\n");
+        self.body
+    }
+
+    fn trailer(mut self, name: &str, value: &str) -> Vec<u8> {
+        let hash = hex(&sha256(format!("{name}:{value}\n").as_bytes()));
+        let signature = self.sign("AWS4-HMAC-SHA256-TRAILER", &hash);
+        self.body.extend_from_slice(
+            format!("{name}:{value}\r\nx-amz-trailer-signature:{signature}\r\n\r\n").as_bytes(),
+        );
+        self.body
+    }
+}
+
+/// A signed-chunks upload; `length` is of the framed body.
+fn chunked(world: &World, payload: Payload, decoded: usize) -> Ask {
+    world
+        .ask("PUT", "/photos/a")
+        .payload(payload)
+        .header("content-encoding", "gzip,aws-chunked")
+        .header("x-amz-decoded-content-length", &decoded.to_string())
+}
+
+fn load(mut ask: Ask, body: Vec<u8>) -> Ask {
+    ask.unsigned
+        .push(("content-length", body.len().to_string()));
+    ask.body = body;
+    ask
+}
+
+#[tokio::test]
+async fn a_literal_hash_is_checked_in_passing() {
+    let world = World::new().await;
+    let body = vec![7; 300_000];
+    let right = world
+        .ask("PUT", "/photos/a")
+        .body(body.clone())
+        .payload(Payload::Literal(sha256(&body)));
+    assert_eq!(world.send(&right).await.status, 200);
+    let seen = world.provider.only();
+    assert!(seen.complete && seen.body == body);
+    assert_eq!(
+        seen.header("x-amz-content-sha256"),
+        Some(hex(&sha256(&body)).as_str())
+    );
+    assert_eq!(seen.header("content-length"), Some("300000"));
+}
+
+#[tokio::test]
+async fn a_wrong_literal_hash_never_hands_over_the_last_frame() {
+    let world = World::new().await;
+    let body = vec![7; 300_000];
+    let wrong = world
+        .ask("PUT", "/photos/a")
+        .body(body)
+        .payload(Payload::Literal([1; 32]));
+    let reply = world.send(&wrong).await;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (400, "XAmzContentSHA256Mismatch")
+    );
+    let seen = world.provider.only();
+    assert!(!seen.complete && seen.body.len() < 300_000);
+
+    let empty = world
+        .ask("PUT", "/photos/b")
+        .announce(0)
+        .payload(Payload::Literal([1; 32]));
+    assert_eq!(world.send(&empty).await.code(), "XAmzContentSHA256Mismatch");
+    assert_eq!(
+        world.provider.requests(),
+        1,
+        "an empty body has no last frame to hold back"
+    );
+}
+
+#[tokio::test]
+async fn an_empty_object_keeps_its_length() {
+    let world = World::new().await;
+    assert_eq!(
+        world
+            .send(&world.ask("PUT", "/photos/a").announce(0))
+            .await
+            .status,
+        200
+    );
+    let seen = world.provider.only();
+    assert!(seen.complete);
+    assert_eq!(seen.header("content-length"), Some("0"));
+}
+
+#[tokio::test]
+async fn a_body_without_length_passes_through() {
+    let world = World::new().await;
+    let mut ask = world
+        .ask("PUT", "/photos/a")
+        .payload(Payload::Unsigned)
+        .header("transfer-encoding", "chunked");
+    ask.body = b"5\r\nhello\r\n0\r\n\r\n".to_vec();
+    assert_eq!(world.send(&ask).await.status, 200);
+    let seen = world.provider.only();
+    assert_eq!(
+        (seen.body.as_slice(), seen.header("content-length")),
+        (b"hello".as_slice(), None)
+    );
+}
+
+#[tokio::test]
+async fn the_unsigned_trailer_form_passes_as_it_is() {
+    let world = World::new().await;
+    let framed = b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n";
+    let ask = chunked(&world, Payload::UnsignedTrailer, 5)
+        .header("x-amz-trailer", "x-amz-checksum-crc32");
+    assert_eq!(world.send(&load(ask, framed.to_vec())).await.status, 200);
+    let seen = world.provider.only();
+    assert_eq!(seen.body, framed);
+    for (name, value) in [
+        ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+        ("x-amz-trailer", "x-amz-checksum-crc32"),
+        ("x-amz-decoded-content-length", "5"),
+        ("content-encoding", "gzip,aws-chunked"),
+    ] {
+        assert_eq!(seen.header(name), Some(value));
+    }
+}
+
+#[tokio::test]
+async fn signed_chunks_arrive_decoded() {
+    let world = World::new().await;
+    let ask = chunked(&world, Payload::SignedChunks, 100_000);
+    let body = Chunker::new(&world, &ask)
+        .chunk(&[1; 65_536])
+        .chunk(&[2; 34_464])
+        .chunk(&[])
+        .end();
+    let reply = world.send(&load(ask, body)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let seen = world.provider.only();
+    assert!(seen.complete && seen.body.len() == 100_000 && seen.body[99_999] == 2);
+    assert_eq!(seen.header("content-length"), Some("100000"));
+    assert_eq!(seen.header("content-encoding"), Some("gzip"));
+    assert_eq!(
+        seen.header("x-amz-content-sha256"),
+        Some("UNSIGNED-PAYLOAD")
+    );
+}
+
+#[tokio::test]
+async fn a6_a_wrong_or_absent_final_chunk_commits_nothing() {
+    let world = World::new().await;
+    let ask = chunked(&world, Payload::SignedChunks, 100_000);
+    let good = || {
+        Chunker::new(&world, &ask)
+            .chunk(&[1; 65_536])
+            .chunk(&[2; 34_464])
+    };
+    let mut wrong_final = good().chunk(&[]).end();
+    let at = wrong_final.len() - 5;
+    wrong_final[at] = if wrong_final[at] == b'0' { b'1' } else { b'0' };
+    let mut wrong_middle = good().chunk(&[]).end();
+    wrong_middle[50_000] = 9;
+    for (body, code) in [
+        (wrong_final, "SignatureDoesNotMatch"),
+        (wrong_middle, "SignatureDoesNotMatch"),
+        (good().body, "IncompleteBody"),
+    ] {
+        let reply = world.send(&load(ask.clone(), body)).await;
+        assert_eq!(reply.code(), code);
+    }
+    assert!(
+        world
+            .provider
+            .seen()
+            .iter()
+            .all(|seen| !seen.complete && seen.body.len() < 100_000)
+    );
+}
+
+#[tokio::test]
+async fn an_empty_chunked_upload_is_checked_before_it_is_sent() {
+    let world = World::new().await;
+    let ask = chunked(&world, Payload::SignedChunks, 0);
+    let body = Chunker::new(&world, &ask).chunk(&[]).end();
+    let mut wrong = body.clone();
+    let at = wrong.len() - 5;
+    wrong[at] = if wrong[at] == b'0' { b'1' } else { b'0' };
+    assert_eq!(
+        world.send(&load(ask.clone(), wrong)).await.code(),
+        "SignatureDoesNotMatch"
+    );
+    assert_eq!(world.provider.requests(), 0);
+    assert_eq!(world.send(&load(ask, body)).await.status, 200);
+    assert_eq!(world.provider.only().header("content-length"), Some("0"));
+}
+
+#[tokio::test]
+async fn signed_chunks_with_a_trailer_keep_their_checksum() {
+    let world = World::new().await;
+    let data = vec![3; 1_500_000];
+    let ask = chunked(&world, Payload::SignedChunksTrailer, data.len())
+        .header("x-amz-trailer", "x-amz-checksum-crc32");
+    let signed = |value: &str| {
+        let mut chunker = Chunker::new(&world, &ask);
+        for piece in data.chunks(65_536) {
+            chunker = chunker.chunk(piece);
+        }
+        chunker.chunk(&[]).trailer("x-amz-checksum-crc32", value)
+    };
+    let reply = world.send(&load(ask.clone(), signed("AAAAAA=="))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let seen = world.provider.only();
+    assert_eq!(
+        seen.header("x-amz-content-sha256"),
+        Some("STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+    );
+    assert_eq!(
+        seen.header("content-length").unwrap(),
+        seen.body.len().to_string()
+    );
+    let mut expected = b"100000\r\n".to_vec();
+    expected.extend_from_slice(&data[..1_048_576]);
+    expected.extend_from_slice(format!("\r\n{:x}\r\n", 1_500_000 - 1_048_576).as_bytes());
+    expected.extend_from_slice(&data[1_048_576..]);
+    expected.extend_from_slice(b"\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n");
+    assert!(seen.body == expected);
+
+    let mut forged = signed("AAAAAA==");
+    let at = forged.len() - 6;
+    forged[at] = if forged[at] == b'0' { b'1' } else { b'0' };
+    assert_eq!(
+        world.send(&load(ask, forged)).await.code(),
+        "SignatureDoesNotMatch"
+    );
+    assert!(!world.provider.seen()[1].complete);
+}
+
+#[tokio::test]
+async fn a7_a_missing_decoded_length_is_refused_before_anything_is_sent() {
+    let world = World::new().await;
+    let ask = world.ask("PUT", "/photos/a").payload(Payload::SignedChunks);
+    let reply = world
+        .send(&load(ask, b"0;chunk-signature=x\r\n\r\n".to_vec()))
+        .await;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (411, "MissingContentLength")
+    );
+    assert_eq!(world.provider.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_bulk_delete_forwards_the_same_bytes() {
+    let world = World::new().await;
+    let body = "<?xml version=\"1.0\"?>\n<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet><Object><Key>a&amp;b&#13;</Key><VersionId>v</VersionId></Object></Delete>";
+    let ask = world
+        .ask("POST", "/photos")
+        .query("delete", "")
+        .header("content-md5", "abc=")
+        .body(body);
+    assert_eq!(world.send(&ask).await.status, 200);
+    let seen = world.provider.only();
+    assert_eq!(seen.body, body.as_bytes());
+    assert_eq!(seen.header("content-md5"), Some("abc="));
+}

@@ -1,0 +1,359 @@
+//! A gateway on a port of its own, with one connection and one key.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bascule_domain::{
+    Timestamp,
+    access_key::AccessKeyId,
+    connection::Buckets,
+    endpoint::{Addressing, Region},
+    ids::{ConnectionId, KeyId},
+    key::{Key, KeyKind, KeyState, Origin, Permission, Scope},
+    secret::{Credentials, SecretKey},
+    tombstone::{CauseOfDeath, Tombstone},
+};
+use bascule_gateway::{
+    Admission, Clock, ConnectionSpec, DeadKeys, Exchange, Gateway, Keyring, Outcome, Settings,
+    Upstream, UpstreamAccess, UsageSink,
+};
+use bascule_sigv4::{Payload, Service, Signer, encode_path, encode_query};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use crate::{
+    client::{Client, Reply},
+    provider::{Provider, Script},
+};
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const CONNECTION: ConnectionId = ConnectionId::from_random([2; 10]);
+pub(crate) const SECRET: &str = "issuedsecretissuedsecretissuedsecret1234";
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+/// A clock that stands still, and can do something when it is asked for the nth time.
+pub(crate) struct TestClock {
+    pub(crate) now: Mutex<Timestamp>,
+    pub(crate) hook: Mutex<Option<(usize, Hook)>>,
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        let due = {
+            let mut hook = self.hook.lock().unwrap();
+            match &mut *hook {
+                Some((0, _)) => hook.take(),
+                Some((left, _)) => {
+                    *left -= 1;
+                    None
+                }
+                None => None,
+            }
+        };
+        if let Some((_, run)) = due {
+            run();
+        }
+        *self.now.lock().unwrap()
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Graves(pub(crate) Mutex<Vec<(AccessKeyId, Tombstone)>>);
+
+impl DeadKeys for Graves {
+    fn find(&self, id: &AccessKeyId) -> Option<Tombstone> {
+        let graves = self.0.lock().unwrap();
+        graves
+            .iter()
+            .find(|(dead, _)| dead == id)
+            .map(|(_, stone)| stone.clone())
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Meter(pub(crate) Mutex<Vec<(&'static str, Outcome, u64, u64)>>);
+
+impl UsageSink for Meter {
+    fn began(&self, exchange: &Exchange<'_>) {
+        self.ended(exchange);
+    }
+
+    fn ended(&self, exchange: &Exchange<'_>) {
+        self.0.lock().unwrap().push((
+            exchange.action.name(),
+            exchange.outcome,
+            exchange.bytes_in,
+            exchange.bytes_out,
+        ));
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) address: SocketAddr,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) graves: Arc<Graves>,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) credentials: Credentials,
+    pub(crate) shutdown: CancellationToken,
+}
+
+pub(crate) fn key(number: u8, permission: Permission) -> Key {
+    Key {
+        id: KeyId::from_random([number; 10]),
+        access_key_id: AccessKeyId::issue([number; 15]),
+        connection: CONNECTION,
+        kind: KeyKind::Gateway,
+        origin: Origin::Issued,
+        label: "laptop".parse().unwrap(),
+        permission,
+        scope: Scope::default(),
+        expires_at: None,
+        state: KeyState::Active,
+        generation: 1,
+        predecessor: None,
+        successor: None,
+        issued_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+pub(crate) fn access(id: &str, generation: u64) -> UpstreamAccess {
+    UpstreamAccess {
+        credentials: Credentials {
+            access_key_id: id.parse().unwrap(),
+            secret: SecretKey::parse("providersecret").unwrap(),
+        },
+        region: Region::try_from("us-east-1".to_owned()).unwrap(),
+        addressing: Addressing::Path,
+        tls: false,
+        authority: "provider.test:9000".into(),
+        generation,
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(key(1, Permission::ReadWrite), Settings::default()).await
+    }
+
+    pub(crate) async fn with(key: Key, settings: Settings) -> Self {
+        let keyring = Arc::new(Keyring::new());
+        let provider = Arc::new(Provider::default());
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        let clock = Arc::new(TestClock {
+            now: Mutex::new(now),
+            hook: Mutex::default(),
+        });
+        let graves = Arc::new(Graves::default());
+        let meter = Arc::new(Meter::default());
+        let buckets = vec!["photos".parse().unwrap(), "music".parse().unwrap()];
+        keyring
+            .add_connection(ConnectionSpec {
+                id: CONNECTION,
+                name: "vault".parse().unwrap(),
+                buckets: Buckets::try_from(buckets).unwrap(),
+                created_at: now,
+                access: access("PROVIDERKEY", 1),
+                upstream: Arc::clone(&provider) as Arc<dyn Upstream>,
+                admission: Admission::Open,
+            })
+            .unwrap();
+        let secret = SecretKey::parse(SECRET).unwrap();
+        let credentials = Credentials {
+            access_key_id: key.access_key_id.clone(),
+            secret: secret.clone(),
+        };
+        keyring.add_key(key, secret).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let gateway = Arc::new(Gateway::new(
+            Arc::clone(&keyring),
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            Arc::clone(&graves) as Arc<dyn DeadKeys>,
+            Arc::clone(&meter) as Arc<dyn UsageSink>,
+            settings,
+        ));
+        let shutdown = CancellationToken::new();
+        tokio::spawn(gateway.serve(listener, shutdown.clone()));
+        Self {
+            address,
+            keyring,
+            provider,
+            clock,
+            graves,
+            meter,
+            credentials,
+            shutdown,
+        }
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Ask {
+        Ask {
+            method: method.parse().unwrap(),
+            path: encode_path(path.as_bytes()),
+            query: vec![],
+            headers: HeaderMap::new(),
+            unsigned: vec![],
+            payload: Payload::EMPTY,
+            body: vec![],
+            host: self.address.to_string(),
+        }
+    }
+
+    pub(crate) async fn dial(&self) -> Client {
+        Client {
+            stream: TcpStream::connect(self.address).await.unwrap(),
+            read: vec![],
+        }
+    }
+
+    /// Sends a request on a connection of its own.
+    pub(crate) async fn send(&self, ask: &Ask) -> Reply {
+        let head = ask.method == Method::HEAD;
+        let mut client = self.dial().await;
+        client.write(&ask.wire(self)).await;
+        client.reply(head).await.expect("an answer")
+    }
+
+    /// Kills the key as a revocation does.
+    pub(crate) fn revoke(&self) {
+        self.bury();
+        assert!(self.keyring.remove_key(&self.credentials.access_key_id));
+    }
+
+    pub(crate) fn bury(&self) {
+        let stone = Tombstone {
+            key: KeyId::from_random([1; 10]),
+            masked: self.credentials.access_key_id.masked(),
+            label: "laptop".parse().unwrap(),
+            connection: CONNECTION,
+            connection_name: "vault".parse().unwrap(),
+            died_at: *self.clock.now.lock().unwrap(),
+            cause: CauseOfDeath::Revoked,
+        };
+        self.graves
+            .0
+            .lock()
+            .unwrap()
+            .push((self.credentials.access_key_id.clone(), stone));
+    }
+
+    /// Waits until no request is open.
+    pub(crate) async fn idle(&self) {
+        wait(|| self.keyring.open_requests() == 0).await;
+    }
+}
+
+/// Waits for a condition that nothing announces.
+pub(crate) async fn wait(condition: impl Fn() -> bool) {
+    let met = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, met)
+        .await
+        .expect("the condition was never met");
+}
+
+/// A request in the making.
+#[derive(Clone)]
+pub(crate) struct Ask {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
+    /// Added after signing.
+    pub(crate) unsigned: Vec<(&'static str, String)>,
+    pub(crate) payload: Payload,
+    pub(crate) body: Vec<u8>,
+    pub(crate) host: String,
+}
+
+impl Ask {
+    pub(crate) fn query(mut self, name: &str, value: &str) -> Self {
+        self.query.push((name.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.append(
+            HeaderName::from_static(name),
+            HeaderValue::from_str(value).unwrap(),
+        );
+        self
+    }
+
+    pub(crate) fn unsigned(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.unsigned.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn payload(mut self, payload: Payload) -> Self {
+        self.payload = payload;
+        self
+    }
+
+    /// A body of unsigned payload.
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self.payload = Payload::Unsigned;
+        let length = self.body.len();
+        self.announce(length)
+    }
+
+    pub(crate) fn announce(mut self, length: usize) -> Self {
+        self.headers.insert("content-length", length.into());
+        self
+    }
+
+    pub(crate) fn signed(&self, world: &World) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.insert("host", self.host.parse().unwrap());
+        let signer = Signer {
+            credentials: &world.credentials,
+            region: &Region::try_from("auto".to_owned()).unwrap(),
+            service: Service::S3,
+        };
+        let now = *world.clock.now.lock().unwrap();
+        signer.sign(
+            &self.method,
+            &self.path,
+            &encode_query(&self.query),
+            &mut headers,
+            &self.payload,
+            now,
+        );
+        headers
+    }
+
+    pub(crate) fn head(&self, world: &World) -> Vec<u8> {
+        let query = encode_query(&self.query);
+        let mark = if query.is_empty() { "" } else { "?" };
+        let mut wire =
+            format!("{} {}{mark}{query} HTTP/1.1\r\n", self.method, self.path).into_bytes();
+        for (name, value) in &self.signed(world) {
+            wire.extend_from_slice(name.as_str().as_bytes());
+            wire.extend_from_slice(b": ");
+            wire.extend_from_slice(value.as_bytes());
+            wire.extend_from_slice(b"\r\n");
+        }
+        for (name, value) in &self.unsigned {
+            wire.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        wire.extend_from_slice(b"\r\n");
+        wire
+    }
+
+    pub(crate) fn wire(&self, world: &World) -> Vec<u8> {
+        let mut wire = self.head(world);
+        wire.extend_from_slice(&self.body);
+        wire
+    }
+}
