@@ -44,7 +44,10 @@ pub(crate) async fn identities<'a>(
     if let Location::Folder { path } = exchange.location() {
         for (bucket, identity) in &mut found {
             *identity = folder_identity(path, bucket).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => IdentityError::Gone,
+                // Without the whole folder nothing is known of a bucket.
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory if path.is_dir() => {
+                    IdentityError::Gone
+                }
                 _ => IdentityError::Folder(error),
             })?;
         }

@@ -44,6 +44,33 @@ pub struct Wish {
     pub allow_link_local: bool,
 }
 
+/// A location that comes from elsewhere, such as a reconnect card, is asked for again, so that it
+/// meets the same rules.
+impl From<&Location> for Wish {
+    fn from(location: &Location) -> Self {
+        match location.clone() {
+            Location::Server {
+                endpoint,
+                region,
+                addressing,
+                extra_ca,
+                allow_link_local,
+            } => Self {
+                endpoint: Some(endpoint),
+                region: Some(region),
+                addressing: Some(addressing),
+                extra_ca,
+                allow_link_local,
+                ..Self::default()
+            },
+            Location::Folder { path } => Self {
+                path: Some(path),
+                ..Self::default()
+            },
+        }
+    }
+}
+
 /// Why a wish can't be granted. Each message names the option to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WishError {
@@ -123,6 +150,10 @@ pub trait Adapter: Send + Sync {
         location: &Location,
         surroundings: &Surroundings,
     ) -> Result<Arc<Storage>, OpenError> {
+        let is_folder = matches!(location, Location::Folder { .. });
+        if is_folder != (self.kind() == ProviderKind::Local) {
+            return Err(OpenError::Mismatch(self.kind()));
+        }
         match location {
             Location::Server {
                 endpoint,

@@ -99,7 +99,10 @@ impl Folder {
         match path.symlink_metadata() {
             Ok(found) if found.is_dir() => Ok(path),
             Ok(_) => Err(Fault::NoSuchBucket),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Fault::NoSuchBucket),
+            // Without the whole folder (a disk that is not mounted) nothing is known of a bucket.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.root.is_dir() => {
+                Err(Fault::NoSuchBucket)
+            }
             Err(error) => Err(Fault::Io(error)),
         }
     }

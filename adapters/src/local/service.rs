@@ -14,6 +14,51 @@ use super::{
     uploads::{self, Upload},
 };
 
+// Requests of several kinds share these fields but no type.
+macro_rules! attributes {
+    ($input:ident) => {
+        Attributes {
+            content_type: $input.content_type,
+            content_encoding: $input.content_encoding,
+            content_disposition: $input.content_disposition,
+            content_language: $input.content_language,
+            cache_control: $input.cache_control,
+            expires: object::expires_text($input.expires.as_ref()),
+            metadata: $input.metadata.into_iter().flatten().collect(),
+        }
+    };
+}
+
+macro_rules! announced {
+    ($input:ident) => {
+        Announced {
+            length: $input.content_length,
+            md5: $input.content_md5,
+            checksum: Checksum {
+                checksum_crc32: $input.checksum_crc32,
+                checksum_crc32c: $input.checksum_crc32c,
+                checksum_crc64nvme: $input.checksum_crc64nvme,
+                checksum_sha1: $input.checksum_sha1,
+                checksum_sha256: $input.checksum_sha256,
+                ..Default::default()
+            },
+            algorithm: $input.checksum_algorithm,
+        }
+    };
+}
+
+macro_rules! plain_write {
+    ($input:ident) => {
+        object::plain_write(
+            $input.sse_customer_algorithm.is_some()
+                || $input.ssekms_key_id.is_some()
+                || $input.server_side_encryption.is_some(),
+            $input.tagging.is_some(),
+            $input.object_lock_mode.is_some() || $input.object_lock_legal_hold_status.is_some(),
+        )
+    };
+}
+
 /// The operations of one folder.
 pub(crate) struct Embedded {
     folder: Arc<Folder>,
@@ -154,13 +199,7 @@ impl S3 for Embedded {
         req: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
         let input = req.input;
-        object::plain_write(
-            input.sse_customer_algorithm.is_some()
-                || input.ssekms_key_id.is_some()
-                || input.server_side_encryption.is_some(),
-            input.tagging.is_some(),
-            input.object_lock_mode.is_some() || input.object_lock_legal_hold_status.is_some(),
-        )?;
+        plain_write!(input)?;
         if input.write_offset_bytes.is_some() {
             return Err(Fault::NotImplemented("Appending is not supported.").into());
         }
@@ -174,29 +213,9 @@ impl S3 for Embedded {
             })
         };
         let (stage, file) = stage.await?;
-        let announced = Announced {
-            length: input.content_length,
-            md5: input.content_md5,
-            checksum: Checksum {
-                checksum_crc32: input.checksum_crc32,
-                checksum_crc32c: input.checksum_crc32c,
-                checksum_crc64nvme: input.checksum_crc64nvme,
-                checksum_sha1: input.checksum_sha1,
-                checksum_sha256: input.checksum_sha256,
-                ..Default::default()
-            },
-            algorithm: input.checksum_algorithm,
-        };
+        let announced = announced!(input);
         let taken = intake::take(input.body, file, announced).await?;
-        let attributes = Attributes {
-            content_type: input.content_type,
-            content_encoding: input.content_encoding,
-            content_disposition: input.content_disposition,
-            content_language: input.content_language,
-            cache_control: input.cache_control,
-            expires: object::expires_text(input.expires.as_ref()),
-            metadata: input.metadata.into_iter().flatten().collect(),
-        };
+        let attributes = attributes!(input);
         let conditions = Conditions {
             if_match: input.if_match,
             if_none_match: input.if_none_match,
@@ -223,13 +242,11 @@ impl S3 for Embedded {
         req: S3Request<CopyObjectInput>,
     ) -> S3Result<S3Response<CopyObjectOutput>> {
         let input = req.input;
-        object::plain_write(
-            input.sse_customer_algorithm.is_some()
-                || input.ssekms_key_id.is_some()
-                || input.server_side_encryption.is_some()
-                || input.copy_source_sse_customer_algorithm.is_some(),
-            input.tagging.is_some(),
-            input.object_lock_mode.is_some() || input.object_lock_legal_hold_status.is_some(),
+        plain_write!(input)?;
+        object::plain_version(
+            None,
+            None,
+            input.copy_source_sse_customer_algorithm.is_some(),
         )?;
         let (from_bucket, from_key) = object::source(&input.copy_source)?;
         let (bucket, key) = (input.bucket, input.key);
@@ -255,15 +272,7 @@ impl S3 for Embedded {
             input.copy_source_if_unmodified_since.as_ref(),
         )?;
         let attributes = if replace {
-            Attributes {
-                content_type: input.content_type,
-                content_encoding: input.content_encoding,
-                content_disposition: input.content_disposition,
-                content_language: input.content_language,
-                cache_control: input.cache_control,
-                expires: object::expires_text(input.expires.as_ref()),
-                metadata: input.metadata.into_iter().flatten().collect(),
-            }
+            attributes!(input)
         } else {
             found.attributes.clone()
         };
@@ -321,25 +330,11 @@ impl S3 for Embedded {
         req: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let input = req.input;
-        object::plain_write(
-            input.sse_customer_algorithm.is_some()
-                || input.ssekms_key_id.is_some()
-                || input.server_side_encryption.is_some(),
-            input.tagging.is_some(),
-            input.object_lock_mode.is_some() || input.object_lock_legal_hold_status.is_some(),
-        )?;
+        plain_write!(input)?;
         let upload = Upload {
             bucket: input.bucket.clone(),
             key: input.key.clone(),
-            attributes: Attributes {
-                content_type: input.content_type,
-                content_encoding: input.content_encoding,
-                content_disposition: input.content_disposition,
-                content_language: input.content_language,
-                cache_control: input.cache_control,
-                expires: object::expires_text(input.expires.as_ref()),
-                metadata: input.metadata.into_iter().flatten().collect(),
-            },
+            attributes: attributes!(input),
         };
         let id = self
             .on_disk(move |folder| folder.start_upload(&upload))
@@ -368,19 +363,7 @@ impl S3 for Embedded {
                 Ok((place, folder.stage()?))
             })
             .await?;
-        let announced = Announced {
-            length: input.content_length,
-            md5: input.content_md5,
-            checksum: Checksum {
-                checksum_crc32: input.checksum_crc32,
-                checksum_crc32c: input.checksum_crc32c,
-                checksum_crc64nvme: input.checksum_crc64nvme,
-                checksum_sha1: input.checksum_sha1,
-                checksum_sha256: input.checksum_sha256,
-                ..Default::default()
-            },
-            algorithm: input.checksum_algorithm,
-        };
+        let announced = announced!(input);
         let taken = intake::take(input.body, file, announced).await?;
         let md5 = taken.md5;
         self.on_disk(move |folder| folder.place_part(&place, number, &md5, stage))

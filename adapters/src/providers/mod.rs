@@ -299,4 +299,31 @@ mod tests {
             Ok(Location::Folder { .. })
         ));
     }
+
+    #[test]
+    fn a_location_from_elsewhere_meets_the_same_rules() {
+        let wish = Wish {
+            allow_http: true,
+            ..endpoint("http://10.0.0.1:9000")
+        };
+        let location = locate(ProviderKind::Minio, &wish).unwrap();
+        let again = Wish::from(&location);
+        assert!(matches!(
+            locate(ProviderKind::Minio, &again),
+            Err(WishError::PlainText { .. })
+        ));
+        assert!(matches!(
+            locate(ProviderKind::Local, &again),
+            Err(WishError::Foreign {
+                option: "--endpoint",
+                ..
+            })
+        ));
+        let wish = endpoint("https://s3.example.com");
+        let location = locate(ProviderKind::S3Compatible, &wish).unwrap();
+        assert_eq!(
+            locate(ProviderKind::S3Compatible, &Wish::from(&location)),
+            Ok(location)
+        );
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use bascule_adapters::{BrowseItem, RequestBody};
+use bascule_adapters::{BrowseItem, RequestBody, WitnessError};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request};
@@ -607,4 +607,45 @@ async fn two_connections_to_one_folder_do_not_disturb_each_other() {
             .all(|item| matches!(item, BrowseItem::Object { .. }))
     );
     assert_eq!(page.len(), 8);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_away_says_nothing_about_its_buckets() {
+    let outside = tempfile::tempdir().unwrap();
+    let root = outside.path().join("disk");
+    fs::create_dir(&root).unwrap();
+    let subject = new(&root, "photos");
+    let bucket = "photos".parse().unwrap();
+    let witness = subject.storage.witness(subject.credentials.clone());
+    fs::rename(&root, outside.path().join("elsewhere")).unwrap();
+    tokio::time::pause();
+    assert!(matches!(
+        witness.exists(&bucket).await,
+        Err(WitnessError::Away(_))
+    ));
+    assert!(matches!(
+        witness.identity(&bucket).await,
+        Err(WitnessError::Away(_))
+    ));
+    fs::rename(outside.path().join("elsewhere"), &root).unwrap();
+    assert_eq!(witness.exists(&bucket).await, Ok(true));
+    fs::remove_dir(root.join("photos")).unwrap();
+    assert_eq!(witness.exists(&bucket).await, Ok(false));
+    assert_eq!(
+        witness.identity(&bucket).await,
+        Err(WitnessError::Gone(bucket))
+    );
+}
+
+#[tokio::test]
+async fn answers_to_head_have_no_body() {
+    let root = tempfile::tempdir().unwrap();
+    let subject = new(root.path(), "heads");
+    subject.put("heads", "a", b"body").await;
+    for key in ["a", "none"] {
+        let (_, body) = subject
+            .send(Method::HEAD, "heads", Some(key), "", &[], b"")
+            .await;
+        assert!(body.is_empty(), "{key}: {body:?}");
+    }
 }
