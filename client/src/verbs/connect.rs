@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// Add a connection to buckets at a provider.
+/// Add a connection to buckets at a provider
 ///
 /// The provider is probed first: whether it answers, takes the credentials, has the buckets, and
 /// which rights are held. Nothing is kept when that fails. Credentials are never taken from the
