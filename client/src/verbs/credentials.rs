@@ -47,5 +47,6 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         response.probe,
         "credentials replaced:",
     )?;
+    context.output.status("issued keys are untouched");
     Ok(Exit::Ok)
 }
