@@ -68,10 +68,10 @@ pub(crate) async fn identities<'a>(
             return Err(IdentityError::Fault(answer.status));
         }
         // Refusals and foreign answers both mean that we are not told.
-        let Ok((named, next)) = listing::buckets(&answer.body) else {
+        let Ok(page) = listing::buckets(&answer.body) else {
             break;
         };
-        for (name, date) in named {
+        for (name, date) in page.buckets {
             let known = name
                 .parse::<BucketName>()
                 .ok()
@@ -80,10 +80,10 @@ pub(crate) async fn identities<'a>(
                 *identity = BucketIdentity::CreationDate(date);
             }
         }
-        if next.is_none() || next == token {
+        if page.next.is_none() || page.next == token {
             break;
         }
-        token = next;
+        token = page.next;
     }
     Ok(found)
 }

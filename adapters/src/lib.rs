@@ -6,6 +6,8 @@
 //! the gateway permitted. Only this crate speaks HTTP to providers.
 
 mod answer;
+#[cfg(test)]
+mod canned;
 mod dialer;
 mod exchange;
 mod guard;
@@ -17,6 +19,7 @@ mod providers;
 mod registry;
 mod storage;
 mod transport;
+mod trust;
 mod witness;
 mod xml;
 
@@ -26,7 +29,8 @@ pub use probe::{BucketProbe, Probe, ProbeFailure, Right, Versioning};
 pub use registry::{Adapter, Clock, OpenError, Surroundings, Wish, WishError, adapter};
 pub use storage::{Storage, Upstream};
 pub use transport::{
-    BoxError, HttpTransport, RequestBody, ResponseBody, Sending, TlsSetupError, Transport,
-    TransportError, TransportErrorKind,
+    BoxError, HttpTransport, RequestBody, ResponseBody, Sending, Transport, TransportError,
+    TransportErrorKind,
 };
+pub use trust::TlsSetupError;
 pub use witness::{BrowseItem, Browser, Lister, Witness, WitnessError};

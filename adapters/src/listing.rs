@@ -54,7 +54,7 @@ pub(crate) fn page(body: &[u8]) -> Result<Page, XmlError> {
                 });
             }
             ["NextContinuationToken"] => {
-                next = Some(text.to_owned()).filter(|token| !token.is_empty())
+                next = Some(text.to_owned()).filter(|token| !token.is_empty());
             }
             ["Contents", "Key"] => draft.key = Some(text.to_owned()),
             ["Contents", "Size"] => draft.size = Some(text.trim().parse().map_err(|_| XmlError)?),
@@ -111,11 +111,18 @@ fn url_decoded(text: &str) -> Result<String, XmlError> {
         .map_err(|_| XmlError)
 }
 
-/// The names and creation dates of ListBuckets, and where the next page starts.
-pub(crate) fn buckets(
-    body: &[u8],
-) -> Result<(Vec<(String, Option<String>)>, Option<String>), XmlError> {
-    let (mut found, mut next) = (Vec::new(), None);
+/// One page of ListBuckets.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct BucketPage {
+    /// Names and creation dates.
+    pub(crate) buckets: Vec<(String, Option<String>)>,
+    /// Where the next page starts; `None` on the last one.
+    pub(crate) next: Option<String>,
+}
+
+/// Reads a page of ListBuckets.
+pub(crate) fn buckets(body: &[u8]) -> Result<BucketPage, XmlError> {
+    let mut page = BucketPage::default();
     let (mut name, mut date) = (None, None);
     xml::walk(body, "ListAllMyBucketsResult", |path, text| {
         match path.get(1..) {
@@ -123,13 +130,17 @@ pub(crate) fn buckets(
             Some(["Buckets", "Bucket", "CreationDate"]) => {
                 date = Some(text.trim().to_owned()).filter(|date| !date.is_empty());
             }
-            Some(["Buckets", "Bucket"]) => found.push((name.take().ok_or(XmlError)?, date.take())),
-            Some(["ContinuationToken"]) => next = Some(text.to_owned()).filter(|t| !t.is_empty()),
+            Some(["Buckets", "Bucket"]) => page
+                .buckets
+                .push((name.take().ok_or(XmlError)?, date.take())),
+            Some(["ContinuationToken"]) => {
+                page.next = Some(text.to_owned()).filter(|t| !t.is_empty());
+            }
             _ => {}
         }
         Ok(())
     })?;
-    Ok((found, next))
+    Ok(page)
 }
 
 /// Checks that keys arrive in the order of their bytes, across pages.
@@ -150,5 +161,38 @@ impl Order {
             self.0 = Some(entry.key.clone());
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = page(&bytes);
+            let _ = buckets(&bytes);
+        }
+
+        #[test]
+        fn mangled_pages_never_panic_nor_lose_objects(
+            keys in proptest::collection::btree_set("[a-z /+%&<ü]{1,8}", 1..6),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut body = String::from("<ListBucketResult><EncodingType>url</EncodingType>");
+            for key in &keys {
+                let encoded = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
+                body.push_str(&format!("<Contents><Key>{encoded}</Key><Size>1</Size></Contents>"));
+            }
+            body.push_str("<IsTruncated>false</IsTruncated></ListBucketResult>");
+            let whole = page(body.as_bytes()).unwrap();
+            let found: Vec<&str> = whole.objects.iter().map(|object| object.entry.key.as_str()).collect();
+            prop_assert_eq!(found, keys.iter().map(String::as_str).collect::<Vec<_>>());
+            let cut = cut.index(body.len());
+            prop_assert_eq!(page(&body.as_bytes()[..cut]), Err(XmlError));
+        }
     }
 }

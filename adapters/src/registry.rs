@@ -15,7 +15,8 @@ use crate::{
     local::{FolderError, LocalTransport},
     providers::{local::Local, minio::Minio, r2::R2, s3::S3, s3_compatible::S3Compatible},
     storage::Storage,
-    transport::{HttpTransport, TlsSetupError},
+    transport::HttpTransport,
+    trust::TlsSetupError,
 };
 
 /// Tells the time: the daemon's one clock.

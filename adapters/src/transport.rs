@@ -2,16 +2,7 @@
 //! It follows no redirect, buffers no body, retries nothing that was sent, and never falls back
 //! from TLS to plain text (threats.md I1 to I4).
 
-use std::{
-    error::Error as StdError,
-    fs,
-    future::Future,
-    io,
-    path::{Path, PathBuf},
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error as StdError, future::Future, io, path::Path, pin::Pin, time::Duration};
 
 use bascule_domain::endpoint::Endpoint;
 use bytes::Bytes;
@@ -21,11 +12,11 @@ use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use crate::{
     dialer::{Bounded, DialError, Dialer},
     guard::{Guard, Refusal},
+    trust::{TlsSetupError, tls_config},
 };
 
 /// What bodies fail with.
@@ -112,17 +103,11 @@ fn classify(error: &(dyn StdError + 'static)) -> (TransportErrorKind, String) {
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return tls_cause(tls);
         }
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            // An I/O error's source is its content's source, so the content is looked at here.
-            let content = io.get_ref();
-            if let Some(tls) = content.and_then(|c| c.downcast_ref::<rustls::Error>()) {
-                return tls_cause(tls);
-            }
-            if let Some(dial) = content.and_then(|c| c.downcast_ref::<DialError>()) {
-                return (dial.kind(), dial.to_string());
-            }
-        }
-        next = cause.source();
+        // An I/O error's source is its content's source, which would skip the content.
+        let content = cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        next = content.map_or_else(|| cause.source(), |content| Some(content));
     }
     (
         TransportErrorKind::Broken,
@@ -145,33 +130,6 @@ fn tls_cause(error: &rustls::Error) -> (TransportErrorKind, String) {
             format!("the TLS handshake failed: {other}"),
         ),
     }
-}
-
-/// Why a transport can't be made.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsSetupError {
-    /// The file with the extra certificate authority can't be read.
-    #[error("the CA file {} can't be read", path.display())]
-    ExtraCaUnreadable {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file holds no certificate, or a broken one.
-    #[error("the CA file {} holds no usable PEM certificate", path.display())]
-    ExtraCaInvalid {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// This machine has no certificate authorities, and no extra one was given.
-    #[error(
-        "this machine has no certificate authorities to trust: install the ca-certificates package or give a CA file"
-    )]
-    NoRoots,
-    /// The TLS library refuses to start.
-    #[error("TLS can't be set up")]
-    Library(#[source] rustls::Error),
 }
 
 /// Idle connections are dropped before common servers drop them, so that a request rarely meets
@@ -224,42 +182,4 @@ impl Transport for HttpTransport {
             Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync()))
         })
     }
-}
-
-fn tls_config(
-    needed: bool,
-    extra_ca: Option<&Path>,
-) -> Result<rustls::ClientConfig, TlsSetupError> {
-    let mut roots = rustls::RootCertStore::empty();
-    if needed {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(path) = extra_ca {
-            add_extra_ca(&mut roots, path)?;
-        }
-        if roots.is_empty() {
-            return Err(TlsSetupError::NoRoots);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(TlsSetupError::Library)?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
-}
-
-fn add_extra_ca(roots: &mut rustls::RootCertStore, path: &Path) -> Result<(), TlsSetupError> {
-    let pem = fs::read(path).map_err(|source| TlsSetupError::ExtraCaUnreadable {
-        path: path.into(),
-        source,
-    })?;
-    let invalid = || TlsSetupError::ExtraCaInvalid { path: path.into() };
-    let mut found = false;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        roots
-            .add(certificate.map_err(|_| invalid())?)
-            .map_err(|_| invalid())?;
-        found = true;
-    }
-    if found { Ok(()) } else { Err(invalid()) }
 }

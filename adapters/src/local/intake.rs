@@ -12,7 +12,7 @@ use s3s::{
 };
 use tokio::io::AsyncWriteExt;
 
-use super::Fault;
+use super::{Fault, framing::Mismatch};
 
 /// What the request announced about its body.
 #[derive(Default)]
@@ -49,7 +49,13 @@ pub(crate) async fn take(
     if let Some(mut body) = body {
         while let Some(piece) = body.next().await {
             // Cut by the client, or by the gateway, which then wants nothing to be stored.
-            let piece = piece.map_err(|_| Fault::Incomplete)?;
+            let piece = piece.map_err(|error| {
+                if error.is::<Mismatch>() {
+                    Fault::BadDigest("The body does not match its announced digest.")
+                } else {
+                    Fault::Incomplete
+                }
+            })?;
             md5.update(&piece);
             sums.update(&piece);
             written += piece.len() as u64;

@@ -4,6 +4,7 @@
 
 mod fault;
 mod folder;
+mod framing;
 mod intake;
 mod keys;
 mod object;

@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
-use super::{FolderError, folder::Folder, service::Embedded};
+use super::{FolderError, folder::Folder, framing::unframe, service::Embedded};
 use crate::transport::{RequestBody, Sending, Transport, TransportError, TransportErrorKind};
 
 /// A folder behind an S3 service, without a socket.
@@ -70,24 +70,29 @@ impl Transport for LocalTransport {
             header::AUTHORIZATION.as_str(),
             "x-amz-date",
             "x-amz-security-token",
-            "x-amz-content-sha256",
         ] {
             head.headers.remove(name);
         }
-        let request = http::Request::from_parts(head, s3s::Body::http_body_unsync(body));
+        let body = unframe(&mut head.headers, body);
         let service = self.service.clone();
         Box::pin(async move {
+            let body = body.map_err(|_| failed())?;
+            let request = http::Request::from_parts(head, s3s::Body::http_body_unsync(body));
             // The library logs requests with bucket names and keys, which no log of ours may hold.
             let answer = async move { service.call(request).await }
                 .with_subscriber(NoSubscriber::new())
                 .await;
             match answer {
                 Ok(response) => Ok(response.map(|body| body.boxed_unsync())),
-                Err(_) => Err(TransportError::new(
-                    TransportErrorKind::Local,
-                    "the embedded service failed",
-                )),
+                Err(_) => Err(failed()),
             }
         })
     }
+}
+
+fn failed() -> TransportError {
+    TransportError::new(
+        TransportErrorKind::Local,
+        "the embedded service can't take this request",
+    )
 }

@@ -1,19 +1,342 @@
-//! Being written.
-use crate::upstream::BoxError;
-use bytes::Bytes;
-use http_body::{Body, Frame};
+//! An upload on its way to the provider: counted, checked, and cut. It must never let the last
+//! byte through before the whole body was found right and the permit still good: an upload that
+//! lacks its end leaves no object (gateway.md 24, 27, 53).
+
 use std::{
+    collections::VecDeque,
+    fmt,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
-pub(crate) struct UploadBody;
+
+use aws_lc_rs::digest;
+use bascule_sigv4::ChunkDecoder;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::{
+    exchange::{Fault, InFlight},
+    upstream::BoxError,
+};
+
+/// Data bytes in one chunk of a body that is framed anew.
+const CHUNK: u64 = 1024 * 1024;
+
+/// How the bytes of an upload are checked and passed on.
+pub(crate) enum Form {
+    /// As they come; with the SHA-256 that they must have, if one was signed.
+    Plain(Option<Box<Expected>>),
+    /// Out of signed chunks.
+    Decoded(ChunkDecoder),
+    /// Out of signed chunks, into unsigned ones with the same trailers (gateway.md 28).
+    Reframed(ChunkDecoder, Framer),
+}
+
+/// A SHA-256 that a body must have.
+pub(crate) struct Expected {
+    hash: [u8; 32],
+    seen: digest::Context,
+}
+
+impl Expected {
+    pub(crate) fn new(hash: [u8; 32]) -> Box<Self> {
+        Box::new(Self {
+            hash,
+            seen: digest::Context::new(&digest::SHA256),
+        })
+    }
+
+    fn met(self: Box<Self>) -> bool {
+        self.seen.finish().as_ref() == self.hash
+    }
+}
+
+/// The body of one upload.
+pub(crate) struct UploadBody {
+    incoming: Incoming,
+    form: Form,
+    exchange: Arc<InFlight>,
+    /// Bytes that upstream is still to get, if known.
+    left: Option<u64>,
+    /// What was read and not decoded yet.
+    input: Bytes,
+    queue: VecDeque<Bytes>,
+    ended: bool,
+    done: bool,
+}
+
+impl UploadBody {
+    /// `length` is what upstream gets, if it is known.
+    pub(crate) fn new(
+        incoming: Incoming,
+        form: Form,
+        length: Option<u64>,
+        exchange: Arc<InFlight>,
+    ) -> Box<Self> {
+        Box::new(Self {
+            incoming,
+            form,
+            exchange,
+            left: length,
+            input: Bytes::new(),
+            queue: VecDeque::new(),
+            ended: false,
+            done: false,
+        })
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+        loop {
+            match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+                None => return Poll::Ready(Ok(None)),
+                Some(Err(_)) => return Poll::Ready(Err(Fault::Incomplete)),
+                Some(Ok(frame)) => {
+                    // HTTP trailers of the client's hop are not part of the body.
+                    if let Ok(data) = frame.into_data() {
+                        self.exchange.received(data.len());
+                        if !data.is_empty() {
+                            return Poll::Ready(Ok(Some(data)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+        let data = ready!(self.poll_read(cx))?;
+        let Form::Plain(expected) = &mut self.form else {
+            return Poll::Ready(Ok(None));
+        };
+        if let (Some(expected), Some(data)) = (expected.as_mut(), &data) {
+            expected.seen.update(data);
+        }
+        let last = match (&data, &mut self.left) {
+            (Some(data), Some(left)) => {
+                *left = left
+                    .checked_sub(data.len() as u64)
+                    .ok_or(Fault::Incomplete)?;
+                *left == 0
+            }
+            (Some(_), None) => false,
+            (None, Some(left)) if *left > 0 => return Poll::Ready(Err(Fault::Incomplete)),
+            (None, _) => true,
+        };
+        if last {
+            if expected.take().is_some_and(|expected| !expected.met()) {
+                return Poll::Ready(Err(Fault::Mismatch));
+            }
+            self.finish()?;
+        }
+        Poll::Ready(Ok(data))
+    }
+
+    fn poll_chunks(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+        loop {
+            if let Some(piece) = self.queue.pop_front() {
+                if self.ended && self.queue.is_empty() {
+                    self.finish()?;
+                }
+                return Poll::Ready(Ok(Some(piece)));
+            }
+            if self.ended {
+                self.finish()?;
+                return Poll::Ready(Ok(None));
+            }
+            let (decoder, framer) = match &mut self.form {
+                Form::Decoded(decoder) => (decoder, None),
+                Form::Reframed(decoder, framer) => (decoder, Some(framer)),
+                Form::Plain(_) => return Poll::Ready(Ok(None)),
+            };
+            if let Some(piece) = decoder.feed(&mut self.input).map_err(Fault::Chunks)? {
+                pass(piece, framer, &mut self.queue);
+                continue;
+            }
+            match ready!(self.poll_read(cx))? {
+                Some(data) => self.input = data,
+                None => self.poll_end()?,
+            }
+        }
+    }
+
+    fn poll_end(&mut self) -> Result<(), Fault> {
+        self.ended = true;
+        match &mut self.form {
+            Form::Decoded(decoder) => {
+                if let Some(piece) = decoder.finish().map_err(Fault::Chunks)? {
+                    pass(piece, None, &mut self.queue);
+                }
+            }
+            Form::Reframed(decoder, framer) => {
+                if let Some(piece) = decoder.finish().map_err(Fault::Chunks)? {
+                    pass(piece, Some(framer), &mut self.queue);
+                }
+                self.queue.push_back(Framer::end(decoder.trailers()));
+            }
+            Form::Plain(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Everything was checked: the last byte may go, if the permit allows it.
+    fn finish(&mut self) -> Result<(), Fault> {
+        if self.done {
+            return Ok(());
+        }
+        if !self.exchange.hand_over() {
+            return Err(Fault::Cut);
+        }
+        self.done = true;
+        Ok(())
+    }
+}
+
+fn pass(piece: Bytes, framer: Option<&mut Framer>, queue: &mut VecDeque<Bytes>) {
+    match framer {
+        Some(framer) => framer.frame(piece, queue),
+        None if piece.is_empty() => {}
+        None => queue.push_back(piece),
+    }
+}
+
 impl Body for UploadBody {
     type Data = Bytes;
     type Error = BoxError;
+
     fn poll_frame(
         self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Poll::Ready(None)
+        let this = self.get_mut();
+        if this.done && this.queue.is_empty() {
+            return Poll::Ready(None);
+        }
+        let polled = if !this.done && !this.exchange.honoured() {
+            Err(Fault::Cut)
+        } else if matches!(this.form, Form::Plain(_)) {
+            ready!(this.poll_plain(cx))
+        } else {
+            ready!(this.poll_chunks(cx))
+        };
+        Poll::Ready(match polled {
+            Ok(Some(data)) => {
+                if let (Some(left), Form::Decoded(_) | Form::Reframed(..)) =
+                    (&mut this.left, &this.form)
+                {
+                    *left = left.saturating_sub(data.len() as u64);
+                }
+                Some(Ok(Frame::data(data)))
+            }
+            Ok(None) => None,
+            Err(fault) => {
+                this.exchange.fail(fault);
+                Some(Err(Box::new(Refused(fault))))
+            }
+        })
     }
+
+    fn is_end_stream(&self) -> bool {
+        self.done && self.queue.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// Why the upload stopped, for the transport.
+#[derive(Debug)]
+struct Refused(Fault);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Fault::Mismatch => "the body has not the signed hash",
+            Fault::Chunks(_) => "the aws-chunked body is wrong",
+            Fault::Incomplete => "the client stopped sending",
+            Fault::Cut => "the permit is void",
+        })
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Writes aws-chunked framing without chunk signatures. The sizes of the chunks follow from the
+/// decoded length alone, so that the length of the whole is known before.
+pub(crate) struct Framer {
+    left: u64,
+    left_in_chunk: u64,
+}
+
+impl Framer {
+    pub(crate) const fn new(decoded_length: u64) -> Self {
+        Self {
+            left: decoded_length,
+            left_in_chunk: 0,
+        }
+    }
+
+    /// Bytes of the framed body, if the lengths of the trailers follow from their names.
+    pub(crate) fn length(decoded_length: u64, trailers: &[HeaderName]) -> Option<u64> {
+        let chunk = |size: u64| digits(size) + 2 + size + 2;
+        let full = decoded_length / CHUNK;
+        let rest = decoded_length % CHUNK;
+        let mut length = full * chunk(CHUNK) + "0\r\n\r\n".len() as u64;
+        if rest > 0 {
+            length += chunk(rest);
+        }
+        for name in trailers {
+            length += name.as_str().len() as u64 + 1 + checksum_length(name)? + 2;
+        }
+        Some(length)
+    }
+
+    fn frame(&mut self, mut piece: Bytes, queue: &mut VecDeque<Bytes>) {
+        while !piece.is_empty() {
+            if self.left_in_chunk == 0 {
+                // The decoder never gives more than the decoded length.
+                self.left_in_chunk = self.left.clamp(1, CHUNK);
+                queue.push_back(format!("{:x}\r\n", self.left_in_chunk).into());
+            }
+            let take = usize::try_from(self.left_in_chunk)
+                .map_or(piece.len(), |left| left.min(piece.len()));
+            queue.push_back(piece.split_to(take));
+            self.left_in_chunk -= take as u64;
+            self.left = self.left.saturating_sub(take as u64);
+            if self.left_in_chunk == 0 {
+                queue.push_back(Bytes::from_static(b"\r\n"));
+            }
+        }
+    }
+
+    fn end(trailers: &[(HeaderName, HeaderValue)]) -> Bytes {
+        let mut end = b"0\r\n".to_vec();
+        for (name, value) in trailers {
+            end.extend_from_slice(name.as_str().as_bytes());
+            end.push(b':');
+            end.extend_from_slice(value.as_bytes());
+            end.extend_from_slice(b"\r\n");
+        }
+        end.extend_from_slice(b"\r\n");
+        end.into()
+    }
+}
+
+fn digits(size: u64) -> u64 {
+    u64::from(size.max(1).ilog2() / 4) + 1
+}
+
+/// Characters of a checksum in base64, by its trailer's name.
+fn checksum_length(name: &HeaderName) -> Option<u64> {
+    Some(match name.as_str() {
+        "x-amz-checksum-crc32" | "x-amz-checksum-crc32c" => 8,
+        "x-amz-checksum-crc64nvme" => 12,
+        "x-amz-checksum-sha1" => 28,
+        "x-amz-checksum-sha256" => 44,
+        _ => return None,
+    })
 }

@@ -134,6 +134,7 @@ pub(crate) struct Living {
 /// A key as requests see it.
 pub struct KeyCell {
     id: KeyId,
+    access_key_id: AccessKeyId,
     secret: SecretKey,
     connection: Arc<ConnectionCell>,
     living: ArcSwapOption<Living>,
@@ -154,6 +155,10 @@ impl KeyCell {
     #[must_use]
     pub const fn connection(&self) -> &Arc<ConnectionCell> {
         &self.connection
+    }
+
+    pub(crate) const fn access_key_id(&self) -> &AccessKeyId {
+        &self.access_key_id
     }
 
     pub(crate) const fn secret(&self) -> &SecretKey {
@@ -279,6 +284,7 @@ impl Keyring {
         let access_key_id = key.access_key_id.clone();
         let cell = KeyCell {
             id: key.id,
+            access_key_id: access_key_id.clone(),
             secret,
             connection,
             generation: AtomicU64::new(key.generation),

@@ -1,1 +1,290 @@
-//! Being written.
+//! One exchange with a provider, from its permit to the end of both bodies. All halves share it;
+//! when the last one lets go, it is counted as ended. It must never say that an outcome is known
+//! when it is not.
+
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError,
+    atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bascule_domain::{
+    access::Permit,
+    names::ObjectKey,
+    operation::{Action, Target},
+};
+use bascule_sigv4::ChunkError;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::{
+    admission::{Change, Phase, Ticket},
+    cells::KeyCell,
+    ports::{Exchange, Outcome, UsageSink},
+};
+
+/// Why an upload was not handed over whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The body has not the hash that was signed.
+    Mismatch,
+    /// The aws-chunked body is wrong.
+    Chunks(ChunkError),
+    /// The client stopped sending.
+    Incomplete,
+    /// The permit is void.
+    Cut,
+}
+
+/// An exchange under way.
+pub(crate) struct InFlight {
+    key: Arc<KeyCell>,
+    permit: Permit,
+    /// Ends with the key, or with a pause of the connection.
+    token: CancellationToken,
+    change: Option<Arc<Change>>,
+    usage: Arc<dyn UsageSink>,
+    fault: OnceLock<Fault>,
+    status: AtomicU16,
+    received: AtomicU64,
+    sent: AtomicU64,
+    complete: AtomicBool,
+    /// Dropped last: whoever sees the count fall sees everything else.
+    ticket: Ticket,
+}
+
+impl InFlight {
+    /// Begins an exchange. `objects` are those named in the body of a `DeleteObjects`.
+    pub(crate) fn begin(
+        ticket: Ticket,
+        key: Arc<KeyCell>,
+        permit: Permit,
+        token: CancellationToken,
+        objects: Vec<ObjectKey>,
+        usage: Arc<dyn UsageSink>,
+    ) -> Arc<Self> {
+        let operation = permit.operation();
+        let bucket = operation.target.bucket();
+        let change = match bucket {
+            Some(bucket) if operation.action.mutates() => {
+                let object = match &operation.target {
+                    Target::Object { key, .. } => Some(key.clone()),
+                    _ => None,
+                };
+                let change = Change::new(bucket.clone(), object, objects, operation.action);
+                Some(ticket.connection().gate.begin(change))
+            }
+            _ => None,
+        };
+        let this = Arc::new(Self {
+            key,
+            permit,
+            token,
+            change,
+            usage,
+            fault: OnceLock::new(),
+            status: AtomicU16::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            complete: AtomicBool::new(false),
+            ticket,
+        });
+        if this.mutates() {
+            this.usage.began(&this.report(Outcome::Running));
+        }
+        this
+    }
+
+    pub(crate) const fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    pub(crate) const fn key(&self) -> &Arc<KeyCell> {
+        &self.key
+    }
+
+    pub(crate) const fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+
+    pub(crate) const fn action(&self) -> Action {
+        self.permit.operation().action
+    }
+
+    pub(crate) const fn mutates(&self) -> bool {
+        self.change.is_some()
+    }
+
+    /// Whether the permit still holds.
+    pub(crate) fn honoured(&self) -> bool {
+        self.key.honours(&self.permit)
+    }
+
+    /// Asks whether the last byte may go upstream. Once this said yes, a cut no longer aborts the
+    /// exchange; once a cut came first, it says no for ever.
+    pub(crate) fn hand_over(&self) -> bool {
+        self.honoured()
+            && self
+                .change
+                .as_ref()
+                .is_none_or(|change| change.leave_sending(Phase::Handed))
+    }
+
+    /// Gives the exchange up, unless the provider has the whole request already.
+    pub(crate) fn give_up(&self) -> bool {
+        self.change
+            .as_ref()
+            .is_none_or(|change| change.leave_sending(Phase::Cut) || change.phase() == Phase::Cut)
+    }
+
+    pub(crate) fn fail(&self, fault: Fault) {
+        // The first cause is the one that counts.
+        let _ = self.fault.set(fault);
+        self.give_up();
+    }
+
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.fault.get().copied()
+    }
+
+    pub(crate) fn received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The provider's head arrived. For most changes that is the outcome.
+    pub(crate) fn answered(&self, status: u16) {
+        self.status.store(status, Ordering::Relaxed);
+        // These mean that something went wrong inside, perhaps after the change was made.
+        let vague = matches!(status, 500 | 502 | 504);
+        if !vague && !(self.late() && status == 200) {
+            self.settle();
+        }
+    }
+
+    /// Nothing reached the provider.
+    pub(crate) fn not_sent(&self) {
+        if let Some(change) = &self.change {
+            change.set(Phase::Cut);
+        }
+    }
+
+    /// The outcome is known.
+    pub(crate) fn settle(&self) {
+        self.complete.store(true, Ordering::Relaxed);
+        if let Some(change) = &self.change {
+            change.set(Phase::Settled);
+        }
+    }
+
+    /// The provider's body ended: after a 200 that is the outcome, whatever it says.
+    pub(crate) fn end_of_answer(&self) {
+        if self.late() && self.status.load(Ordering::Relaxed) == 200 {
+            self.settle();
+        }
+    }
+
+    /// Whether a 200 may still turn into an error in its body (gateway.md 44).
+    pub(crate) const fn late(&self) -> bool {
+        matches!(
+            self.action(),
+            Action::CompleteMultipartUpload
+                | Action::CopyObject
+                | Action::UploadPartCopy
+                | Action::DeleteObjects
+                | Action::RenameObject
+        )
+    }
+
+    /// Whether the outcome of a change is still open.
+    pub(crate) fn unsettled(&self) -> bool {
+        self.change
+            .as_ref()
+            .is_some_and(|change| change.phase() == Phase::Handed)
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self.change.as_ref().map(|change| change.phase()) {
+            Some(Phase::Settled) => Outcome::Answered,
+            Some(Phase::Handed | Phase::Unknown) => Outcome::Unknown,
+            Some(Phase::Sending | Phase::Cut) => Outcome::Aborted,
+            None if self.complete.load(Ordering::Relaxed) => Outcome::Answered,
+            None => Outcome::Aborted,
+        }
+    }
+
+    fn report(&self, outcome: Outcome) -> Exchange<'_> {
+        let operation = self.permit.operation();
+        let status = self.status.load(Ordering::Relaxed);
+        Exchange {
+            key: self.permit.key(),
+            connection: self.permit.connection(),
+            action: operation.action,
+            bucket: operation.target.bucket(),
+            object: match &operation.target {
+                Target::Object { key, .. } => Some(key),
+                _ => None,
+            },
+            objects: self.change.as_ref().map_or(&[], |change| &change.keys),
+            status: (status != 0).then_some(status),
+            bytes_in: self.received.load(Ordering::Relaxed),
+            bytes_out: self.sent.load(Ordering::Relaxed),
+            outcome,
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let outcome = self.outcome();
+        if let Some(change) = &self.change {
+            match outcome {
+                Outcome::Unknown | Outcome::Running => change.set(Phase::Unknown),
+                Outcome::Answered | Outcome::Aborted => {
+                    self.ticket.connection().gate.settled(change)
+                }
+            }
+        }
+        self.usage.ended(&self.report(outcome));
+    }
+}
+
+/// Where a client connection keeps what may cut it. One exchange at a time uses it: HTTP/1.1.
+#[derive(Default)]
+pub(crate) struct Slot(Mutex<Option<Pin<Box<WaitForCancellationFutureOwned>>>>);
+
+impl Slot {
+    /// Ties the connection to a token until the guard is dropped.
+    pub(crate) fn tie(self: &Arc<Self>, token: &CancellationToken) -> Tied {
+        let wait = Box::pin(token.clone().cancelled_owned());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(wait);
+        Tied(Arc::clone(self))
+    }
+
+    /// Ready when the connection must be cut.
+    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(wait) => wait.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Keeps a connection tied.
+pub(crate) struct Tied(Arc<Slot>);
+
+impl Drop for Tied {
+    fn drop(&mut self) {
+        self.0
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+}

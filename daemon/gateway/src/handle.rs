@@ -1,1 +1,318 @@
-//! Being written.
+//! One request, from its head to its answer. Each step needs what the one before it made: a
+//! proof, a classified operation, a permit. It must never touch the body before the permit.
+
+use std::{net::IpAddr, sync::Arc};
+
+use bascule_domain::{
+    access::{self, Denial},
+    key::Key,
+    operation::{Action, Operation, Target},
+};
+use bascule_sigv4::{Head, Presented};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
+use http_body::Body;
+use hyper::body::Incoming;
+
+use crate::{
+    admission::Admission,
+    bulk,
+    cells::{self, ConnectionCell},
+    classify::{self, Asked, Place},
+    exchange::{InFlight, Slot},
+    forward::{self, Freight, Parcel},
+    headers,
+    reply::ReplyBody,
+    respond::{Holder, Refusal},
+    serve::Gateway,
+};
+
+/// Answers one request. `peer` is the socket's peer: forwarding headers count for nothing
+/// (gateway.md 52).
+pub(crate) async fn handle(
+    gateway: Arc<Gateway>,
+    request: Request<Incoming>,
+    peer: IpAddr,
+    slot: Arc<Slot>,
+) -> Response<ReplyBody> {
+    let head = request.method() == Method::HEAD;
+    let unread = !request.body().is_end_stream();
+    match run(&gateway, request, peer, &slot).await {
+        Ok(answer) => answer,
+        Err(refusal) => refusal.respond(head, unread, &gateway.tail()),
+    }
+}
+
+async fn run(
+    gateway: &Arc<Gateway>,
+    request: Request<Incoming>,
+    peer: IpAddr,
+    slot: &Arc<Slot>,
+) -> Result<Response<ReplyBody>, Refusal> {
+    let (mut parts, incoming) = request.into_parts();
+    refuse_browsers(&parts)?;
+    if parts.uri.authority().is_some() {
+        return Err(Refusal::InvalidUri("the request target must be a path"));
+    }
+    let now = gateway.clock.now();
+    let head = Head {
+        method: &parts.method,
+        target: parts
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str()),
+        headers: &parts.headers,
+    };
+    let presented = Presented::parse(&head).map_err(Refusal::Signature)?;
+    let id = presented.access_key_id();
+    let dead = || gateway.dead_keys.find(id).map(Box::new);
+    let Some(key) = gateway.keyring.key(id) else {
+        return Err(dead().map_or(Refusal::UnknownKey, |tombstone| {
+            Refusal::Revoked(Some(tombstone))
+        }));
+    };
+    let proof = presented
+        .verify(&head, key.id(), key.secret(), now)
+        .map_err(Refusal::Signature)?;
+    key.used_at(now);
+    let connection = key.connection();
+    let ticket = cells::enter(connection).map_err(|closed| match closed {
+        Admission::Dead => Refusal::Revoked(dead()),
+        Admission::Open | Admission::Paused => Refusal::ConnectionPaused(connection.name()),
+    })?;
+    let living = key.living().ok_or_else(|| Refusal::Revoked(dead()))?;
+    let holder = || Holder {
+        connection: connection.name(),
+        label: living.key.label.clone(),
+    };
+
+    for (name, value) in proof.hoisted {
+        parts.headers.insert(name, value);
+    }
+    let place = place(gateway, &parts.headers, proof.target.decoded_path())
+        .map_err(|r| r.held_by(holder))?;
+    let classified = classify::classify(&Asked {
+        method: &parts.method,
+        place,
+        query: proof.target.query(),
+        headers: &parts.headers,
+    })
+    .map_err(|refusal| refusal.held_by(holder))?;
+    refuse_dot_segments(&living.key, &classified.operation)
+        .map_err(|refusal| refusal.held_by(holder))?;
+    let permit = access::decide(
+        proof.verified,
+        &living.key,
+        connection.buckets(),
+        classified.operation,
+        peer,
+        now,
+    )
+    .map_err(|denial| Refusal::denied(denial).held_by(holder))?;
+
+    let action = permit.operation().action;
+    match action {
+        Action::ListBuckets => {
+            return Ok(list_buckets(connection, &living.key, proof.target.query()));
+        }
+        Action::CreateBucket => return Err(Refusal::BucketIsYours),
+        Action::Preflight => return Err(Refusal::Preflight),
+        _ => {}
+    }
+    let mut parcel = Parcel {
+        method: parts.method,
+        query: classified.query,
+        headers: parts.headers,
+        payload: proof.payload,
+        seed: proof.chunks,
+    };
+    // Refuses what cannot be rebuilt before the client is told to go on with its body.
+    headers::rebuild(action, &parcel.headers)?;
+    let tied = slot.tie(&living.token);
+    let mut objects = Vec::new();
+    let freight = if !forward::has_body(action) {
+        Freight::None
+    } else if action == Action::DeleteObjects {
+        let collected = forward::collect(incoming, &mut parcel, bulk::LONGEST).await?;
+        objects = bulk::keys(&collected.bytes)
+            .map_err(|_| Refusal::MalformedXml("the body is not the plain form of DeleteObjects, with 1 to 1000 objects and no comments, CDATA or entities of its own"))?;
+        if !objects.iter().all(|object| permit.covers(object)) {
+            return Err(Refusal::denied(Denial::Prefix).held_by(holder));
+        }
+        Freight::Whole(collected)
+    } else if forward::decodes_to_nothing(&parcel) {
+        Freight::Whole(forward::collect(incoming, &mut parcel, 0).await?)
+    } else {
+        Freight::Stream(incoming)
+    };
+    let exchange = InFlight::begin(
+        ticket,
+        Arc::clone(&key),
+        permit,
+        living.token.clone(),
+        objects,
+        Arc::clone(&gateway.usage),
+    );
+    forward::forward(gateway, exchange, tied, parcel, freight).await
+}
+
+/// Browsers are not this gateway's clients, and what they send first carries no signature.
+fn refuse_browsers(parts: &Parts) -> Result<(), Refusal> {
+    if parts.method == Method::OPTIONS {
+        return Err(Refusal::Preflight);
+    }
+    let form = parts.method == Method::POST
+        && parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
+            let kind = kind.as_bytes();
+            kind.len() >= 19 && kind[..19].eq_ignore_ascii_case(b"multipart/form-data")
+        });
+    if form { Err(Refusal::PostForm) } else { Ok(()) }
+}
+
+/// The bucket and object that the signed host and path name (gateway.md 51).
+fn place(gateway: &Gateway, headers: &HeaderMap, path: &[u8]) -> Result<Place, Refusal> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(Refusal::InvalidRequest(
+            "the request must have one host header",
+        ));
+    };
+    let host = host
+        .to_str()
+        .map_err(|_| Refusal::InvalidRequest("the host header is malformed"))?;
+    let path = std::str::from_utf8(path)
+        .map_err(|_| Refusal::InvalidUri("the object key is not UTF-8"))?;
+    let path = path
+        .strip_prefix('/')
+        .ok_or(Refusal::InvalidUri("the path does not begin with a slash"))?;
+    let (bucket, key) = match virtual_bucket(host, gateway.settings.host_suffix.as_deref()) {
+        Some(bucket) => (bucket, path),
+        None if path.is_empty() => return Ok(Place::Service),
+        None => path.split_once('/').unwrap_or((path, "")),
+    };
+    // Names no bucket can have are like buckets the key may not use.
+    let bucket = bucket
+        .parse()
+        .map_err(|_| Refusal::denied(Denial::Bucket))?;
+    if key.is_empty() {
+        return Ok(Place::Bucket(bucket));
+    }
+    let key = key
+        .parse()
+        .map_err(|_| Refusal::InvalidUri("the object key is longer than 1024 bytes"))?;
+    Ok(Place::Object(bucket, key))
+}
+
+fn virtual_bucket<'a>(host: &'a str, suffix: Option<&str>) -> Option<&'a str> {
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| {
+        if port.bytes().all(|b| b.is_ascii_digit()) {
+            name
+        } else {
+            host
+        }
+    });
+    let suffix = suffix?;
+    let at = name.len().checked_sub(suffix.len())?;
+    let fits = name.get(at..)?.eq_ignore_ascii_case(suffix);
+    name.get(..at)?
+        .strip_suffix('.')
+        .filter(|bucket| fits && !bucket.is_empty())
+}
+
+/// A server that folds `a/../b` would take a key out of its prefixes (gateway.md 4).
+fn refuse_dot_segments(key: &Key, operation: &Operation) -> Result<(), Refusal> {
+    if key.scope.prefixes.is_empty() {
+        return Ok(());
+    }
+    let climbs = |text: &str| text.split('/').any(|segment| matches!(segment, "." | ".."));
+    let target = match &operation.target {
+        Target::Service => false,
+        Target::Bucket { prefix, .. } => climbs(prefix),
+        Target::Object { key, .. } => climbs(key.as_str()),
+    };
+    if target
+        || operation
+            .source
+            .as_ref()
+            .is_some_and(|source| climbs(source.key.as_str()))
+    {
+        return Err(Refusal::denied(Denial::Prefix));
+    }
+    Ok(())
+}
+
+/// The connection's buckets that the key may use: the provider is not asked, and would tell more.
+fn list_buckets(
+    connection: &ConnectionCell,
+    key: &Key,
+    query: &[(String, String)],
+) -> Response<ReplyBody> {
+    let parameter = |wanted: &str| {
+        query
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value.as_str())
+    };
+    let prefix = parameter("prefix").unwrap_or_default();
+    let after = parameter("continuation-token").unwrap_or_default();
+    let most = parameter("max-buckets")
+        .and_then(|text| text.parse::<usize>().ok())
+        .unwrap_or(usize::MAX);
+    let mut names: Vec<&str> = connection
+        .buckets()
+        .iter()
+        .filter(|bucket| key.scope.buckets.is_empty() || key.scope.buckets.contains(bucket))
+        .map(|bucket| bucket.as_str())
+        .filter(|name| name.starts_with(prefix) && *name > after)
+        .collect();
+    names.sort_unstable();
+    let more = names.len() > most;
+    names.truncate(most);
+    let mut document = String::from(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListAllMyBucketsResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Owner><ID>bascule</ID><DisplayName>bascule</DisplayName></Owner><Buckets>",
+    );
+    // Bucket names hold nothing that XML would need escaped.
+    for name in &names {
+        document.push_str(&format!(
+            "<Bucket><Name>{name}</Name><CreationDate>{:.0}</CreationDate></Bucket>",
+            connection.created_at()
+        ));
+    }
+    document.push_str("</Buckets>");
+    if let Some(last) = names.last().filter(|_| more) {
+        document.push_str(&format!("<ContinuationToken>{last}</ContinuationToken>"));
+    }
+    document.push_str("</ListAllMyBucketsResult>");
+    let mut response = Response::new(ReplyBody::whole(Bytes::from(document)));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/xml"),
+    );
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_configured_suffix_makes_a_virtual_host() {
+        let suffix = Some("s3.local");
+        assert_eq!(
+            virtual_bucket("photos.s3.local:8642", suffix),
+            Some("photos")
+        );
+        assert_eq!(virtual_bucket("a.b.S3.local", suffix), Some("a.b"));
+        for host in [
+            "s3.local",
+            ".s3.local",
+            "photosxs3.local",
+            "127.0.0.1:1",
+            "[::1]:8642",
+            "localhost",
+        ] {
+            assert_eq!(virtual_bucket(host, suffix), None, "{host}");
+        }
+        assert_eq!(virtual_bucket("photos.s3.local", None), None);
+    }
+}

@@ -1,1 +1,412 @@
-//! Being written.
+//! Every refusal and its answer, in one place: S3 status, code, message, and the headers that
+//! reach a human through tools that hide bodies (gateway.md 54). It must never answer a dead key
+//! with 404 or an empty listing, name an endpoint or a provider's key, or send CORS headers.
+
+use std::sync::Arc;
+
+use bascule_domain::{
+    access::Denial,
+    names::{ConnectionName, Label},
+    tombstone::{CauseOfDeath, Tombstone},
+};
+use bascule_sigv4::{ChunkError, SignatureError, Unsupported};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use quick_xml::escape::escape;
+
+use crate::{reply::ReplyBody, upstream::UpstreamErrorKind};
+
+/// Whose key it is, for messages.
+#[derive(Debug, Clone)]
+pub(crate) struct Holder {
+    pub(crate) connection: Arc<ConnectionName>,
+    pub(crate) label: Label,
+}
+
+/// Why a request is not carried out.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Not signed as it must be.
+    Signature(SignatureError),
+    /// No key, living or dead, has this id.
+    UnknownKey,
+    /// The key is dead.
+    Revoked(Option<Box<Tombstone>>),
+    /// The whole connection is paused.
+    ConnectionPaused(Arc<ConnectionName>),
+    /// `domain::access` said no, or would have.
+    Denied {
+        denial: Denial,
+        holder: Option<Holder>,
+    },
+    /// Not in the table of what is allowed.
+    NotAllowed(&'static str),
+    /// The permit was withdrawn between the decision and the signature.
+    Withdrawn,
+    /// `CreateBucket` for a bucket that the key may use (gateway.md 55).
+    BucketIsYours,
+    /// A browser's preflight.
+    Preflight,
+    /// A browser's upload form (gateway.md 36).
+    PostForm,
+    /// A header that would change what the request does.
+    HeaderNotSupported(HeaderName),
+    /// The target is not in a form on which everybody agrees.
+    InvalidUri(&'static str),
+    /// The request contradicts itself.
+    InvalidRequest(&'static str),
+    /// A parameter cannot be read.
+    InvalidArgument(&'static str),
+    /// A body that must be XML of a known form is not.
+    MalformedXml(&'static str),
+    /// A body that is read whole is too long.
+    TooLarge,
+    /// An aws-chunked body is wrong.
+    Chunks(ChunkError),
+    /// The body has not the SHA-256 that was signed.
+    ContentMismatch,
+    /// The body ended early.
+    IncompleteBody,
+    /// The provider's answer did not arrive.
+    Upstream(UpstreamErrorKind),
+    /// The provider refused the connection's own credentials (gateway.md 46).
+    CredentialsRefused(Arc<ConnectionName>),
+}
+
+struct Answer {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    /// What the request id starts with.
+    marker: &'static str,
+    /// A command for the human.
+    next: Option<String>,
+}
+
+impl Refusal {
+    /// A denial whose holder is filled in later by [`held_by`](Self::held_by).
+    pub(crate) const fn denied(denial: Denial) -> Self {
+        Self::Denied {
+            denial,
+            holder: None,
+        }
+    }
+
+    /// Adds whose key it is, where the message tells it.
+    pub(crate) fn held_by(self, holder: impl FnOnce() -> Holder) -> Self {
+        match self {
+            Self::Denied {
+                denial,
+                holder: None,
+            } => Self::Denied {
+                denial,
+                holder: Some(holder()),
+            },
+            other => other,
+        }
+    }
+
+    fn answer(&self) -> Answer {
+        const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
+        const BAD: StatusCode = StatusCode::BAD_REQUEST;
+        match self {
+            Self::Signature(error) => {
+                let (status, code) = signature(error);
+                Answer::new(status, code, format!("Bascule: {error}."), "NOT-AUTHENTICATED")
+            }
+            Self::UnknownKey => Answer::new(
+                FORBIDDEN,
+                "InvalidAccessKeyId",
+                "Bascule: no key with this access key id exists or has existed here.".into(),
+                "KEY-UNKNOWN",
+            )
+            .next("bascule key list"),
+            Self::Revoked(tombstone) => revoked(tombstone.as_deref()),
+            Self::ConnectionPaused(name) => Answer::new(
+                FORBIDDEN,
+                "AccessDenied",
+                format!("Bascule: connection \"{name}\" is paused, usually by a deletion under way."),
+                "KEY-PAUSED",
+            )
+            .next("bascule deletion list"),
+            Self::Denied { denial, holder } => denied(*denial, holder.as_ref()),
+            Self::NotAllowed(what) => Answer::new(
+                FORBIDDEN,
+                "AccessDenied",
+                format!("Bascule: {what} is not among the operations that keys may run."),
+                "NOT-PERMITTED",
+            )
+            .next("bascule key list"),
+            Self::Withdrawn => Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "SlowDown",
+                "Bascule: this key was changed while the request was being admitted; send it again.".into(),
+                "KEY-CHANGED",
+            ),
+            Self::BucketIsYours => Answer::new(
+                StatusCode::CONFLICT,
+                "BucketAlreadyOwnedByYou",
+                "Bascule: this bucket exists, and this key may use it.".into(),
+                "BUCKET-EXISTS",
+            ),
+            Self::Preflight => Answer::new(
+                FORBIDDEN,
+                "AccessForbidden",
+                "Bascule: this endpoint does not serve browsers.".into(),
+                "NOT-PERMITTED",
+            ),
+            Self::PostForm => Answer::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "NotImplemented",
+                "Bascule: uploads by POST form are not supported; use PUT or a presigned PUT.".into(),
+                "NOT-SUPPORTED",
+            ),
+            Self::HeaderNotSupported(name) => Answer::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "NotImplemented",
+                format!("Bascule: the header {name} is not supported on this request."),
+                "NOT-SUPPORTED",
+            ),
+            Self::InvalidUri(why) => Answer::bad("InvalidURI", why),
+            Self::InvalidRequest(why) => Answer::bad("InvalidRequest", why),
+            Self::InvalidArgument(why) => Answer::bad("InvalidArgument", why),
+            Self::MalformedXml(why) => Answer::bad("MalformedXML", why),
+            Self::TooLarge => Answer::bad("MaxMessageLengthExceeded", "the body of this request is longer than 2 MiB"),
+            Self::Chunks(error) => {
+                let (status, code) = chunks(*error);
+                Answer::new(status, code, format!("Bascule: {error}."), "BODY-REFUSED")
+            }
+            Self::ContentMismatch => Answer::new(
+                BAD,
+                "XAmzContentSHA256Mismatch",
+                "Bascule: the body has not the SHA-256 that x-amz-content-sha256 states; nothing was stored.".into(),
+                "BODY-REFUSED",
+            ),
+            Self::IncompleteBody => Answer::new(
+                BAD,
+                "IncompleteBody",
+                "Bascule: the body ended before its announced length; nothing was stored.".into(),
+                "BODY-REFUSED",
+            ),
+            Self::Upstream(kind) => Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                format!("Bascule: {kind}. The key is valid; try again later."),
+                "PROVIDER-UNAVAILABLE",
+            )
+            .next("bascule status"),
+            Self::CredentialsRefused(name) => Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                format!("Bascule: the provider refuses the credentials of connection \"{name}\". This key is valid."),
+                "PROVIDER-CREDENTIALS",
+            )
+            .next(format!("bascule show {name}")),
+        }
+    }
+
+    /// The answer. `head` leaves the body out (gateway.md 41); `close` ends the connection after
+    /// it, for requests whose body was not read; `tail` makes the request id unique.
+    pub(crate) fn respond(&self, head: bool, close: bool, tail: &str) -> Response<ReplyBody> {
+        let answer = self.answer();
+        let request_id = format!("{}-{tail}", answer.marker);
+        let host_id = answer
+            .next
+            .as_ref()
+            .map_or_else(|| "bascule".to_owned(), |next| format!("run: {next}"));
+        let mut response = Response::new(ReplyBody::empty());
+        *response.status_mut() = answer.status;
+        let headers = response.headers_mut();
+        headers.insert("x-amz-request-id", text(&request_id));
+        headers.insert("x-amz-id-2", text(&host_id));
+        if close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if head {
+            // What minio-go retries on: a code it knows as final stops it (gateway.md 54).
+            let code = if answer.status == StatusCode::FORBIDDEN {
+                "AccessDenied"
+            } else {
+                answer.code
+            };
+            headers.insert("x-minio-error-code", HeaderValue::from_static(code));
+            headers.insert("x-minio-error-desc", text(&answer.message));
+        } else {
+            let body = document(&answer, &request_id, &host_id);
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/xml"),
+            );
+            *response.body_mut() = ReplyBody::whole(body);
+        }
+        response
+    }
+}
+
+impl Answer {
+    const fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: String,
+        marker: &'static str,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            message,
+            marker,
+            next: None,
+        }
+    }
+
+    fn bad(code: &'static str, why: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            code,
+            format!("Bascule: {why}."),
+            "NOT-VALID",
+        )
+    }
+
+    fn next(mut self, command: impl Into<String>) -> Self {
+        self.next = Some(command.into());
+        self
+    }
+}
+
+fn revoked(tombstone: Option<&Tombstone>) -> Answer {
+    let message = match tombstone {
+        Some(dead) => {
+            let why = match dead.cause {
+                CauseOfDeath::Revoked => "was revoked",
+                CauseOfDeath::ConnectionDeleted { .. } => {
+                    "was revoked when its connection was deleted"
+                }
+            };
+            format!(
+                "Bascule: key \"{}\" ({}) of connection \"{}\" {why} at {}. The bucket and its objects are not affected.",
+                dead.label, dead.masked, dead.connection_name, dead.died_at
+            )
+        }
+        None => {
+            "Bascule: this key was revoked. The bucket and its objects are not affected.".into()
+        }
+    };
+    Answer::new(
+        StatusCode::FORBIDDEN,
+        "InvalidAccessKeyId",
+        message,
+        "KEY-REVOKED",
+    )
+    .next("bascule key list")
+}
+
+fn denied(denial: Denial, holder: Option<&Holder>) -> Answer {
+    let key = holder.map_or_else(
+        || "this key".to_owned(),
+        |holder| {
+            format!(
+                "key \"{}\" of connection \"{}\"",
+                holder.label, holder.connection
+            )
+        },
+    );
+    let (marker, why) = match denial {
+        Denial::Paused => ("KEY-PAUSED", format!("{key} is paused")),
+        Denial::Expired => ("KEY-EXPIRED", format!("{key} has expired")),
+        Denial::Address => (
+            "ADDRESS-NOT-ALLOWED",
+            format!("{key} may not be used from this address"),
+        ),
+        Denial::Permission => ("NOT-PERMITTED", format!("{key} lacks the right to do this")),
+        Denial::Bucket => ("NOT-PERMITTED", format!("{key} may not use this bucket")),
+        Denial::Prefix => (
+            "NOT-PERMITTED",
+            format!("{key} may not use objects outside its prefixes"),
+        ),
+        Denial::BucketAdmin => (
+            "NOT-PERMITTED",
+            "changing a bucket, its rules or its owners is denied to every key".to_owned(),
+        ),
+        Denial::NotAvailable => (
+            "NOT-PERMITTED",
+            format!("{key} has a right that is not available yet"),
+        ),
+    };
+    Answer::new(
+        StatusCode::FORBIDDEN,
+        "AccessDenied",
+        format!("Bascule: {why}."),
+        marker,
+    )
+    .next("bascule key list")
+}
+
+fn signature(error: &SignatureError) -> (StatusCode, &'static str) {
+    const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    match error {
+        SignatureError::Missing
+        | SignatureError::UnsignedHeader(_)
+        | SignatureError::HostNotSigned
+        | SignatureError::Expired
+        | SignatureError::InvalidExpires => (FORBIDDEN, "AccessDenied"),
+        SignatureError::Malformed(_) | SignatureError::ScopeDate => {
+            (BAD, "AuthorizationHeaderMalformed")
+        }
+        SignatureError::Conflict(_) | SignatureError::MissingPayloadHash => (BAD, "InvalidRequest"),
+        SignatureError::InvalidTarget => (BAD, "InvalidURI"),
+        SignatureError::Skewed => (FORBIDDEN, "RequestTimeTooSkewed"),
+        SignatureError::InvalidPayloadHash => (BAD, "InvalidArgument"),
+        SignatureError::Unsupported(kind) => match kind {
+            Unsupported::SigV4A | Unsupported::Sts => {
+                (StatusCode::NOT_IMPLEMENTED, "NotImplemented")
+            }
+            Unsupported::SessionToken => (BAD, "InvalidToken"),
+            Unsupported::Service => (BAD, "AuthorizationHeaderMalformed"),
+            Unsupported::SigV2 | Unsupported::Scheme | Unsupported::PresignedChunks => {
+                (BAD, "InvalidRequest")
+            }
+        },
+        // The mismatch itself, and any cause added later: never authenticated.
+        _ => (FORBIDDEN, "SignatureDoesNotMatch"),
+    }
+}
+
+fn chunks(error: ChunkError) -> (StatusCode, &'static str) {
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    match error {
+        ChunkError::LengthMissing => (StatusCode::LENGTH_REQUIRED, "MissingContentLength"),
+        ChunkError::Header => (BAD, "InvalidArgument"),
+        ChunkError::Signature => (StatusCode::FORBIDDEN, "SignatureDoesNotMatch"),
+        ChunkError::Length | ChunkError::Incomplete => (BAD, "IncompleteBody"),
+        ChunkError::Trailer => (BAD, "MalformedTrailerError"),
+        _ => (BAD, "InvalidRequest"),
+    }
+}
+
+fn document(answer: &Answer, request_id: &str, host_id: &str) -> Bytes {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message><RequestId>{}</RequestId><HostId>{}</HostId></Error>",
+        answer.code,
+        escape(answer.message.as_str()),
+        escape(request_id),
+        escape(host_id),
+    )
+    .into()
+}
+
+/// A header value; characters that a header cannot hold become `?`.
+fn text(value: &str) -> HeaderValue {
+    let ascii: String = value
+        .chars()
+        .map(|c| {
+            if c.is_ascii_graphic() || c == ' ' {
+                c
+            } else {
+                '?'
+            }
+        })
+        .collect();
+    HeaderValue::from_str(&ascii).unwrap_or_else(|_| HeaderValue::from_static("bascule"))
+}

@@ -13,6 +13,7 @@ use bascule_domain::{
     verdict::OwnChange,
 };
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use super::{
     running::{Cancel, Progress},
@@ -45,10 +46,13 @@ pub(super) fn spawn(app: Arc<App>, id: DeletionId) {
         cancels,
         failures: 0,
     };
-    tracker.spawn(async move {
+    let span =
+        tracing::info_span!("deletion", deletion = %id, connection = %driver.deletion.connection);
+    let work = async move {
         // Dropping the work at a stop is like a crash, and as harmless.
         stop.run_until_cancelled(Box::pin(driver.drive())).await;
-    });
+    };
+    tracker.spawn(work.instrument(span));
 }
 
 struct Driver {
@@ -145,7 +149,7 @@ impl Driver {
             self.resume_keys();
         }
         if advanced {
-            tracing::info!(deletion = %self.deletion.id, phase = self.deletion.phase.as_str(), "deletion went on");
+            tracing::info!(phase = self.deletion.phase.as_str(), "deletion went on");
             self.publish(Progress::Reached);
             return Ok(());
         }
@@ -206,7 +210,7 @@ impl Driver {
             entry.keys.clear();
         });
         (self.deletion, self.findings) = (deletion, findings);
-        tracing::info!(deletion = %self.deletion.id, keys = self.deletion.keys, "every key is dead");
+        tracing::info!(keys = self.deletion.keys, "every key is dead");
         self.publish(Progress::Reached);
         Ok(())
     }
@@ -241,7 +245,7 @@ impl Driver {
         }
         crash::point(Side::After, deletion.phase);
         self.deletion = deletion;
-        tracing::info!(deletion = %self.deletion.id, "erased");
+        tracing::info!("erased");
         self.publish(Progress::Reached);
         self.publish(Progress::Receipt(Box::new(receipt)));
         Ok(())
@@ -249,7 +253,11 @@ impl Driver {
 
     async fn park(&mut self, reason: String) {
         self.failures = self.failures.saturating_add(1);
-        tracing::warn!(deletion = %self.deletion.id, phase = self.deletion.phase.as_str(), failures = self.failures, "deletion waits");
+        tracing::warn!(
+            phase = self.deletion.phase.as_str(),
+            failures = self.failures,
+            "deletion waits"
+        );
         self.publish(Progress::Parked(reason));
         let wait = FIRST_WAIT
             .saturating_mul(1 << self.failures.saturating_sub(1).min(5))
