@@ -110,11 +110,15 @@ pub(crate) async fn run(output: Output) -> Result<Exit, Error> {
     let finished = tokio::select! {
         finished = story::tell(&mut stage, &mut teller) => finished,
         () = interrupted() => {
-            let cleared = check_gone(stage.clear().await, &folder);
-            if let Err(why) = cleared {
-                return Err(Error::new(Kind::Interrupted, format!("interrupted, and something is left: {why}")));
-            }
-            return Err(Error::new(Kind::Interrupted, "interrupted; the demo's daemon is stopped and its folder removed"));
+            // How the daemon ended does not matter now: it may not have been up yet.
+            let stopped = stage.clear().await;
+            let left = check_gone(Ok(()), &folder).err();
+            let message = match (left, stopped) {
+                (Some(_), Err(why)) => format!("interrupted, and something is left: {why}"),
+                (Some(why), Ok(())) => format!("interrupted, and {why}"),
+                (None, _) => "interrupted; the demo's daemon is stopped and its folder removed".to_owned(),
+            };
+            return Err(Error::new(Kind::Interrupted, message));
         }
     };
     let log = if finished.is_none() {

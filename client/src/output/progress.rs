@@ -77,7 +77,7 @@ pub(crate) fn phase_line(deletion: &v1::Deletion) -> Option<String> {
             escape(&deletion.id)
         ),
         v1::Phase::Drained => "drained: no exchange with the provider is open".to_owned(),
-        v1::Phase::Surveyed => "surveyed: the buckets' state before is recorded".to_owned(),
+        v1::Phase::Surveyed => "surveyed: the first survey is over, the receipt will say what it found".to_owned(),
         v1::Phase::Judged => "judged: erasing the secrets".to_owned(),
         v1::Phase::Finished => "finished: secrets erased, receipt final".to_owned(),
         v1::Phase::Cancelled => format!("cancelled: the keys of {name} work as before"),

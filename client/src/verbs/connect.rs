@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// Add a connection to buckets at a provider.
+/// Add a connection to buckets at a provider
 ///
 /// The provider is probed first: whether it answers, takes the credentials, has the buckets, and
 /// which rights are held. Nothing is kept when that fails. Credentials are never taken from the
@@ -96,7 +96,16 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         .connect(request)
         .await?
         .into_inner();
+    let name = response
+        .connection
+        .as_ref()
+        .map(|connection| connection.name.clone());
     print(context, response.connection, response.probe, "connected")?;
+    context.output.status(&format!(
+        "{} bascule key issue {} --label TOOL",
+        styled(DIM, "give a tool its own key:"),
+        escape(&name.unwrap_or_default())
+    ));
     Ok(Exit::Ok)
 }
 
@@ -227,13 +236,7 @@ pub(crate) fn print(
             text.push_str(&facts.render());
         }
         text
-    })?;
-    context.output.status(&format!(
-        "{} bascule key issue {} --label TOOL",
-        styled(DIM, "give a tool its own key:"),
-        escape(&connection.name)
-    ));
-    Ok(())
+    })
 }
 
 #[cfg(test)]

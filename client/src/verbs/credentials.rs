@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{credentials::to_wire, error::Error, exit::Exit};
 
-/// Replace the provider's credentials of a connection.
+/// Replace the provider's credentials of a connection
 ///
 /// The new credentials must reach the same buckets. Issued keys are untouched and no request
 /// fails meanwhile.
@@ -47,5 +47,6 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         response.probe,
         "credentials replaced:",
     )?;
+    context.output.status("issued keys are untouched");
     Ok(Exit::Ok)
 }

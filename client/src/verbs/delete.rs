@@ -24,7 +24,7 @@ use crate::{
 };
 use receipt_file::ReceiptFile;
 
-/// Delete a connection: every key dies at once and for good, the buckets are not touched.
+/// Delete a connection: every key dies at once and for good, the buckets are not touched
 ///
 /// Keys are paused and open requests cut; the buckets are surveyed; every key is revoked in one
 /// durable step; the buckets are surveyed again and compared; the secrets are erased; a receipt
@@ -78,6 +78,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             arguments.name
         )));
     }
+    let file = arguments
+        .receipt
+        .as_deref()
+        .map(ReceiptFile::reserve)
+        .transpose()?;
     let client = context.client().await?;
     if !confirmed {
         ask(&client, &arguments, context).await?;
@@ -85,11 +90,6 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     if !acknowledged.iter().any(|name| name == name_typed) {
         acknowledged.push(name_typed.to_owned());
     }
-    let file = arguments
-        .receipt
-        .as_deref()
-        .map(ReceiptFile::reserve)
-        .transpose()?;
     let request = v1::StartDeletionRequest {
         connection: arguments.name,
         acknowledged,

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// List, show and cancel deletions.
+/// List, show and cancel deletions
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]

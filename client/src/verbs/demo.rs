@@ -5,7 +5,7 @@ use clap::Args;
 use super::Context;
 use crate::{demo, error::Error, exit::Exit};
 
-/// Show the whole story in a few seconds, on a daemon of its own.
+/// Show the whole story in a few seconds, on a daemon of its own
 ///
 /// Starts the real daemon in a temporary folder, connects a folder of files, issues a key, uses
 /// it through the gateway, deletes the connection, and checks that the key is dead and the files

@@ -13,7 +13,7 @@ use crate::{
         Output, document,
         progress::{Progress, phase_line},
         receipt,
-        text::{BAD, WARN, count, escape, styled},
+        text::{GOOD, WARN, count, escape, styled},
     },
     verbs::delete::receipt_file::ReceiptFile,
 };
@@ -102,7 +102,7 @@ fn keys_are_dead(deletion: &v1::Deletion) -> bool {
 fn revoked(deletion: &v1::Deletion) -> String {
     format!(
         "{}: {} of {} {} dead for good\n",
-        styled(BAD, "revoked"),
+        styled(GOOD, "revoked"),
         count(deletion.keys.into(), "key"),
         escape(&deletion.connection),
         if deletion.keys == 1 { "is" } else { "are" }
@@ -143,7 +143,14 @@ fn conclude(seen: &Seen, output: Output, file: Option<ReceiptFile>) -> Result<Ex
                 )));
             }
         },
-        (Some(file), None) => drop(file),
+        // Nothing is left in its place, so that the same command line works later.
+        (Some(file), None) => {
+            drop(file);
+            output.status(&format!(
+                "no receipt yet; once there is one: bascule --json receipt show {} > FILE",
+                escape(&deletion.id)
+            ));
+        }
         (None, _) => {}
     }
     if output.is_json() {
@@ -211,21 +218,32 @@ fn left(deletion: &v1::Deletion, why: &str, kind: Kind) -> Error {
         )
         .next("bascule deletion list");
     }
-    let next = format!("bascule deletion show {}", deletion.id);
+    let show = format!("bascule deletion show {}", deletion.id);
+    let (goes_on, next) = match kind {
+        Kind::NoDaemon | Kind::Stopping => (
+            "goes on when the daemon runs again",
+            format!("start the daemon: basculed; then: {show}"),
+        ),
+        _ => ("goes on in the daemon", show),
+    };
     if keys_are_dead(deletion) {
         Error::new(
             Kind::VerdictPending,
-            format!(
-                "{why}; the keys are revoked, verdict pending: the deletion goes on in the daemon"
-            ),
+            format!("{why}; the keys are revoked, verdict pending: the deletion {goes_on}"),
         )
         .next(next)
     } else {
         Error::new(
             kind,
-            format!("{why}; the deletion {} goes on in the daemon, its keys are paused and not yet dead", deletion.id),
+            format!(
+                "{why}; the deletion {} {goes_on}, its keys are paused and not yet dead",
+                deletion.id
+            ),
         )
-        .next(format!("{next}, or call it off: bascule deletion cancel {}", deletion.id))
+        .next(format!(
+            "{next}, or call it off: bascule deletion cancel {}",
+            deletion.id
+        ))
     }
 }
 
@@ -306,6 +324,8 @@ mod tests {
             Kind::Interrupted,
         );
         assert_eq!(after.kind.exit(), Exit::VerdictPending);
+        let killed = left(&deletion(v1::Phase::Drained, ""), "closed", Kind::NoDaemon);
+        assert!(killed.next.unwrap().contains("basculed"));
         let unknown = left(&v1::Deletion::default(), "interrupted", Kind::Interrupted);
         assert_eq!(unknown.next.unwrap(), "bascule deletion list");
     }

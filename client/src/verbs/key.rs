@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Issue, list and revoke keys of tools' own.
+/// Issue, list and revoke keys of tools' own
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]

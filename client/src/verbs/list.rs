@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// List the connections.
+/// List the connections
 ///
 /// Example:
 ///   bascule list --json

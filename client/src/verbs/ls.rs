@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// List the buckets of a connection, or one level of a bucket.
+/// List the buckets of a connection, or one level of a bucket
 ///
 /// Examples:
 ///   bascule ls photos

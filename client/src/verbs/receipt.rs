@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// List and show the receipts of deletions.
+/// List and show the receipts of deletions
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]

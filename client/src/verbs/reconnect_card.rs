@@ -6,7 +6,7 @@ use clap::Args;
 use super::Context;
 use crate::{error::Error, exit::Exit, output::text::escape_json};
 
-/// Print the reconnect card of a connection (JSON, no secret).
+/// Print the reconnect card of a connection (JSON, no secret)
 ///
 /// Example:
 ///   bascule reconnect-card photos > photos.card

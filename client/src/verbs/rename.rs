@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Give a connection another name; its keys keep working.
+/// Give a connection another name; its keys keep working
 ///
 /// Example:
 ///   bascule rename photos pictures

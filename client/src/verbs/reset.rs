@@ -11,7 +11,7 @@ use crate::{
     program,
 };
 
-/// Destroy everything Bascule keeps: connections, keys, tombstones, receipts.
+/// Destroy everything Bascule keeps: connections, keys, tombstones, receipts
 ///
 /// The way on when the store or its root key is lost. Every key stops working, and dead keys are
 /// forgotten. The daemon must not be running. Buckets are not touched.

@@ -12,7 +12,7 @@ use crate::{
     output::{document, table::Facts, time::human},
 };
 
-/// Show a connection and its keys.
+/// Show a connection and its keys
 ///
 /// Example:
 ///   bascule show photos

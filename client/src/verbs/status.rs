@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Show whether the daemon runs, where, and what is not well.
+/// Show whether the daemon runs, where, and what is not well
 ///
 /// Example:
 ///   bascule status --json
