@@ -1,2 +1,101 @@
-//! Skeleton.
-fn main() {}
+//! `basculed`: the Bascule daemon.
+
+mod app;
+mod bridge;
+mod clock;
+mod config;
+mod crash;
+mod gateway_port;
+mod logging;
+mod random;
+mod rpc;
+mod run;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Exit code for a bad configuration (`EX_CONFIG` of sysexits).
+const EXIT_CONFIGURATION: u8 = 78;
+
+/// The Bascule daemon: keeps storage connections, serves the S3 gateway, and deletes connections
+/// safely. `bascule` is the command line that talks to it.
+#[derive(Parser)]
+#[command(
+    name = "basculed",
+    version,
+    after_help = "Exit codes: 0 stopped; 1 could not start or failed; 2 usage; 78 configuration."
+)]
+struct Arguments {
+    /// Configuration file (TOML); the default is looked for, this one must exist
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder for what must survive: connections, keys, journal
+    #[arg(long, value_name = "DIR", global = true)]
+    state_dir: Option<PathBuf>,
+    /// Folder for the control socket
+    #[arg(long, value_name = "DIR")]
+    runtime_dir: Option<PathBuf>,
+    /// Where the S3 gateway listens; port 0 lets the system choose once
+    #[arg(long, value_name = "ADDR:PORT")]
+    gateway: Option<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Destroy everything Bascule keeps: connections, keys, tombstones, receipts
+    Reset {
+        /// Every key stops working, and dead keys are forgotten
+        #[arg(long)]
+        yes_lose_everything: bool,
+    },
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "before logging is installed, and for the person who started it"
+)]
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let flags = config::Flags {
+        config: arguments.config,
+        state_dir: arguments.state_dir,
+        runtime_dir: arguments.runtime_dir,
+        gateway: arguments.gateway,
+    };
+    let config = match config::load(&flags) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!(
+                "basculed: {} in the configuration:",
+                if problems.len() == 1 {
+                    "a mistake"
+                } else {
+                    "mistakes"
+                }
+            );
+            for problem in &problems {
+                eprintln!("  {problem}");
+            }
+            return ExitCode::from(EXIT_CONFIGURATION);
+        }
+    };
+    let outcome = match arguments.command {
+        Some(Command::Reset {
+            yes_lose_everything,
+        }) => run::reset(&config, yes_lose_everything),
+        None => {
+            logging::install(&config);
+            run::run(config)
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("basculed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

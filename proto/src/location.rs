@@ -50,7 +50,9 @@ pub fn socket() -> Option<PathBuf> {
 
 // The XDG specification says that relative paths are to be ignored.
 fn absolute(variable: &str) -> Option<PathBuf> {
-    env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+    env::var_os(variable)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
 }
 
 fn home() -> Option<PathBuf> {

@@ -102,7 +102,10 @@ pub fn decide(
     peer: IpAddr,
     now: Timestamp,
 ) -> Result<Permit, Denial> {
-    debug_assert_eq!(verified.key, key.id, "verified with the secret of another key");
+    debug_assert_eq!(
+        verified.key, key.id,
+        "verified with the secret of another key"
+    );
     if verified.key != key.id {
         return Err(Denial::Permission);
     }
@@ -145,7 +148,10 @@ fn permits(permission: Permission, action: Action) -> Result<bool, Denial> {
     match permission {
         Permission::ReadWrite => Ok(class != Class::BucketAdmin),
         Permission::Read => Ok(always
-            || matches!(class, Class::List | Class::Read | Class::BucketReadConfigWhole)
+            || matches!(
+                class,
+                Class::List | Class::Read | Class::BucketReadConfigWhole
+            )
             || matches!(action, Action::ListMultipartUploads | Action::ListParts)),
         Permission::ReadWriteNoDelete => Ok(!matches!(class, Class::Delete | Class::BucketAdmin)
             && !matches!(action, Action::RenameObject | Action::DeleteObjectTagging)),
@@ -156,7 +162,10 @@ fn permits(permission: Permission, action: Action) -> Result<bool, Denial> {
 }
 
 fn within(prefixes: &[Prefix], object: &str) -> bool {
-    prefixes.is_empty() || prefixes.iter().any(|prefix| object.starts_with(prefix.as_str()))
+    prefixes.is_empty()
+        || prefixes
+            .iter()
+            .any(|prefix| object.starts_with(prefix.as_str()))
 }
 
 fn within_prefixes(prefixes: &[Prefix], operation: &Operation) -> Result<(), Denial> {
@@ -175,9 +184,15 @@ fn within_prefixes(prefixes: &[Prefix], operation: &Operation) -> Result<(), Den
         },
         Target::Object { key, .. } => within(prefixes, key.as_str()),
     };
-    let source_inside =
-        operation.source.as_ref().is_none_or(|source| within(prefixes, source.key.as_str()));
-    if inside && source_inside { Ok(()) } else { Err(Denial::Prefix) }
+    let source_inside = operation
+        .source
+        .as_ref()
+        .is_none_or(|source| within(prefixes, source.key.as_str()));
+    if inside && source_inside {
+        Ok(())
+    } else {
+        Err(Denial::Prefix)
+    }
 }
 
 #[cfg(test)]
@@ -213,31 +228,53 @@ mod tests {
     fn object(action: Action) -> Operation {
         Operation {
             action,
-            target: Target::Object { bucket: "photos".parse().unwrap(), key: "a/b".parse().unwrap() },
+            target: Target::Object {
+                bucket: "photos".parse().unwrap(),
+                key: "a/b".parse().unwrap(),
+            },
             source: None,
         }
     }
 
     fn check(key: &Key, operation: Operation) -> Result<(), Denial> {
-        let buckets = vec!["photos".parse().unwrap(), "music".parse().unwrap()].try_into().unwrap();
-        decide(Verified::attest(key.id), key, &buckets, operation, LOOPBACK, Timestamp::UNIX_EPOCH)
-            .map(|_| ())
+        let buckets = vec!["photos".parse().unwrap(), "music".parse().unwrap()]
+            .try_into()
+            .unwrap();
+        decide(
+            Verified::attest(key.id),
+            key,
+            &buckets,
+            operation,
+            LOOPBACK,
+            Timestamp::UNIX_EPOCH,
+        )
+        .map(|_| ())
     }
 
     #[test]
     fn a_read_key_can_run_no_action_that_changes_a_bucket() {
         for &action in Action::ALL {
             if action.mutates() {
-                assert_eq!(check(&key(Permission::Read), object(action)), Err(Denial::Permission), "{action:?}");
+                assert_eq!(
+                    check(&key(Permission::Read), object(action)),
+                    Err(Denial::Permission),
+                    "{action:?}"
+                );
             }
         }
-        assert_eq!(check(&key(Permission::Read), object(Action::GetObject)), Ok(()));
+        assert_eq!(
+            check(&key(Permission::Read), object(Action::GetObject)),
+            Ok(())
+        );
     }
 
     #[test]
     fn rights_that_are_not_enforced_yet_grant_nothing() {
         for permission in [Permission::Append, Permission::Write] {
-            assert_eq!(check(&key(permission), object(Action::GetObject)), Err(Denial::NotAvailable));
+            assert_eq!(
+                check(&key(permission), object(Action::GetObject)),
+                Err(Denial::NotAvailable)
+            );
         }
     }
 
@@ -245,15 +282,24 @@ mod tests {
     fn paused_expired_and_foreign_are_told_apart() {
         let mut paused = key(Permission::ReadWrite);
         paused.state = KeyState::Paused;
-        assert_eq!(check(&paused, object(Action::GetObject)), Err(Denial::Paused));
+        assert_eq!(
+            check(&paused, object(Action::GetObject)),
+            Err(Denial::Paused)
+        );
 
         let mut expired = key(Permission::ReadWrite);
         expired.expires_at = Some(Timestamp::UNIX_EPOCH);
-        assert_eq!(check(&expired, object(Action::GetObject)), Err(Denial::Expired));
+        assert_eq!(
+            check(&expired, object(Action::GetObject)),
+            Err(Denial::Expired)
+        );
 
         let mut elsewhere = key(Permission::ReadWrite);
         elsewhere.scope.addresses = vec![crate::key::IpRule("192.0.2.0/24".parse().unwrap())];
-        assert_eq!(check(&elsewhere, object(Action::GetObject)), Err(Denial::Address));
+        assert_eq!(
+            check(&elsewhere, object(Action::GetObject)),
+            Err(Denial::Address)
+        );
     }
 
     #[test]
@@ -280,7 +326,10 @@ mod tests {
         limited.scope.prefixes = vec!["a/".parse().unwrap()];
         let list = |prefix: &str| Operation {
             action: Action::ListObjectsV2,
-            target: Target::Bucket { bucket: "photos".parse().unwrap(), prefix: prefix.into() },
+            target: Target::Bucket {
+                bucket: "photos".parse().unwrap(),
+                prefix: prefix.into(),
+            },
             source: None,
         };
         assert_eq!(check(&limited, list("a/b")), Ok(()));

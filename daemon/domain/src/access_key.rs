@@ -65,10 +65,17 @@ fn checksum(body: &str) -> String {
     for byte in body.bytes() {
         crc ^= u16::from(byte) << 2;
         for _ in 0..8 {
-            crc = if crc & 0x200 == 0 { crc << 1 } else { (crc << 1) ^ 0x233 };
+            crc = if crc & 0x200 == 0 {
+                crc << 1
+            } else {
+                (crc << 1) ^ 0x233
+            };
         }
     }
-    [crc >> 5 & 31, crc & 31].iter().map(|&five| char::from(ISSUED_ALPHABET[usize::from(five)])).collect()
+    [crc >> 5 & 31, crc & 31]
+        .iter()
+        .map(|&five| char::from(ISSUED_ALPHABET[usize::from(five)]))
+        .collect()
 }
 
 impl FromStr for AccessKeyId {
@@ -76,8 +83,14 @@ impl FromStr for AccessKeyId {
 
     fn from_str(text: &str) -> Result<Self, AccessKeyIdError> {
         let fits = (3..=128).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'/' | b'=' | b','));
-        if fits { Ok(Self(text.into())) } else { Err(AccessKeyIdError) }
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && !matches!(b, b'/' | b'=' | b','));
+        if fits {
+            Ok(Self(text.into()))
+        } else {
+            Err(AccessKeyIdError)
+        }
     }
 }
 
@@ -120,13 +133,25 @@ mod tests {
             let mut typo = id.as_str().as_bytes().to_vec();
             typo[at] = if typo[at] == b'A' { b'B' } else { b'A' };
             let typo = String::from_utf8(typo).unwrap();
-            assert!(!AccessKeyId::looks_issued(&typo), "one wrong character at {at} goes unnoticed");
+            assert!(
+                !AccessKeyId::looks_issued(&typo),
+                "one wrong character at {at} goes unnoticed"
+            );
         }
     }
 
     #[test]
     fn hostile_ids_are_refused() {
-        for text in ["", "ab", "a b c", "a/b/c", "a=b", "ключ", "abc\n", &"x".repeat(129)] {
+        for text in [
+            "",
+            "ab",
+            "a b c",
+            "a/b/c",
+            "a=b",
+            "ключ",
+            "abc\n",
+            &"x".repeat(129),
+        ] {
             assert!(text.parse::<AccessKeyId>().is_err(), "{text:?}");
         }
     }

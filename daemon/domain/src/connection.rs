@@ -120,7 +120,11 @@ impl BucketIdentity {
     pub fn same_as(&self, other: &Self) -> SameBucket {
         match (self, other) {
             (Self::CreationDate(a), Self::CreationDate(b)) | (Self::Native(a), Self::Native(b)) => {
-                if a == b { SameBucket::Yes } else { SameBucket::No }
+                if a == b {
+                    SameBucket::Yes
+                } else {
+                    SameBucket::No
+                }
             }
             _ => SameBucket::CannotTell,
         }
@@ -159,7 +163,11 @@ impl Connection {
             (Location::Folder { path: a }, Location::Folder { path: b }) => a == b,
             _ => false,
         };
-        same_place && self.buckets.iter().any(|bucket| other.buckets.contains(bucket))
+        same_place
+            && self
+                .buckets
+                .iter()
+                .any(|bucket| other.buckets.contains(bucket))
     }
 }
 
@@ -204,15 +212,24 @@ mod tests {
     fn buckets_are_never_empty_nor_repeated() {
         let bucket: BucketName = "photos".parse().unwrap();
         assert_eq!(Buckets::try_from(vec![]), Err(BucketsError));
-        assert_eq!(Buckets::try_from(vec![bucket.clone(), bucket.clone()]), Err(BucketsError));
+        assert_eq!(
+            Buckets::try_from(vec![bucket.clone(), bucket.clone()]),
+            Err(BucketsError)
+        );
         assert!(Buckets::try_from(vec![bucket]).is_ok());
     }
 
     #[test]
     fn unknown_identities_never_count_as_the_same() {
         let known = BucketIdentity::CreationDate("2026-01-01".into());
-        assert_eq!(known.same_as(&BucketIdentity::NotTold), SameBucket::CannotTell);
-        assert_eq!(BucketIdentity::NotTold.same_as(&BucketIdentity::NotTold), SameBucket::CannotTell);
+        assert_eq!(
+            known.same_as(&BucketIdentity::NotTold),
+            SameBucket::CannotTell
+        );
+        assert_eq!(
+            BucketIdentity::NotTold.same_as(&BucketIdentity::NotTold),
+            SameBucket::CannotTell
+        );
         assert_eq!(known.same_as(&known), SameBucket::Yes);
     }
 }

@@ -118,6 +118,8 @@ pub enum Event {
     },
     /// The second survey failed because the provider is away; it is tried again later.
     SurveyAfterFailed(String),
+    /// The second survey can never succeed; waiting would not help.
+    SurveyAfterImpossible(String),
     /// Key file, manifests and rows are gone.
     Erased,
     /// The user calls it off.
@@ -187,7 +189,7 @@ pub struct Deletion {
     pub keys: u32,
     /// When the phases were reached.
     pub stamps: Stamps,
-    /// Set while the provider is away.
+    /// Set while the provider is away; once cancelled, why the daemon called it off.
     pub parked: Option<Parked>,
     /// From [`Phase::Judged`] on: the word for the verdict.
     pub verdict: Option<String>,
@@ -243,7 +245,12 @@ impl Deletion {
     }
 
     /// Takes an event at a time. On refusal nothing has changed.
-    pub fn apply(&mut self, findings: &mut Findings, event: Event, now: Timestamp) -> Result<(), Refusal> {
+    pub fn apply(
+        &mut self,
+        findings: &mut Findings,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         if self.phase.is_over() {
             return Err(Refusal::Over(self.phase));
         }
@@ -266,31 +273,55 @@ impl Deletion {
                 self.reach(Phase::Surveyed, now);
             }
             (Phase::Drained, Event::SurveyBeforeFailed(why)) if !self.emergency => {
+                findings.before = Err(why.clone());
                 if self.acknowledged.contains(&CheckBox::SurveyComplete) {
-                    findings.before = Err(why);
                     self.reach(Phase::Surveyed, now);
                 } else {
                     // The user was promised a survey; without it nothing dies.
-                    findings.before = Err(why);
+                    self.parked = Some(Parked {
+                        reason: why,
+                        since: now,
+                        attempts: 1,
+                    });
                     self.reach(Phase::Cancelled, now);
                 }
             }
             (Phase::Surveyed, Event::Revoked) => self.reach(Phase::Revoked, now),
             (Phase::Drained, Event::Revoked) if self.emergency => self.reach(Phase::Revoked, now),
-            (Phase::Revoked, Event::SurveyedAfter { outcomes, differences, sibling_changes }) => {
+            (
+                Phase::Revoked,
+                Event::SurveyedAfter {
+                    outcomes,
+                    differences,
+                    sibling_changes,
+                },
+            ) => {
                 findings.after = Ok(outcomes);
                 findings.differences = differences;
                 findings.own_changes.extend(sibling_changes);
                 self.conclude(findings, now);
             }
+            (Phase::Revoked, Event::SurveyAfterFailed(why)) if findings.before.is_err() => {
+                // Nothing to compare with: waiting could not make the verdict any better.
+                findings.after = Err(why);
+                self.conclude(findings, now);
+            }
             (Phase::Revoked, Event::SurveyAfterFailed(why)) => {
-                let parked = self.parked.get_or_insert(Parked { reason: String::new(), since: now, attempts: 0 });
+                let parked = self.parked.get_or_insert(Parked {
+                    reason: String::new(),
+                    since: now,
+                    attempts: 0,
+                });
                 parked.reason.clone_from(&why);
                 parked.attempts = parked.attempts.saturating_add(1);
                 if now.duration_since(parked.since) >= PENDING_LIMIT {
                     findings.after = Err(format!("{why}, for 7 days"));
                     self.conclude(findings, now);
                 }
+            }
+            (Phase::Revoked, Event::SurveyAfterImpossible(why)) => {
+                findings.after = Err(why);
+                self.conclude(findings, now);
             }
             (Phase::Judged, Event::Erased) => self.reach(Phase::Finished, now),
             (phase, _) => return Err(Refusal::OutOfOrder(phase)),
@@ -308,8 +339,10 @@ impl Deletion {
             }
             // What siblings did is kept in memory only, between the surveys.
             Phase::Surveyed | Phase::Revoked => {
-                findings.journal_gap =
-                    Some("the daemon was stopped between the surveys, so what siblings did is not known".into());
+                findings.journal_gap = Some(
+                    "the daemon was stopped between the surveys, so what siblings did is not known"
+                        .into(),
+                );
             }
             _ => {}
         }
@@ -367,7 +400,9 @@ mod tests {
     }
 
     fn gone() -> Vec<BucketOutcome> {
-        vec![BucketOutcome::Gone { bucket: "photos".parse().unwrap() }]
+        vec![BucketOutcome::Gone {
+            bucket: "photos".parse().unwrap(),
+        }]
     }
 
     /// The event that an effect which goes well comes back with.
@@ -392,7 +427,8 @@ mod tests {
             let mut findings = Findings::default();
             let mut seen = vec![d.phase];
             while let Some(effect) = d.next() {
-                d.apply(&mut findings, well(effect), Timestamp::UNIX_EPOCH).unwrap();
+                d.apply(&mut findings, well(effect), Timestamp::UNIX_EPOCH)
+                    .unwrap();
                 seen.push(d.phase);
             }
             assert_eq!(d.phase, Phase::Finished);
@@ -408,12 +444,14 @@ mod tests {
         let mut findings = Findings::default();
         let mut d = deletion(false, &[]);
         d.phase = Phase::Drained;
-        d.apply(&mut findings, failed(), Timestamp::UNIX_EPOCH).unwrap();
+        d.apply(&mut findings, failed(), Timestamp::UNIX_EPOCH)
+            .unwrap();
         assert_eq!(d.phase, Phase::Cancelled);
 
         let mut d = deletion(false, &[CheckBox::SurveyComplete]);
         d.phase = Phase::Drained;
-        d.apply(&mut findings, failed(), Timestamp::UNIX_EPOCH).unwrap();
+        d.apply(&mut findings, failed(), Timestamp::UNIX_EPOCH)
+            .unwrap();
         assert_eq!(d.next(), Some(Effect::Revoke));
     }
 
@@ -421,14 +459,27 @@ mod tests {
     fn a_provider_that_stays_away_parks_the_verdict_for_seven_days_at_most() {
         let mut d = deletion(false, &[]);
         d.phase = Phase::Revoked;
-        let mut findings = Findings { before: Ok(gone()), ..Findings::default() };
+        let mut findings = Findings {
+            before: Ok(gone()),
+            ..Findings::default()
+        };
         let day = |n: i64| Timestamp::from_second(n * 86_400).unwrap();
         for n in 0..7 {
-            d.apply(&mut findings, Event::SurveyAfterFailed("away".into()), day(n)).unwrap();
+            d.apply(
+                &mut findings,
+                Event::SurveyAfterFailed("away".into()),
+                day(n),
+            )
+            .unwrap();
             assert_eq!(d.phase, Phase::Revoked, "day {n}");
             assert_eq!(d.next(), Some(Effect::SurveyAfter));
         }
-        d.apply(&mut findings, Event::SurveyAfterFailed("away".into()), day(7)).unwrap();
+        d.apply(
+            &mut findings,
+            Event::SurveyAfterFailed("away".into()),
+            day(7),
+        )
+        .unwrap();
         assert_eq!(d.phase, Phase::Judged);
         assert_eq!(d.verdict.as_deref(), Some("unverifiable"));
     }
@@ -441,6 +492,7 @@ mod tests {
             Just(well(Effect::Revoke)),
             Just(well(Effect::SurveyAfter)),
             Just(Event::SurveyAfterFailed("away".into())),
+            Just(Event::SurveyAfterImpossible("not ordered".into())),
             Just(well(Effect::Erase)),
             Just(Event::Cancel),
         ]

@@ -1,6 +1,6 @@
 //! Where a provider is: endpoint, region, addressing style.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +61,11 @@ impl Endpoint {
     /// The host when it is an address.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
-        self.host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+        self.host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse()
+            .ok()
     }
 
     /// What goes into the `Host` header for path-style requests.
@@ -115,18 +119,26 @@ impl FromStr for Endpoint {
         };
         // The default port is left out of `Host`, as clients do.
         let port = port.filter(|&port| port != if tls { 443 } else { 80 });
-        Ok(Self { tls, host: host.into(), port })
+        Ok(Self {
+            tls,
+            host: host.into(),
+            port,
+        })
     }
 }
 
 fn valid_host(host: &str) -> bool {
     if let Some(inner) = host.strip_prefix('[') {
-        return inner.strip_suffix(']').is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok());
+        return inner
+            .strip_suffix(']')
+            .is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok());
     }
     (1..=253).contains(&host.len())
         && host.split('.').all(|label| {
             (1..=63).contains(&label.len())
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         })
@@ -160,9 +172,12 @@ pub struct RegionError;
 /// The region that upstream requests are signed for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Region(Box<str>);
+pub struct Region(Cow<'static, str>);
 
 impl Region {
+    /// What R2 calls its only region, and what clients of our gateway are told.
+    pub const AUTO: Self = Self(Cow::Borrowed("auto"));
+
     /// The region itself.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -175,8 +190,14 @@ impl FromStr for Region {
 
     fn from_str(text: &str) -> Result<Self, RegionError> {
         let fits = (1..=64).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if fits { Ok(Self(text.into())) } else { Err(RegionError) }
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if fits {
+            Ok(Self(Cow::Owned(text.to_owned())))
+        } else {
+            Err(RegionError)
+        }
     }
 }
 
@@ -190,7 +211,7 @@ impl TryFrom<String> for Region {
 
 impl From<Region> for String {
     fn from(region: Region) -> String {
-        region.0.into()
+        region.0.into_owned()
     }
 }
 

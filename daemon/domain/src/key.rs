@@ -52,8 +52,13 @@ pub enum Permission {
 
 impl Permission {
     /// All, in the order in which help texts name them.
-    pub const ALL: [Self; 5] =
-        [Self::Read, Self::Append, Self::Write, Self::ReadWrite, Self::ReadWriteNoDelete];
+    pub const ALL: [Self; 5] = [
+        Self::Read,
+        Self::Append,
+        Self::Write,
+        Self::ReadWrite,
+        Self::ReadWriteNoDelete,
+    ];
 
     /// The name on the command line and in files.
     #[must_use]
@@ -83,7 +88,10 @@ impl FromStr for Permission {
     type Err = UnknownPermission;
 
     fn from_str(text: &str) -> Result<Self, UnknownPermission> {
-        Self::ALL.into_iter().find(|p| p.as_str() == text).ok_or(UnknownPermission)
+        Self::ALL
+            .into_iter()
+            .find(|p| p.as_str() == text)
+            .ok_or(UnknownPermission)
     }
 }
 

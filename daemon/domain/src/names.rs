@@ -9,13 +9,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// See [`ConnectionName`].
-    #[error("a connection name has 1 to 64 letters, digits, '.', '_' or '-', and starts with a letter or digit")]
+    #[error(
+        "a connection name has 1 to 64 letters, digits, '.', '_' or '-', and starts with a letter or digit"
+    )]
     Connection,
     /// See [`Label`].
     #[error("a label has 1 to 64 printable characters and neither starts nor ends with a blank")]
     Label,
     /// See [`BucketName`].
-    #[error("a bucket name has 3 to 255 letters, digits, '.', '_' or '-', starts and ends with a letter or digit, and has no '..'")]
+    #[error(
+        "a bucket name has 3 to 255 letters, digits, '.', '_' or '-', starts and ends with a letter or digit, and has no '..'"
+    )]
     Bucket,
     /// See [`ObjectKey`].
     #[error("an object key has 1 to 1024 bytes")]
@@ -127,7 +131,9 @@ mod tests {
 
     #[test]
     fn bucket_names_that_could_climb_or_confuse_are_refused() {
-        for text in ["ab", "..", "a..b", ".abc", "abc.", "a/b", "a b", "-abc", "abc\0", ""] {
+        for text in [
+            "ab", "..", "a..b", ".abc", "abc.", "a/b", "a b", "-abc", "abc\0", "",
+        ] {
             assert!(text.parse::<BucketName>().is_err(), "{text:?}");
         }
         for text in ["photos", "my.bucket", "Legacy_Bucket1", "a-b"] {

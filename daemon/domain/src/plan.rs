@@ -74,7 +74,11 @@ impl FromStr for CheckBox {
     type Err = UnknownBox;
 
     fn from_str(text: &str) -> Result<Self, UnknownBox> {
-        Self::ALL.iter().copied().find(|b| b.as_str() == text).ok_or_else(|| UnknownBox(text.into()))
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|b| b.as_str() == text)
+            .ok_or_else(|| UnknownBox(text.into()))
     }
 }
 
@@ -163,8 +167,11 @@ pub fn judge(sight: &Sight, acknowledged: &BTreeSet<CheckBox>, emergency: bool) 
 
 /// The boxes that stand in the way.
 #[must_use]
-pub fn open_boxes(checked: &[Checked]) -> Vec<CheckBox> {
-    checked.iter().filter(|c| c.standing == Standing::Open).map(|c| c.name).collect()
+pub fn open_boxes(checked: &[Checked]) -> Vec<&Checked> {
+    checked
+        .iter()
+        .filter(|c| c.standing == Standing::Open)
+        .collect()
 }
 
 #[cfg(test)]
@@ -172,12 +179,19 @@ mod tests {
     use super::*;
 
     fn open(sight: &Sight, acks: &[CheckBox], emergency: bool) -> Vec<CheckBox> {
-        open_boxes(&judge(sight, &acks.iter().copied().collect(), emergency))
+        let judged = judge(sight, &acks.iter().copied().collect(), emergency);
+        open_boxes(&judged)
+            .iter()
+            .map(|checked| checked.name)
+            .collect()
     }
 
     #[test]
     fn yes_stands_for_the_name_and_nothing_else() {
-        let sight = Sight { open_transfers: 2, provider_away: Some("connection refused".into()) };
+        let sight = Sight {
+            open_transfers: 2,
+            provider_away: Some("connection refused".into()),
+        };
         assert_eq!(
             open(&sight, &[CheckBox::NameTyped], false),
             [CheckBox::NoOpenTransfers, CheckBox::SurveyComplete]
@@ -187,10 +201,20 @@ mod tests {
 
     #[test]
     fn every_box_in_force_can_be_met() {
-        let calm = Sight { open_transfers: 0, provider_away: None };
+        let calm = Sight {
+            open_transfers: 0,
+            provider_away: None,
+        };
         assert_eq!(open(&calm, &[CheckBox::NameTyped], false), []);
-        let enforced: Vec<_> = CheckBox::ALL.iter().copied().filter(|b| b.is_enforced()).collect();
-        let storm = Sight { open_transfers: 9, provider_away: Some("away".into()) };
+        let enforced: Vec<_> = CheckBox::ALL
+            .iter()
+            .copied()
+            .filter(|b| b.is_enforced())
+            .collect();
+        let storm = Sight {
+            open_transfers: 9,
+            provider_away: Some("away".into()),
+        };
         assert_eq!(open(&storm, &enforced, false), []);
         assert_eq!(open(&storm, &[], false), enforced);
     }

@@ -22,7 +22,13 @@ pub enum ProviderKind {
 
 impl ProviderKind {
     /// All kinds, in the order in which help texts name them.
-    pub const ALL: [Self; 5] = [Self::Minio, Self::S3, Self::R2, Self::S3Compatible, Self::Local];
+    pub const ALL: [Self; 5] = [
+        Self::Minio,
+        Self::S3,
+        Self::R2,
+        Self::S3Compatible,
+        Self::Local,
+    ];
 
     /// The name on the command line and in files.
     #[must_use]
@@ -52,6 +58,9 @@ impl FromStr for ProviderKind {
     type Err = UnknownProvider;
 
     fn from_str(text: &str) -> Result<Self, UnknownProvider> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownProvider)
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or(UnknownProvider)
     }
 }

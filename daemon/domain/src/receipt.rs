@@ -123,9 +123,12 @@ impl Receipt {
             judged_at: deletion.stamps.judged,
             erased_at: None,
             keys,
-            verdict: findings.verdict.clone().unwrap_or_else(|| Verdict::Unverifiable {
-                reason: "no verdict was reached".into(),
-            }),
+            verdict: findings
+                .verdict
+                .clone()
+                .unwrap_or_else(|| Verdict::Unverifiable {
+                    reason: "no verdict was reached".into(),
+                }),
             surveys: Surveys {
                 covers: "current objects: key, size, ETag; not older versions".into(),
                 before,

@@ -20,7 +20,9 @@ pub enum SecretError {
     #[error("the secret access key is longer than 256 characters")]
     TooLong,
     /// Blank space, control or non-ASCII characters, which usually means a paste went wrong.
-    #[error("the secret access key holds a character that no provider uses (blank, control or non-ASCII)")]
+    #[error(
+        "the secret access key holds a character that no provider uses (blank, control or non-ASCII)"
+    )]
     Character,
 }
 
@@ -101,13 +103,20 @@ mod tests {
         });
         assert_eq!(secret.expose().len(), 40);
         assert!(secret.expose().bytes().all(|b| b.is_ascii_alphanumeric()));
-        assert_eq!(&secret.expose()[..1], "9", "247 is the first byte without bias");
+        assert_eq!(
+            &secret.expose()[..1],
+            "9",
+            "247 is the first byte without bias"
+        );
     }
 
     #[test]
     fn unusable_secrets_are_refused() {
         assert_eq!(SecretKey::parse(""), Err(SecretError::Empty));
         assert_eq!(SecretKey::parse("a b"), Err(SecretError::Character));
-        assert_eq!(SecretKey::parse(&"x".repeat(257)), Err(SecretError::TooLong));
+        assert_eq!(
+            SecretKey::parse(&"x".repeat(257)),
+            Err(SecretError::TooLong)
+        );
     }
 }

@@ -45,9 +45,15 @@ impl Entry {
     /// Reads one entry from the front. `Ok(None)` when more bytes are needed.
     pub fn decode(bytes: &mut &[u8]) -> Result<Option<Self>, EntryError> {
         let mut rest = *bytes;
-        let Some(key) = field(&mut rest) else { return Ok(None) };
-        let Some((size, mut rest)) = rest.split_first_chunk::<8>() else { return Ok(None) };
-        let Some(etag) = field(&mut rest) else { return Ok(None) };
+        let Some(key) = field(&mut rest) else {
+            return Ok(None);
+        };
+        let Some((size, mut rest)) = rest.split_first_chunk::<8>() else {
+            return Ok(None);
+        };
+        let Some(etag) = field(&mut rest) else {
+            return Ok(None);
+        };
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| EntryError);
         let entry = Self {
             key: text(key)?.try_into().map_err(|_| EntryError)?,
@@ -230,12 +236,20 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry(key: &str, etag: &str) -> Entry {
-        Entry { key: key.parse().unwrap(), size: 1, etag: etag.into() }
+        Entry {
+            key: key.parse().unwrap(),
+            size: 1,
+            etag: etag.into(),
+        }
     }
 
     #[test]
     fn entries_read_back_and_partial_bytes_ask_for_more() {
-        let entry = Entry { key: "a//ü b".parse().unwrap(), size: u64::MAX, etag: "abc-2".into() };
+        let entry = Entry {
+            key: "a//ü b".parse().unwrap(),
+            size: u64::MAX,
+            etag: "abc-2".into(),
+        };
         let mut bytes = Vec::new();
         entry.encode(&mut bytes);
         for cut in 0..bytes.len() {

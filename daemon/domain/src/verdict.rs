@@ -30,7 +30,10 @@ impl OwnChange {
     }
 
     fn may_remove(&self) -> bool {
-        matches!(self.action.as_str(), "DeleteObject" | "DeleteObjects" | "RenameObject")
+        matches!(
+            self.action.as_str(),
+            "DeleteObject" | "DeleteObjects" | "RenameObject"
+        )
     }
 }
 
@@ -94,7 +97,10 @@ impl Verdict {
                 "changed between the surveys, and not through Bascule".to_owned()
             }
             Self::ChangedByOthers { siblings } => {
-                format!("changed between the surveys, through: {}", siblings.join(", "))
+                format!(
+                    "changed between the surveys, through: {}",
+                    siblings.join(", ")
+                )
             }
             Self::Missing { what } => what.clone(),
             Self::Unverifiable { reason } => reason.clone(),
@@ -110,7 +116,9 @@ pub fn judge(evidence: &Evidence) -> Verdict {
     if let Ok(after) = &evidence.after {
         for outcome in after {
             if let BucketOutcome::Gone { bucket } = outcome {
-                return Verdict::Missing { what: format!("bucket {bucket} is gone") };
+                return Verdict::Missing {
+                    what: format!("bucket {bucket} is gone"),
+                };
             }
         }
     }
@@ -128,13 +136,16 @@ pub fn judge(evidence: &Evidence) -> Verdict {
         let BucketOutcome::Surveyed(first) = outcome else {
             return unverifiable(format!("bucket {bucket} was gone before the revocation"));
         };
-        let Some(BucketOutcome::Surveyed(second)) = after.iter().find(|o| o.bucket() == bucket) else {
+        let Some(BucketOutcome::Surveyed(second)) = after.iter().find(|o| o.bucket() == bucket)
+        else {
             return unverifiable(format!("bucket {bucket} was not surveyed again"));
         };
         match first.identity.same_as(&second.identity) {
             SameBucket::Yes => {}
             SameBucket::No => {
-                return Verdict::Missing { what: format!("bucket {bucket} is another one now") };
+                return Verdict::Missing {
+                    what: format!("bucket {bucket} is another one now"),
+                };
             }
             // A provider that never tells is judged by the contents; one that told before and
             // does not now leaves it open whether the bucket is the same.
@@ -143,7 +154,9 @@ pub fn judge(evidence: &Evidence) -> Verdict {
         }
     }
     if let Some(bucket) = unknown_identity {
-        return unverifiable(format!("the provider no longer tells the identity of bucket {bucket}"));
+        return unverifiable(format!(
+            "the provider no longer tells the identity of bucket {bucket}"
+        ));
     }
     judge_differences(evidence)
 }
@@ -153,7 +166,10 @@ fn judge_differences(evidence: &Evidence) -> Verdict {
     if differences.total == 0 {
         return Verdict::Intact;
     }
-    let ours = evidence.own_changes.iter().filter(|change| change.sibling.is_none());
+    let ours = evidence
+        .own_changes
+        .iter()
+        .filter(|change| change.sibling.is_none());
     let mut doubtful = None;
     for change in ours {
         for difference in differences.named.iter().filter(|d| change.touches(d)) {
@@ -185,7 +201,9 @@ fn judge_differences(evidence: &Evidence) -> Verdict {
         };
     }
     if let Some(gap) = &evidence.journal_gap {
-        return Verdict::Unverifiable { reason: format!("{} objects differ, and {gap}", differences.total) };
+        return Verdict::Unverifiable {
+            reason: format!("{} objects differ, and {gap}", differences.total),
+        };
     }
     let mut siblings: Vec<String> = evidence
         .own_changes
@@ -267,7 +285,9 @@ mod tests {
         let mut e = evidence(&[]);
         e.after = Ok(vec![survey("now")]);
         assert_eq!(judge(&e).as_str(), "missing");
-        e.after = Ok(vec![BucketOutcome::Gone { bucket: "photos".parse().unwrap() }]);
+        e.after = Ok(vec![BucketOutcome::Gone {
+            bucket: "photos".parse().unwrap(),
+        }]);
         assert_eq!(judge(&e).as_str(), "missing");
         e.before = Err("emergency".into());
         assert_eq!(judge(&e).as_str(), "missing");
@@ -291,8 +311,15 @@ mod tests {
         assert_eq!(judge(&doubtful).as_str(), "unverifiable");
 
         let mut sibling = gone.clone();
-        sibling.own_changes.push(own("a", "DeleteObject", Some("other")));
-        assert_eq!(judge(&sibling), Verdict::ChangedByOthers { siblings: vec!["other".into()] });
+        sibling
+            .own_changes
+            .push(own("a", "DeleteObject", Some("other")));
+        assert_eq!(
+            judge(&sibling),
+            Verdict::ChangedByOthers {
+                siblings: vec!["other".into()]
+            }
+        );
 
         let mut gap = gone;
         gap.journal_gap = Some("the daemon was killed".into());

@@ -1,1 +1,26 @@
-//! Skeleton.
+//! The one place with operating system calls: private files and folders, locks, sockets, ports
+//! and the process itself.
+//!
+//! It must never decide what a refusal means for the product, hold a secret longer than a call,
+//! or know any other room. Calls block; asynchronous callers run them on a thread of their own.
+
+mod file;
+mod folder;
+mod foreign;
+mod lock;
+mod path_error;
+mod port;
+mod process;
+mod socket;
+
+pub use file::{
+    check_private_file, create_private_file, destroy_file, open_private_file, read_private,
+    remove_file, replace_file, write_private,
+};
+pub use folder::{private_dir, sync_dir};
+pub use foreign::{ForeignError, read_foreign};
+pub use lock::{InstanceLock, LockError};
+pub use path_error::PathError;
+pub use port::{Holder, port_holder};
+pub use process::{HardenError, effective_uid, harden_process, kill_self};
+pub use socket::{SOCKET_PATH_LIMIT, SocketError, SocketState, check_socket_path};

@@ -1,1 +1,30 @@
-//! Skeleton.
+//! What must outlive the daemon: connections, keys, tombstones, deletions, receipts, audit,
+//! settings and manifests.
+//!
+//! Everything is sealed at rest, each connection under a key of its own that lies in one small
+//! file outside the database; destroying that file erases the connection from every copy of the
+//! store (threats.md, section d). The store must never hold plaintext on disk, answer from a file
+//! it has not checked, create a new store beside the remains of one, or bring a dead key back.
+//! It decides nothing about connections or deletions: it only refuses steps that do not fit what
+//! is journalled.
+
+mod database;
+mod deletions;
+mod error;
+#[cfg(test)]
+mod faults;
+mod keyring;
+mod layout;
+mod load;
+mod manifest;
+mod open;
+mod overlay;
+mod record;
+mod root_key;
+mod seal;
+mod store;
+
+pub use error::{ManifestError, OpenError, RESET_COMMAND, StoreError};
+pub use load::Image;
+pub use manifest::{Manifest, ManifestReader, ManifestWriter};
+pub use store::{IdHash, Store};

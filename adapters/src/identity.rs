@@ -1,0 +1,92 @@
+//! What tells a bucket from another one of the same name: the creation date that ListBuckets
+//! states, or the inode of a folder.
+
+use std::{collections::BTreeMap, io};
+
+use bascule_domain::{
+    connection::{BucketIdentity, Location},
+    names::BucketName,
+    secret::Credentials,
+};
+use http::StatusCode;
+
+use crate::{
+    exchange::{Exchange, ExchangeError, Question},
+    listing,
+    local::folder_identity,
+};
+
+/// Why identities are not known.
+#[derive(Debug)]
+pub(crate) enum IdentityError {
+    Exchange(ExchangeError),
+    /// The server answers with a fault of its own.
+    Fault(StatusCode),
+    /// The folder of a local bucket is gone.
+    Gone,
+    /// The folder can't be looked at.
+    Folder(io::Error),
+}
+
+/// ListBuckets answers in pages of at most 10,000; more pages than this are not read.
+const PAGES: usize = 100;
+
+/// The identity of each of these buckets. A provider that does not tell these credentials is no
+/// error: the identity is then not told.
+pub(crate) async fn identities<'a>(
+    exchange: &Exchange,
+    credentials: &Credentials,
+    buckets: impl Iterator<Item = &'a BucketName>,
+) -> Result<BTreeMap<BucketName, BucketIdentity>, IdentityError> {
+    let mut found: BTreeMap<_, _> = buckets
+        .map(|bucket| (bucket.clone(), BucketIdentity::NotTold))
+        .collect();
+    if let Location::Folder { path } = exchange.location() {
+        for (bucket, identity) in &mut found {
+            *identity = folder_identity(path, bucket).map_err(|error| match error.kind() {
+                // Without the whole folder nothing is known of a bucket.
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory if path.is_dir() => {
+                    IdentityError::Gone
+                }
+                _ => IdentityError::Folder(error),
+            })?;
+        }
+        return Ok(found);
+    }
+    let mut token: Option<String> = None;
+    for _ in 0..PAGES {
+        let query: Vec<(&str, &str)> = token
+            .iter()
+            .map(|token| ("continuation-token", token.as_str()))
+            .collect();
+        let question = Question {
+            query: &query,
+            ..Question::default()
+        };
+        let answer = exchange
+            .ask(credentials, question)
+            .await
+            .map_err(IdentityError::Exchange)?;
+        if answer.status.is_server_error() {
+            return Err(IdentityError::Fault(answer.status));
+        }
+        // Refusals and foreign answers both mean that we are not told.
+        let Ok(page) = listing::buckets(&answer.body) else {
+            break;
+        };
+        for (name, date) in page.buckets {
+            let known = name
+                .parse::<BucketName>()
+                .ok()
+                .and_then(|name| found.get_mut(&name));
+            if let (Some(identity), Some(date)) = (known, date) {
+                *identity = BucketIdentity::CreationDate(date);
+            }
+        }
+        if page.next.is_none() || page.next == token {
+            break;
+        }
+        token = page.next;
+    }
+    Ok(found)
+}

@@ -1,0 +1,185 @@
+//! The one way to providers: a small interface, the errors it has, and the HTTP client behind it.
+//! It follows no redirect, buffers no body, retries nothing that was sent, and never falls back
+//! from TLS to plain text (threats.md I1 to I4).
+
+use std::{error::Error as StdError, future::Future, io, path::Path, pin::Pin, time::Duration};
+
+use bascule_domain::endpoint::Endpoint;
+use bytes::Bytes;
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioTimer},
+};
+
+use crate::{
+    dialer::{Bounded, DialError, Dialer},
+    guard::{Guard, Refusal},
+    trust::{TlsSetupError, tls_config},
+};
+
+/// What bodies fail with.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+/// A request's body: streamed, of any length.
+pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
+/// A response's body: streamed, of any length.
+pub type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
+/// A response, or why there is none, some time later.
+pub type Sending<'a> =
+    Pin<Box<dyn Future<Output = Result<http::Response<ResponseBody>, TransportError>> + Send + 'a>>;
+
+/// Takes requests to one provider. The request's URI is absolute and its `Host` header is what
+/// was signed.
+pub trait Transport: Send + Sync {
+    /// Sends one request and waits for the head of the response. There is no time limit from
+    /// here on, since an upload may take hours; dropping the future cuts the exchange.
+    fn send(&self, request: http::Request<RequestBody>) -> Sending<'_>;
+}
+
+/// What kind of thing went wrong between us and the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TransportErrorKind {
+    /// The name has no address.
+    Dns,
+    /// Nothing accepts connections there.
+    Unreachable,
+    /// No connection in time.
+    Timeout,
+    /// All its addresses are ones that must not be dialled.
+    Refused(Refusal),
+    /// The certificate or the handshake was not accepted.
+    Tls,
+    /// The other end does not speak TLS.
+    NotTls,
+    /// The exchange broke off, or was no HTTP.
+    Broken,
+    /// The embedded service failed.
+    Local,
+}
+
+/// Why there is no response. It names neither the URL nor its query.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct TransportError {
+    kind: TransportErrorKind,
+    message: String,
+    #[source]
+    source: Option<BoxError>,
+}
+
+impl TransportError {
+    pub(crate) fn new(kind: TransportErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// What kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> TransportErrorKind {
+        self.kind
+    }
+
+    fn from_hyper(error: hyper_util::client::legacy::Error) -> Self {
+        let (kind, message) = classify(&error);
+        Self {
+            kind,
+            message,
+            source: Some(Box::new(error)),
+        }
+    }
+}
+
+/// Looks for the cause in the chain of sources.
+fn classify(error: &(dyn StdError + 'static)) -> (TransportErrorKind, String) {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(dial) = cause.downcast_ref::<DialError>() {
+            return (dial.kind(), dial.to_string());
+        }
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return tls_cause(tls);
+        }
+        // An I/O error's source is its content's source, which would skip the content.
+        let content = cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        next = content.map_or_else(|| cause.source(), |content| Some(content));
+    }
+    (
+        TransportErrorKind::Broken,
+        "the exchange with the provider broke off".into(),
+    )
+}
+
+fn tls_cause(error: &rustls::Error) -> (TransportErrorKind, String) {
+    match error {
+        rustls::Error::InvalidMessage(_) => (
+            TransportErrorKind::NotTls,
+            "the provider's port does not speak TLS".into(),
+        ),
+        rustls::Error::InvalidCertificate(why) => (
+            TransportErrorKind::Tls,
+            format!("the provider's certificate is not accepted: {why}"),
+        ),
+        other => (
+            TransportErrorKind::Tls,
+            format!("the TLS handshake failed: {other}"),
+        ),
+    }
+}
+
+/// Idle connections are dropped before common servers drop them, so that a request rarely meets
+/// a connection that is being closed.
+const POOL_IDLE: Duration = Duration::from_secs(15);
+const POOL_IDLE_PER_HOST: usize = 64;
+/// Bounds the head of a response, and what is read ahead of a slow reader (threats.md H6).
+const READ_BUFFER: usize = 128 * 1024;
+/// Name resolution, TCP and TLS together.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+type Connector = Bounded<HttpsConnector<Dialer>>;
+
+/// The HTTP client towards one server.
+pub struct HttpTransport {
+    client: Client<Connector, RequestBody>,
+}
+
+impl HttpTransport {
+    /// A client for this endpoint. It opens nothing yet.
+    pub fn new(
+        endpoint: &Endpoint,
+        extra_ca: Option<&Path>,
+        guard: Guard,
+    ) -> Result<Self, TlsSetupError> {
+        let tls = tls_config(endpoint.is_tls(), extra_ca)?;
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls);
+        // An endpoint has one scheme; a request with the other one is a fault, not a fallback.
+        let builder = if endpoint.is_tls() {
+            builder.https_only()
+        } else {
+            builder.https_or_http()
+        };
+        let connector = builder.enable_http1().wrap_connector(Dialer::new(guard));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_IDLE_PER_HOST)
+            .http1_max_buf_size(READ_BUFFER)
+            .build(Bounded::new(connector, CONNECT_LIMIT));
+        Ok(Self { client })
+    }
+}
+
+impl Transport for HttpTransport {
+    fn send(&self, request: http::Request<RequestBody>) -> Sending<'_> {
+        let answer = self.client.request(request);
+        Box::pin(async move {
+            let response = answer.await.map_err(TransportError::from_hyper)?;
+            Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync()))
+        })
+    }
+}

@@ -1,0 +1,129 @@
+use super::*;
+use clap::{CommandFactory, error::ErrorKind};
+
+fn parse(line: &str) -> Result<Arguments, clap::Error> {
+    Arguments::try_parse_from(line.split(' '))
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn every_promised_form_is_taken() {
+    for line in [
+        "bascule connect n --provider minio --bucket b --endpoint http://127.0.0.1:9000 --credentials-stdin",
+        "bascule connect n --provider s3 --bucket b --bucket c --region eu-central-1 --aws-profile p",
+        "bascule connect n --provider r2 --bucket b --account-id 0123 --rclone-remote r2",
+        "bascule connect n --provider s3-compatible --bucket b --endpoint https://h --region r --credentials-stdin --extra-ca ca.pem --addressing virtual-host",
+        "bascule connect n --provider local --bucket b --path dir",
+        "bascule connect n --provider local --bucket b --path dir --credentials-stdin",
+        "bascule connect n --provider minio --bucket b --endpoint http://h --allow-http --allow-link-local --addressing path --credentials-stdin",
+        "bascule connect n --card file --credentials-stdin",
+        "bascule credentials n --credentials-stdin",
+        "bascule credentials n --aws-profile p",
+        "bascule list",
+        "bascule show n",
+        "bascule rename old new",
+        "bascule ls n",
+        "bascule ls n/b",
+        "bascule ls n/b/p/q",
+        "bascule reconnect-card n",
+        "bascule key issue n --label l",
+        "bascule key issue n --label l --permission read --format rclone",
+        "bascule key issue n --label l --permission read-write --format aws --bucket b --bucket c",
+        "bascule key issue n --label l --format env",
+        "bascule key issue n --label l --format json",
+        "bascule key list",
+        "bascule key list n",
+        "bascule key revoke BSCAAAAAAAAAAAAAAAAA",
+        "bascule delete n --plan",
+        "bascule delete n",
+        "bascule delete n --yes",
+        "bascule delete n --yes --ack survey-complete --ack no-open-transfers --receipt f --emergency",
+        "bascule deletion list",
+        "bascule deletion show del_x",
+        "bascule deletion show del_x --watch",
+        "bascule deletion cancel del_x",
+        "bascule receipt list",
+        "bascule receipt show del_x",
+        "bascule status",
+        "bascule demo",
+        "bascule reset --yes-lose-everything",
+        "bascule reset --yes-lose-everything --state-dir d",
+        "bascule --json --socket /run/b.sock status",
+        "bascule status --json --socket /run/b.sock",
+        "bascule key list n --json",
+    ] {
+        if let Err(error) = parse(line) {
+            panic!("{line}\n{error}");
+        }
+    }
+}
+
+#[test]
+fn what_can_not_be_meant_is_refused() {
+    for line in [
+        "bascule",
+        "bascule connect n --provider minio --credentials-stdin",
+        "bascule connect n --bucket b --credentials-stdin",
+        "bascule connect n --provider azure --bucket b --credentials-stdin",
+        "bascule connect n --provider s3 --bucket b --credentials-stdin --aws-profile p",
+        "bascule connect n --provider s3 --bucket b --credentials-stdin --rclone-remote r",
+        "bascule connect n --provider s3 --bucket b --aws-profile p --rclone-remote r",
+        "bascule connect n --card f --provider s3 --credentials-stdin",
+        "bascule connect n --card f --bucket b --credentials-stdin",
+        "bascule connect n --provider s3 --bucket b --secret-access-key hunter2",
+        "bascule credentials n --rclone-remote r",
+        "bascule key issue n",
+        "bascule key issue n --label l --permission all",
+        "bascule key issue n --label l --format yaml",
+        "bascule delete",
+        "bascule delete n --plan --yes",
+        "bascule delete n --yes --ack everything",
+        "bascule deletion cancel",
+        "bascule reset",
+        "bascule rename old",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for (line, kind) in [
+        ("bascule --help", ErrorKind::DisplayHelp),
+        ("bascule delete --help", ErrorKind::DisplayHelp),
+        ("bascule --version", ErrorKind::DisplayVersion),
+    ] {
+        let shown = parse(line).unwrap_err();
+        assert_eq!(shown.kind(), kind);
+        assert!(!shown.use_stderr());
+    }
+}
+
+#[test]
+fn every_verb_explains_itself_and_the_exit_codes_are_in_the_help() {
+    fn check(command: &clap::Command) {
+        for verb in command
+            .get_subcommands()
+            .filter(|verb| verb.get_name() != "help")
+        {
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+            for argument in verb.get_arguments() {
+                assert!(
+                    argument.get_help().is_some(),
+                    "{} {}",
+                    verb.get_name(),
+                    argument.get_id()
+                );
+            }
+            check(verb);
+        }
+    }
+    let mut command = Arguments::command();
+    check(&command);
+    let help = command.render_long_help().to_string();
+    assert!(help.contains("revoked, verdict pending"), "{help}");
+}

@@ -1,0 +1,285 @@
+//! The documents of `--json`. Field names are stable: fields are added, never renamed. Times are
+//! RFC 3339 in UTC; what does not apply is `null`; enums are lower case with hyphens.
+
+use bascule_proto::v1;
+use serde::Serialize;
+
+use super::time::rfc3339;
+
+fn given(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A connection without its credentials.
+#[derive(Debug, Serialize)]
+pub(crate) struct Connection {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) provider: &'static str,
+    pub(crate) buckets: Vec<String>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) path: Option<String>,
+    pub(crate) brought_key: Option<String>,
+    pub(crate) created_at: Option<String>,
+    pub(crate) credentials_generation: u64,
+    pub(crate) credentials_changed_at: Option<String>,
+    pub(crate) living_keys: u32,
+    pub(crate) deletion_id: Option<String>,
+    pub(crate) trouble: Option<String>,
+}
+
+impl From<&v1::Connection> for Connection {
+    fn from(wire: &v1::Connection) -> Self {
+        Self {
+            id: wire.id.clone(),
+            name: wire.name.clone(),
+            provider: provider(wire.provider()),
+            buckets: wire.buckets.clone(),
+            endpoint: given(&wire.endpoint),
+            region: given(&wire.region),
+            path: given(&wire.path),
+            brought_key: given(&wire.brought_key),
+            created_at: rfc3339(wire.created_at.as_ref()),
+            credentials_generation: wire.credentials_generation,
+            credentials_changed_at: rfc3339(wire.credentials_changed_at.as_ref()),
+            living_keys: wire.living_keys,
+            deletion_id: given(&wire.deletion_id),
+            trouble: given(&wire.flagged),
+        }
+    }
+}
+
+/// The name of a provider.
+pub(crate) const fn provider(wire: v1::Provider) -> &'static str {
+    match wire {
+        v1::Provider::Minio => "minio",
+        v1::Provider::S3 => "s3",
+        v1::Provider::R2 => "r2",
+        v1::Provider::S3Compatible => "s3-compatible",
+        v1::Provider::Local => "local",
+        v1::Provider::Unspecified => "unknown",
+    }
+}
+
+/// A key without its secret.
+#[derive(Debug, Serialize)]
+pub(crate) struct Key {
+    pub(crate) access_key_id: String,
+    pub(crate) connection: String,
+    pub(crate) label: String,
+    pub(crate) permission: Option<&'static str>,
+    pub(crate) state: &'static str,
+    pub(crate) issued_at: Option<String>,
+    pub(crate) expires_at: Option<String>,
+    /// Empty: every bucket of the connection.
+    pub(crate) buckets: Vec<String>,
+    pub(crate) last_used_at: Option<String>,
+    pub(crate) died_at: Option<String>,
+    pub(crate) cause: Option<String>,
+}
+
+impl From<&v1::Key> for Key {
+    fn from(wire: &v1::Key) -> Self {
+        Self {
+            access_key_id: wire.access_key_id.clone(),
+            connection: wire.connection.clone(),
+            label: wire.label.clone(),
+            permission: permission(wire.permission()),
+            state: key_state(wire.state()),
+            issued_at: rfc3339(wire.issued_at.as_ref()),
+            expires_at: rfc3339(wire.expires_at.as_ref()),
+            buckets: wire.buckets.clone(),
+            last_used_at: rfc3339(wire.last_used_at.as_ref()),
+            died_at: rfc3339(wire.died_at.as_ref()),
+            cause: given(&wire.cause),
+        }
+    }
+}
+
+/// The name of a permission; a dead key has none any more.
+pub(crate) const fn permission(wire: v1::Permission) -> Option<&'static str> {
+    Some(match wire {
+        v1::Permission::Read => "read",
+        v1::Permission::Append => "append",
+        v1::Permission::Write => "write",
+        v1::Permission::ReadWrite => "read-write",
+        v1::Permission::ReadWriteNoDelete => "read-write-no-delete",
+        v1::Permission::Unspecified => return None,
+    })
+}
+
+/// The name of a key's state.
+pub(crate) const fn key_state(wire: v1::KeyState) -> &'static str {
+    match wire {
+        v1::KeyState::Active => "active",
+        v1::KeyState::Paused => "paused",
+        v1::KeyState::Retiring => "retiring",
+        v1::KeyState::Dead => "dead",
+        v1::KeyState::Unspecified => "unknown",
+    }
+}
+
+/// What a probe found out about one bucket.
+#[derive(Debug, Serialize)]
+pub(crate) struct BucketProbe {
+    pub(crate) bucket: String,
+    pub(crate) identity: String,
+    pub(crate) rights: Vec<String>,
+    pub(crate) not_checked: Vec<String>,
+}
+
+impl From<&v1::BucketProbe> for BucketProbe {
+    fn from(wire: &v1::BucketProbe) -> Self {
+        Self {
+            bucket: wire.bucket.clone(),
+            identity: wire.identity.clone(),
+            rights: wire.rights.clone(),
+            not_checked: wire.not_checked.clone(),
+        }
+    }
+}
+
+/// Of `connect` and `credentials`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Probed {
+    pub(crate) connection: Connection,
+    pub(crate) probe: Vec<BucketProbe>,
+}
+
+/// A deletion.
+#[derive(Debug, Serialize)]
+pub(crate) struct Deletion {
+    pub(crate) id: String,
+    pub(crate) connection_id: String,
+    pub(crate) connection: String,
+    /// requested, drained, surveyed, revoked, judged, finished, cancelled.
+    pub(crate) phase: &'static str,
+    pub(crate) emergency: bool,
+    pub(crate) requested_at: Option<String>,
+    pub(crate) revoked_at: Option<String>,
+    pub(crate) ended_at: Option<String>,
+    pub(crate) keys: u32,
+    /// `null` while it is pending.
+    pub(crate) verdict: Option<String>,
+    /// Why it waits, when it does.
+    pub(crate) pending: Option<String>,
+}
+
+impl From<&v1::Deletion> for Deletion {
+    fn from(wire: &v1::Deletion) -> Self {
+        Self {
+            id: wire.id.clone(),
+            connection_id: wire.connection_id.clone(),
+            connection: wire.connection.clone(),
+            phase: phase(wire.phase()),
+            emergency: wire.emergency,
+            requested_at: rfc3339(wire.requested_at.as_ref()),
+            revoked_at: rfc3339(wire.revoked_at.as_ref()),
+            ended_at: rfc3339(wire.ended_at.as_ref()),
+            keys: wire.keys,
+            verdict: given(&wire.verdict),
+            pending: given(&wire.pending),
+        }
+    }
+}
+
+/// The name of a phase.
+pub(crate) const fn phase(wire: v1::Phase) -> &'static str {
+    match wire {
+        v1::Phase::Requested => "requested",
+        v1::Phase::Drained => "drained",
+        v1::Phase::Surveyed => "surveyed",
+        v1::Phase::Revoked => "revoked",
+        v1::Phase::Judged => "judged",
+        v1::Phase::Finished => "finished",
+        v1::Phase::Cancelled => "cancelled",
+        v1::Phase::Unspecified => "unknown",
+    }
+}
+
+/// One box of the checklist.
+#[derive(Debug, Serialize)]
+pub(crate) struct CheckBox {
+    pub(crate) name: String,
+    /// met, open, later, not-checked.
+    pub(crate) state: &'static str,
+    pub(crate) evidence: String,
+    pub(crate) remedy: Option<String>,
+}
+
+/// The name of a box's state.
+pub(crate) const fn box_state(wire: v1::BoxState) -> &'static str {
+    match wire {
+        v1::BoxState::Met => "met",
+        v1::BoxState::Open => "open",
+        v1::BoxState::Later => "later",
+        v1::BoxState::NotApplicable => "not-checked",
+        v1::BoxState::Unspecified => "unknown",
+    }
+}
+
+/// Another way than deleting.
+#[derive(Debug, Serialize)]
+pub(crate) struct Alternative {
+    pub(crate) what: String,
+    pub(crate) command: String,
+}
+
+/// Of `delete --plan`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Plan {
+    pub(crate) plan_id: String,
+    pub(crate) connection: Option<Connection>,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) boxes: Vec<CheckBox>,
+    pub(crate) siblings: Vec<String>,
+    pub(crate) open_transfers: u32,
+    pub(crate) stays_valid: Vec<String>,
+    pub(crate) alternatives: Vec<Alternative>,
+    pub(crate) not_checked: Vec<String>,
+}
+
+impl From<&v1::PlanResponse> for Plan {
+    fn from(wire: &v1::PlanResponse) -> Self {
+        Self {
+            plan_id: wire.plan_id.clone(),
+            connection: wire.connection.as_ref().map(Connection::from),
+            keys: wire.keys.iter().map(Key::from).collect(),
+            boxes: wire
+                .boxes
+                .iter()
+                .map(|b| CheckBox {
+                    name: b.name.clone(),
+                    state: box_state(b.state()),
+                    evidence: b.evidence.clone(),
+                    remedy: given(&b.remedy),
+                })
+                .collect(),
+            siblings: wire.siblings.clone(),
+            open_transfers: wire.open_transfers,
+            stays_valid: wire.stays_valid.clone(),
+            alternatives: wire
+                .alternatives
+                .iter()
+                .map(|a| Alternative {
+                    what: a.what.clone(),
+                    command: a.command.clone(),
+                })
+                .collect(),
+            not_checked: wire.not_checked.clone(),
+        }
+    }
+}
+
+/// Of `delete` and `deletion show --watch`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Outcome {
+    /// deleted, revoked-verdict-pending, waiting, cancelled.
+    pub(crate) outcome: &'static str,
+    pub(crate) deletion: Deletion,
+    /// The receipt, once there is one; its form is described in the README.
+    pub(crate) receipt: Option<serde_json::Value>,
+    /// Where the receipt was written.
+    pub(crate) receipt_file: Option<String>,
+}

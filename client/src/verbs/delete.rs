@@ -1,0 +1,170 @@
+//! `bascule delete`: shows the plan, asks, starts the deletion and follows it. Whether a box
+//! stands in the way is decided in the daemon; here it is only told early.
+
+pub(super) mod receipt_file;
+
+mod plan;
+
+use std::{
+    io::{self, BufRead, IsTerminal},
+    path::PathBuf,
+};
+
+use bascule_domain::plan::CheckBox;
+use bascule_proto::v1;
+use clap::{Args, builder::PossibleValuesParser};
+
+use super::{Context, follow};
+use crate::{
+    channel::Client,
+    clock,
+    error::{Error, Kind},
+    exit::Exit,
+    output::document,
+};
+use receipt_file::ReceiptFile;
+
+/// Delete a connection: every key dies at once and for good, the buckets are not touched
+///
+/// Keys are paused and open requests cut; the buckets are surveyed; every key is revoked in one
+/// durable step; the buckets are surveyed again and compared; the secrets are erased; a receipt
+/// says what was proven. Without --yes the plan is shown and the connection's name is asked for.
+///
+/// Leaving (Ctrl-C) does not stop a deletion that has started: bascule deletion show ID
+///
+/// Examples:
+///   bascule delete photos --plan
+///   bascule delete photos
+///   bascule delete photos --yes --receipt photos-receipt.json
+///   bascule delete photos --yes --ack survey-complete
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    /// The connection
+    pub(crate) name: String,
+    /// Only show what a deletion would do; change nothing
+    #[arg(long, conflicts_with_all = ["yes", "acknowledged", "receipt"])]
+    pub(crate) plan: bool,
+    /// Stands for typing the name, and for nothing else
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Vouch for a box of the checklist; may be given several times
+    #[arg(long = "ack", value_name = "BOX",
+          value_parser = PossibleValuesParser::new(CheckBox::ALL.iter().map(|name| name.as_str())))]
+    pub(crate) acknowledged: Vec<String>,
+    /// Write the receipt to this new file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Revoke first and survey after: a key has leaked
+    #[arg(long)]
+    pub(crate) emergency: bool,
+}
+
+pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    if arguments.plan {
+        return show_plan(&arguments, context).await;
+    }
+    let name_typed = CheckBox::NameTyped.as_str();
+    let mut acknowledged = arguments.acknowledged.clone();
+    let confirmed = arguments.yes || acknowledged.iter().any(|name| name == name_typed);
+    let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
+    if !confirmed && !can_ask {
+        return Err(Error::new(
+            Kind::Refused,
+            "there is no terminal to ask on, and --yes was not given; nothing was deleted",
+        )
+        .next(format!(
+            "look at it first: bascule delete {0} --plan; then: bascule delete {0} --yes",
+            arguments.name
+        )));
+    }
+    let file = arguments
+        .receipt
+        .as_deref()
+        .map(ReceiptFile::reserve)
+        .transpose()?;
+    let client = context.client().await?;
+    if !confirmed {
+        ask(&client, &arguments, context).await?;
+    }
+    if !acknowledged.iter().any(|name| name == name_typed) {
+        acknowledged.push(name_typed.to_owned());
+    }
+    let request = v1::StartDeletionRequest {
+        connection: arguments.name,
+        acknowledged,
+        emergency: arguments.emergency,
+    };
+    let mut deletions = client.deletions();
+    let stream = tokio::select! {
+        started = deletions.start(request) => started?.into_inner(),
+        _ = tokio::signal::ctrl_c() => {
+            return Err(Error::new(
+                Kind::Interrupted,
+                "interrupted; whether the deletion has started is not known, and if it has it goes on in the daemon",
+            )
+            .next("bascule deletion list"));
+        }
+    };
+    follow::follow(stream, context, file).await
+}
+
+async fn show_plan(arguments: &Arguments, context: &Context) -> Result<Exit, Error> {
+    let plan = fetch_plan(&context.client().await?, arguments).await?;
+    context.output.result(&document::Plan::from(&plan), || {
+        plan::render(&plan, clock::now())
+    })?;
+    Ok(Exit::Ok)
+}
+
+async fn fetch_plan(client: &Client, arguments: &Arguments) -> Result<v1::PlanResponse, Error> {
+    let request = v1::PlanRequest {
+        connection: arguments.name.clone(),
+        emergency: arguments.emergency,
+    };
+    Ok(client.deletions().plan(request).await?.into_inner())
+}
+
+/// Shows the plan and asks for the connection's name. `Ok` means that it was typed.
+async fn ask(client: &Client, arguments: &Arguments, context: &Context) -> Result<(), Error> {
+    let plan = fetch_plan(client, arguments).await?;
+    context.output.stderr(&plan::render(&plan, clock::now()));
+    let open = plan::in_the_way(&plan, &arguments.acknowledged);
+    if !open.is_empty() {
+        let acks: Vec<_> = open.iter().map(|name| format!("--ack {name}")).collect();
+        return Err(Error::new(
+            Kind::Refused,
+            format!(
+                "open boxes stand in the way: {}; nothing was deleted",
+                open.join(", ")
+            ),
+        )
+        .next(format!(
+            "satisfy them as shown above, or vouch for them: bascule delete {} {}",
+            arguments.name,
+            acks.join(" ")
+        )));
+    }
+    context
+        .output
+        .stderr("\nType the connection's name to delete it, anything else to leave it: ");
+    let mut typed = String::new();
+    io::stdin().lock().read_line(&mut typed).map_err(|error| {
+        Error::new(
+            Kind::Failed,
+            format!("the terminal could not be read: {error}"),
+        )
+    })?;
+    // A terminal hands over the line with its end; blanks are not part of any name.
+    if typed.trim() == arguments.name {
+        Ok(())
+    } else {
+        Err(Error::new(
+            Kind::Refused,
+            format!(
+                "what was typed is not {}; nothing was deleted",
+                arguments.name
+            ),
+        ))
+    }
+}

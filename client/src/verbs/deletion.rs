@@ -1,0 +1,196 @@
+//! `bascule deletion`: deletions under way and past ones.
+
+use bascule_domain::Timestamp;
+use bascule_proto::v1;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{Context, follow};
+use crate::{
+    clock,
+    error::Error,
+    exit::Exit,
+    output::{
+        document, receipt,
+        table::{Cell, Facts, Table},
+        text::{GOOD, WARN, escape, styled},
+        time::human,
+    },
+};
+
+/// List, show and cancel deletions
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) action: Action,
+}
+
+/// What to do with deletions.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// List all deletions, the latest first
+    List,
+    /// Show where a deletion stands
+    Show {
+        /// Its id
+        id: String,
+        /// Follow it until it ends or waits
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Call a deletion off while its keys are not dead yet
+    Cancel {
+        /// Its id
+        id: String,
+    },
+}
+
+#[derive(Serialize)]
+struct ListDocument {
+    deletions: Vec<document::Deletion>,
+}
+
+#[derive(Serialize)]
+struct ShowDocument<'a> {
+    deletion: document::Deletion,
+    in_doubt: &'a [String],
+}
+
+#[derive(Serialize)]
+struct CancelDocument {
+    deletion: document::Deletion,
+}
+
+pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    match arguments.action {
+        Action::List => list(context).await?,
+        Action::Show { id, watch: true } => {
+            let request = v1::WatchDeletionRequest { id };
+            let stream = context
+                .client()
+                .await?
+                .deletions()
+                .watch(request)
+                .await?
+                .into_inner();
+            return follow::follow(stream, context, None).await;
+        }
+        Action::Show { id, watch: false } => show(id, context).await?,
+        Action::Cancel { id } => cancel(id, context).await?,
+    }
+    Ok(Exit::Ok)
+}
+
+async fn list(context: &Context) -> Result<(), Error> {
+    let request = v1::ListDeletionsRequest {};
+    let deletions = context
+        .client()
+        .await?
+        .deletions()
+        .list(request)
+        .await?
+        .into_inner()
+        .deletions;
+    if deletions.is_empty() && !context.output.is_json() {
+        context.output.status("no deletions");
+        return Ok(());
+    }
+    let document = ListDocument {
+        deletions: deletions.iter().map(Into::into).collect(),
+    };
+    context.output.result(&document, || {
+        let now = clock::now();
+        let mut table = Table::new(["DELETION", "CONNECTION", "REQUESTED", "PHASE", "VERDICT"]);
+        for deletion in &deletions {
+            table.row([
+                Cell::new(&deletion.id),
+                Cell::new(&deletion.connection),
+                human(deletion.requested_at.as_ref(), now).into(),
+                document::phase(deletion.phase()).into(),
+                verdict(deletion),
+            ]);
+        }
+        table.render()
+    })
+}
+
+async fn show(id: String, context: &Context) -> Result<(), Error> {
+    let request = v1::ShowDeletionRequest { id };
+    let response = context
+        .client()
+        .await?
+        .deletions()
+        .show(request)
+        .await?
+        .into_inner();
+    let deletion = response.deletion.unwrap_or_default();
+    let document = ShowDocument {
+        deletion: (&deletion).into(),
+        in_doubt: &response.in_doubt,
+    };
+    context.output.result(&document, || {
+        facts(&deletion, &response.in_doubt, clock::now())
+    })?;
+    match deletion.phase() {
+        v1::Phase::Finished => context.output.status(&format!(
+            "receipt: bascule receipt show {}",
+            escape(&deletion.id)
+        )),
+        v1::Phase::Cancelled => {}
+        _ => context.output.status(&format!(
+            "follow it: bascule deletion show {} --watch",
+            escape(&deletion.id)
+        )),
+    }
+    Ok(())
+}
+
+async fn cancel(id: String, context: &Context) -> Result<(), Error> {
+    let request = v1::CancelDeletionRequest { id };
+    let response = context
+        .client()
+        .await?
+        .deletions()
+        .cancel(request)
+        .await?
+        .into_inner();
+    let deletion = response.deletion.unwrap_or_default();
+    let document = CancelDocument {
+        deletion: (&deletion).into(),
+    };
+    context.output.result(&document, || {
+        format!(
+            "{} {}: the keys of {} work as before\n",
+            styled(GOOD, "cancelled"),
+            escape(&deletion.id),
+            escape(&deletion.connection)
+        )
+    })
+}
+
+fn facts(deletion: &v1::Deletion, in_doubt: &[String], now: Timestamp) -> String {
+    let mut facts = Facts::default();
+    facts
+        .add("Deletion", deletion.id.as_str())
+        .add("Connection", deletion.connection.as_str())
+        .add("Phase", document::phase(deletion.phase()))
+        .add("Emergency", if deletion.emergency { "yes" } else { "" })
+        .add("Requested", human(deletion.requested_at.as_ref(), now))
+        .add("Revoked", human(deletion.revoked_at.as_ref(), now))
+        .add("Ended", human(deletion.ended_at.as_ref(), now))
+        .add("Keys", deletion.keys.to_string())
+        .add("Verdict", verdict(deletion))
+        .add("Waits for", Cell::new(&deletion.pending).style(WARN));
+    for line in in_doubt {
+        facts.add("In doubt", Cell::new(line).style(WARN));
+    }
+    facts.render()
+}
+
+fn verdict(deletion: &v1::Deletion) -> Cell {
+    match deletion.phase() {
+        v1::Phase::Cancelled => Cell::new(""),
+        _ if deletion.verdict.is_empty() => Cell::new("pending").style(WARN),
+        _ => Cell::new(&deletion.verdict).style(receipt::verdict_style(&deletion.verdict)),
+    }
+}

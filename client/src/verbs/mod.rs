@@ -1,0 +1,79 @@
+//! The verbs, one file each: its arguments, its help, and what it does. A verb calls the daemon
+//! and renders the answer; rules live in the daemon.
+
+mod connect;
+mod credentials;
+mod delete;
+mod deletion;
+mod demo;
+pub(crate) mod follow;
+mod key;
+mod list;
+mod ls;
+mod receipt;
+mod reconnect_card;
+mod rename;
+mod reset;
+mod show;
+mod source;
+mod status;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::{channel::Client, error::Error, exit::Exit, output::Output};
+
+/// What every verb needs.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// From `--socket`.
+    pub(crate) socket: Option<PathBuf>,
+    /// Where to print.
+    pub(crate) output: Output,
+}
+
+impl Context {
+    pub(crate) async fn client(&self) -> Result<Client, Error> {
+        Client::connect(self.socket.as_deref()).await
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Connect(Box<connect::Arguments>),
+    Credentials(credentials::Arguments),
+    List(list::Arguments),
+    Show(show::Arguments),
+    Rename(rename::Arguments),
+    Ls(ls::Arguments),
+    ReconnectCard(reconnect_card::Arguments),
+    Key(key::Arguments),
+    Delete(delete::Arguments),
+    Deletion(deletion::Arguments),
+    Receipt(receipt::Arguments),
+    Status(status::Arguments),
+    Demo(demo::Arguments),
+    Reset(reset::Arguments),
+}
+
+/// Runs one verb.
+pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
+    match verb {
+        Verb::Connect(arguments) => connect::run(*arguments, context).await,
+        Verb::Credentials(arguments) => credentials::run(arguments, context).await,
+        Verb::List(arguments) => list::run(arguments, context).await,
+        Verb::Show(arguments) => show::run(arguments, context).await,
+        Verb::Rename(arguments) => rename::run(arguments, context).await,
+        Verb::Ls(arguments) => ls::run(arguments, context).await,
+        Verb::ReconnectCard(arguments) => reconnect_card::run(arguments, context).await,
+        Verb::Key(arguments) => key::run(arguments, context).await,
+        Verb::Delete(arguments) => delete::run(arguments, context).await,
+        Verb::Deletion(arguments) => deletion::run(arguments, context).await,
+        Verb::Receipt(arguments) => receipt::run(arguments, context).await,
+        Verb::Status(arguments) => status::run(arguments, context).await,
+        Verb::Demo(arguments) => demo::run(arguments, context).await,
+        Verb::Reset(arguments) => reset::run(&arguments, context),
+    }
+}

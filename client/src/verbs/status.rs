@@ -1,0 +1,97 @@
+//! `bascule status`: how the daemon is.
+
+use bascule_proto::v1;
+use clap::Args;
+use serde::Serialize;
+
+use super::Context;
+use crate::{
+    clock,
+    error::Error,
+    exit::Exit,
+    output::{
+        table::{Cell, Facts},
+        text::{BAD, GOOD, WARN, count},
+        time::{human, rfc3339},
+    },
+};
+
+/// Show whether the daemon runs, where, and what is not well
+///
+/// Example:
+///   bascule status --json
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: &'a str,
+    pid: u32,
+    started_at: Option<String>,
+    gateways: &'a [String],
+    state_dir: &'a str,
+    connections: u32,
+    living_keys: u32,
+    dead_keys: u32,
+    open_requests: u32,
+    deletions: &'a [String],
+    troubles: &'a [String],
+}
+
+pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> {
+    let status = context
+        .client()
+        .await?
+        .system()
+        .status(v1::StatusRequest {})
+        .await?
+        .into_inner();
+    let document = Document {
+        version: &status.version,
+        pid: status.pid,
+        started_at: rfc3339(status.started_at.as_ref()),
+        gateways: &status.gateways,
+        state_dir: &status.state_dir,
+        connections: status.connections,
+        living_keys: status.living_keys,
+        dead_keys: status.dead_keys,
+        open_requests: status.open_requests,
+        deletions: &status.deletions,
+        troubles: &status.troubles,
+    };
+    context.output.result(&document, || {
+        let mut facts = Facts::default();
+        facts
+            .add(
+                "Daemon",
+                Cell::new(format!(
+                    "running, version {}, process {}",
+                    status.version, status.pid
+                ))
+                .style(GOOD),
+            )
+            .add("Started", human(status.started_at.as_ref(), clock::now()))
+            .add("Gateway", status.gateways.join(", "))
+            .add("State", status.state_dir.as_str())
+            .add("Connections", status.connections.to_string())
+            .add(
+                "Keys",
+                format!("{} living, {} dead", status.living_keys, status.dead_keys),
+            )
+            .add("Requests", format!("{} open", status.open_requests));
+        for id in &status.deletions {
+            facts.add("Deletion", Cell::new(format!("{id} under way")).style(WARN));
+        }
+        for trouble in &status.troubles {
+            facts.add("Trouble", Cell::new(trouble).style(BAD));
+        }
+        facts.render()
+    })?;
+    if !status.troubles.is_empty() {
+        context
+            .output
+            .status(&count(status.troubles.len() as u64, "trouble"));
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,98 @@
+//! What rclone makes of its configuration: lookups, encryption, references between remotes
+//! (consumers.md 1). It must never try to decrypt.
+
+use std::borrow::Cow;
+
+use crate::ini::{Document, Entry};
+
+/// Longer values are not resolved: references to references can double with every step.
+const LONGEST_VALUE: usize = 64 * 1024;
+/// As deep as rclone goes.
+const DEEPEST_REFERENCE: usize = 200;
+
+/// Whether the file is encrypted: only comments and blank lines stand before the mark.
+#[must_use]
+pub fn is_encrypted(text: &str) -> bool {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let first = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with(['#', ';']));
+    first.is_some_and(|line| line.starts_with("RCLONE_ENCRYPT_V"))
+}
+
+/// The entry that rclone uses for a key of a remote: its own, or for `[a.b]` the one of `[a]`.
+#[must_use]
+pub fn entry<'d, 'a>(document: &'d Document<'a>, remote: &str, key: &str) -> Option<&'d Entry<'a>> {
+    let mut section = remote;
+    loop {
+        if let Some(entry) = document.entry(section, key) {
+            return Some(entry);
+        }
+        section = &section[..section.rfind('.')?];
+        if !document.has_section(section) {
+            return None;
+        }
+    }
+}
+
+/// The value that rclone uses for a key of a remote, with `%(name)s` replaced from `[DEFAULT]` or
+/// from the remote itself. `None` if it is unset, or if the references have no end.
+#[must_use]
+pub fn value<'a>(document: &Document<'a>, remote: &str, key: &str) -> Option<Cow<'a, str>> {
+    let mut value = Cow::Borrowed(entry(document, remote, key)?.value);
+    for _ in 0..DEEPEST_REFERENCE {
+        let Some((reference, name)) = reference(&value) else {
+            return Some(value);
+        };
+        let found = ["DEFAULT", remote]
+            .iter()
+            .find_map(|section| document.entry(section, name));
+        let resolved = value.replace(reference, found.map_or("", |entry| entry.value));
+        if resolved.len() > LONGEST_VALUE {
+            return None;
+        }
+        value = Cow::Owned(resolved);
+    }
+    None
+}
+
+/// The first `%(name)s` of a value, and its name.
+fn reference(value: &str) -> Option<(&str, &str)> {
+    let mut from = 0;
+    while let Some(start) = value[from..].find("%(").map(|at| at + from) {
+        let name = value[start + 2..]
+            .find(")s")
+            .map(|end| &value[start + 2..start + 2 + end]);
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+        if let Some(name) = name.filter(|name| !name.is_empty() && name.bytes().all(plain)) {
+            return Some((&value[start..start + name.len() + 4], name));
+        }
+        from = start + 2;
+    }
+    None
+}
+
+/// What a wrapper's `remote` value points to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reference<'a> {
+    /// `name:path`.
+    Remote(&'a str),
+    /// `name,param=value:path` or `:backend,param=value:path`: parameters outside the file.
+    ConnectionString,
+    /// No colon, or a slash before it.
+    LocalPath,
+}
+
+/// Reads a wrapper's `remote` value.
+#[must_use]
+pub fn reference_of(text: &str) -> Reference<'_> {
+    let Some(end) = text.find([':', ',', '/']) else {
+        return Reference::LocalPath;
+    };
+    match text.as_bytes().get(end) {
+        Some(b':') if end > 0 => Reference::Remote(&text[..end]),
+        Some(b':' | b',') => Reference::ConnectionString,
+        _ => Reference::LocalPath,
+    }
+}

@@ -1,0 +1,158 @@
+//! Other programs' files: read with a bound, without ever waiting for whoever holds them.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::{fs::OFlags, io::Errno};
+
+/// Why another program's file was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ForeignError {
+    /// A folder, pipe, socket or device.
+    #[error("{} is not a regular file", .path.display())]
+    NotAFile {
+        /// Which path.
+        path: PathBuf,
+    },
+    /// No configuration is that large.
+    #[error("{} is larger than {limit} bytes", .path.display())]
+    TooLarge {
+        /// Which path.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The operating system refused.
+    #[error("can't read {}", .path.display())]
+    Io {
+        /// Which path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl ForeignError {
+    /// Whether there is nothing at the path.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// Reads a whole regular file of `limit` bytes at most, whoever owns it. Symbolic links are
+/// followed, since people link their configuration. Opening never blocks: the path may name a
+/// pipe (threats.md F1, F2). One allocation, so that no copy of a secret is left behind.
+pub fn read_foreign(path: &Path, limit: u64) -> Result<Vec<u8>, ForeignError> {
+    let failed = |source: io::Error| {
+        // A socket or a device without a driver.
+        let special = [Errno::NXIO, Errno::OPNOTSUPP].map(|errno| Some(errno.raw_os_error()));
+        if special.contains(&source.raw_os_error()) {
+            ForeignError::NotAFile {
+                path: path.to_owned(),
+            }
+        } else {
+            ForeignError::Io {
+                path: path.to_owned(),
+                source,
+            }
+        }
+    };
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed())
+        .open(path)
+        .map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(ForeignError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    let too_large = || ForeignError::TooLarge {
+        path: path.to_owned(),
+        limit,
+    };
+    if metadata.len() > limit {
+        return Err(too_large());
+    }
+    // The file may grow while it is read, and files of /proc say that they are empty.
+    let capacity = usize::try_from(limit.saturating_add(1)).map_err(|_| too_large())?;
+    let mut bytes = Vec::with_capacity(capacity);
+    file.take(capacity as u64)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        Err(too_large())
+    } else {
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::net::UnixListener};
+
+    use super::*;
+
+    #[test]
+    fn files_and_links_to_files_are_read_whole_up_to_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("conf");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read_foreign(&path, 5).unwrap(), b"12345");
+        assert!(matches!(
+            read_foreign(&path, 4),
+            Err(ForeignError::TooLarge { limit: 4, .. })
+        ));
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(read_foreign(&link, 5).unwrap(), b"12345");
+        let sparse = fs::File::create(folder.path().join("sparse")).unwrap();
+        sparse.set_len(10 << 30).unwrap();
+        assert!(matches!(
+            read_foreign(&folder.path().join("sparse"), 5),
+            Err(ForeignError::TooLarge { .. })
+        ));
+    }
+
+    #[test]
+    fn pipes_sockets_folders_and_devices_are_refused_without_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        let made = std::process::Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        let socket = folder.path().join("socket");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        for path in [
+            fifo.as_path(),
+            &socket,
+            folder.path(),
+            Path::new("/dev/zero"),
+        ] {
+            assert!(
+                matches!(read_foreign(path, 5), Err(ForeignError::NotAFile { .. })),
+                "{}",
+                path.display()
+            );
+        }
+        assert!(
+            read_foreign(&folder.path().join("nothing"), 5)
+                .unwrap_err()
+                .is_absent()
+        );
+        let looped = folder.path().join("loop");
+        std::os::unix::fs::symlink(&looped, &looped).unwrap();
+        assert!(matches!(
+            read_foreign(&looped, 5),
+            Err(ForeignError::Io { .. })
+        ));
+    }
+}

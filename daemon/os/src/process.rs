@@ -1,0 +1,63 @@
+//! The process itself.
+
+use rustix::process::{Resource, Rlimit, Signal};
+
+/// What of the hardening failed.
+#[derive(Debug, thiserror::Error)]
+pub enum HardenError {
+    /// A crash could still write memory to disk.
+    #[error("can't turn core dumps off")]
+    CoreDumps(#[source] std::io::Error),
+    /// Another process of the same user could still read our memory.
+    #[error("can't forbid other processes to read this one's memory")]
+    Dumpable(#[source] std::io::Error),
+}
+
+/// Keeps secrets in memory from core dumps and, on Linux, from other processes of the same user
+/// (threats.md D11).
+///
+/// macOS: only core dumps are turned off. `PT_DENY_ATTACH` has no safe binding and is lifted by any
+/// debugger that runs as root; the hardened runtime of a signed build is what refuses to be traced.
+pub fn harden_process() -> Result<(), HardenError> {
+    rustix::process::setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )
+    .map_err(|error| HardenError::CoreDumps(error.into()))?;
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .map_err(|error| HardenError::Dumpable(error.into()))?;
+    Ok(())
+}
+
+/// Whose rights this process has.
+#[must_use]
+pub fn effective_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Ends this process as `kill -9` does: nothing is dropped, flushed or reported. For tests of what
+/// a crash leaves behind.
+pub fn kill_self() -> ! {
+    // Whatever hinders the signal, the caller must not go on.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
+    std::process::abort()
+}
+
+/// The program's name, without arguments: those may hold secrets.
+pub(crate) fn command_of(pid: u32) -> Option<String> {
+    if cfg!(target_os = "linux") {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        Some(
+            name.trim_end()
+                .chars()
+                .filter(|c| !c.is_control())
+                .collect(),
+        )
+    } else {
+        None
+    }
+}

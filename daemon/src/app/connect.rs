@@ -1,0 +1,179 @@
+//! Adds a connection: decide where it is, probe it, keep it. Nothing is kept when the probe fails.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use bascule_adapters::{Probe, adapter};
+use bascule_domain::{
+    audit::{Caller, Change},
+    connection::{Buckets, Connection, Location, ReconnectCard},
+    deletion::Deletion,
+    endpoint::{Addressing, Endpoint, Region},
+    ids::ConnectionId,
+    names::ConnectionName,
+    provider::ProviderKind,
+    secret::Credentials,
+};
+
+use bascule_gateway::Admission;
+
+use super::{
+    App,
+    error::{Error, Kind, Result},
+    registry::{Entry, View},
+};
+use crate::{bridge, random};
+
+/// What the user wants to connect.
+pub(crate) struct Wish {
+    pub name: ConnectionName,
+    pub place: Place,
+    /// May be absent for a local folder.
+    pub credentials: Option<Credentials>,
+}
+
+/// Where it is said to be.
+pub(crate) enum Place {
+    /// By a reconnect card.
+    Card(Box<ReconnectCard>),
+    /// In words.
+    Said {
+        provider: ProviderKind,
+        buckets: Buckets,
+        options: Box<Options>,
+    },
+}
+
+/// What may be said about a place; each provider says which of it belongs to it.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub endpoint: Option<Endpoint>,
+    pub region: Option<Region>,
+    pub account_id: Option<String>,
+    pub path: Option<PathBuf>,
+    pub addressing: Option<Addressing>,
+    pub extra_ca: Option<PathBuf>,
+    pub allow_http: bool,
+    pub allow_link_local: bool,
+}
+
+impl App {
+    pub(crate) async fn connect(&self, by: Caller, wish: Wish) -> Result<(View, Probe)> {
+        let _changing = self.one_change_at_a_time().await;
+        if self.registry.by_name(wish.name.as_str()).is_some() {
+            return Err(Error::new(
+                Kind::AlreadyExists,
+                format!("there is already a connection {}", wish.name),
+            )
+            .next(format!("bascule show {}", wish.name)));
+        }
+        let (provider, buckets, location) = match wish.place {
+            Place::Card(card) => (card.provider, card.buckets, card.location),
+            Place::Said {
+                provider,
+                buckets,
+                options,
+            } => {
+                let location = adapter(provider).locate(&bascule_adapters::Wish {
+                    endpoint: options.endpoint,
+                    region: options.region,
+                    account_id: options.account_id,
+                    path: options.path,
+                    addressing: options.addressing,
+                    extra_ca: options.extra_ca,
+                    allow_http: options.allow_http,
+                    allow_link_local: options.allow_link_local,
+                })?;
+                (provider, buckets, location)
+            }
+        };
+        let credentials = match wish.credentials {
+            Some(credentials) => credentials,
+            // The embedded service is called in process; its credentials are only a formality.
+            None if provider == ProviderKind::Local => random::issue(),
+            None => {
+                return Err(
+                    Error::new(Kind::Invalid, format!("{provider} needs credentials"))
+                        .next("add --credentials-stdin, --aws-profile P or --rclone-remote R"),
+                );
+            }
+        };
+        let storage = adapter(provider).open(&location, &self.surroundings)?;
+        let probe = storage.probe(&credentials, &buckets).await?;
+        let now = self.clock.now();
+        let connection = Connection {
+            id: ConnectionId::from_random(random::bytes()),
+            name: wish.name,
+            provider,
+            identities: probe
+                .buckets
+                .iter()
+                .map(|b| (b.bucket.clone(), b.identity.clone()))
+                .collect(),
+            buckets,
+            location,
+            created_at: now,
+            credentials_generation: 1,
+            credentials_changed_at: now,
+        };
+        let audit = self.audit(
+            Some(by),
+            Change::Connected {
+                connection: connection.id,
+            },
+        );
+        {
+            let (connection, credentials) = (connection.clone(), credentials.clone());
+            self.stored(move |store| store.add_connection(&connection, &credentials, &audit))
+                .await?;
+        }
+        tracing::info!(connection = %connection.id, "connected");
+        let entry = self.put_up(connection, credentials, None);
+        Ok((self.view(&entry), probe))
+    }
+
+    /// Puts a stored connection into the registry and before the gateway, as its deletion, if one
+    /// is under way, demands.
+    pub(super) fn put_up(
+        &self,
+        connection: Connection,
+        credentials: Credentials,
+        deletion: Option<&Deletion>,
+    ) -> Entry {
+        let storage = adapter(connection.provider)
+            .open(&connection.location, &self.surroundings)
+            .map_err(|error| error.to_string());
+        if storage.is_err() {
+            tracing::warn!(connection = %connection.id, "the provider can't be opened; see bascule show");
+        }
+        let entry = Entry {
+            credentials: Arc::new(credentials),
+            storage,
+            keys: BTreeMap::new(),
+            deletion: deletion.map(|deletion| deletion.id),
+            severed: deletion.is_some_and(|deletion| deletion.phase.keys_are_dead()),
+            connection,
+        };
+        self.registry.insert(entry.clone());
+        let admission = if deletion.is_some() {
+            Admission::Paused
+        } else {
+            Admission::Open
+        };
+        if self
+            .keyring
+            .add_connection(bridge::connection_spec(&entry, admission))
+            .is_err()
+        {
+            tracing::error!(connection = %entry.connection.id, "the gateway has this connection already");
+        }
+        entry
+    }
+}
+
+/// The place in words, for people.
+pub(crate) fn location_text(location: &Location) -> String {
+    match location {
+        Location::Server { endpoint, .. } => endpoint.to_string(),
+        Location::Folder { path } => path.display().to_string(),
+    }
+}

@@ -1,0 +1,105 @@
+//! Replaces the provider's credentials of a connection in place. The buckets must be the same
+//! ones; issued keys are untouched, and requests under way go on with the old pair.
+
+use bascule_adapters::Probe;
+use bascule_domain::{
+    audit::{Caller, Change},
+    connection::{BucketIdentity, SameBucket},
+    secret::Credentials,
+};
+
+use super::{
+    App,
+    error::{Error, Kind, Result},
+    registry::View,
+};
+use crate::bridge;
+
+impl App {
+    pub(crate) async fn replace_credentials(
+        &self,
+        by: Caller,
+        name: &str,
+        credentials: Credentials,
+    ) -> Result<(View, Probe)> {
+        let _changing = self.one_change_at_a_time().await;
+        let entry = self.living(name)?;
+        if let Some(deletion) = entry.deletion {
+            return Err(
+                Error::new(Kind::Refused, format!("{name} is being deleted"))
+                    .next(format!("bascule deletion cancel {deletion}")),
+            );
+        }
+        let storage = entry
+            .storage
+            .clone()
+            .map_err(|trouble| Error::new(Kind::Provider, trouble))?;
+        let probe = storage
+            .probe(&credentials, &entry.connection.buckets)
+            .await?;
+        for seen in &probe.buckets {
+            let known = entry.connection.identities.get(&seen.bucket);
+            same_bucket(known.unwrap_or(&BucketIdentity::NotTold), &seen.identity).map_err(
+                |why| {
+                    Error::new(Kind::Refused, format!("bucket {}: {why}", seen.bucket))
+                        .next("bascule connect NEWNAME … adds them as a connection of their own")
+                },
+            )?;
+        }
+        let mut connection = entry.connection.clone();
+        connection.credentials_generation += 1;
+        connection.credentials_changed_at = self.clock.now();
+        let audit = self.audit(
+            Some(by),
+            Change::CredentialsReplaced {
+                connection: connection.id,
+                generation: connection.credentials_generation,
+            },
+        );
+        {
+            let (connection, credentials) = (connection.clone(), credentials.clone());
+            self.stored(move |store| store.replace_credentials(&connection, &credentials, &audit))
+                .await?;
+        }
+        let id = connection.id;
+        self.registry.update(id, |entry| {
+            entry.connection = connection;
+            entry.credentials = std::sync::Arc::new(credentials);
+        });
+        let entry = self.living(name)?;
+        self.keyring
+            .swap_credentials(id, bridge::upstream_access(&entry))
+            .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
+        tracing::info!(connection = %id, "credentials replaced");
+        Ok((self.view(&entry), probe))
+    }
+}
+
+/// Whether the new credentials reach the bucket that was connected.
+fn same_bucket(
+    known: &BucketIdentity,
+    seen: &BucketIdentity,
+) -> std::result::Result<(), &'static str> {
+    match known.same_as(seen) {
+        SameBucket::Yes => Ok(()),
+        SameBucket::No => Err("these credentials reach another bucket of the same name"),
+        SameBucket::CannotTell if *known == BucketIdentity::NotTold => Ok(()),
+        SameBucket::CannotTell => Err(
+            "these credentials may not see the bucket's creation date, so it can't be told whether it is the same bucket",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_identity_must_be_seen_again() {
+        let known = BucketIdentity::CreationDate("then".into());
+        assert!(same_bucket(&known, &known).is_ok());
+        assert!(same_bucket(&known, &BucketIdentity::CreationDate("now".into())).is_err());
+        assert!(same_bucket(&known, &BucketIdentity::NotTold).is_err());
+        assert!(same_bucket(&BucketIdentity::NotTold, &BucketIdentity::NotTold).is_ok());
+    }
+}

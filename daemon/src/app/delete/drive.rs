@@ -1,0 +1,451 @@
+//! Performs the effects of a deletion, one after the other, and journals what came of each. Every
+//! effect may be performed again after a crash. A provider that is away parks the deletion; it is
+//! tried again by itself.
+
+use std::{sync::Arc, time::Duration};
+
+use bascule_domain::{
+    audit::{Caller, Change},
+    deletion::{Deletion, Effect, Event, Findings, Phase, Refusal},
+    ids::DeletionId,
+    receipt::Receipt,
+    tombstone::{CauseOfDeath, Tombstone},
+    verdict::OwnChange,
+};
+use tokio::sync::mpsc;
+use tracing::Instrument;
+
+use super::{
+    running::{Cancel, Progress},
+    survey::{self, Failure},
+};
+use crate::{
+    app::{
+        App,
+        error::{Error, Kind, Result},
+        registry::Entry,
+    },
+    crash::{self, Side},
+};
+
+/// The wait after the first failure; it doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Starts working on a deletion.
+pub(super) fn spawn(app: Arc<App>, id: DeletionId) {
+    let Some((deletion, findings, cancels)) = app.deletions.board(id) else {
+        return;
+    };
+    let tracker = app.deletions.tracker.clone();
+    let stop = app.deletions.stop.clone();
+    let mut driver = Driver {
+        app,
+        deletion,
+        findings,
+        cancels,
+        failures: 0,
+    };
+    let span =
+        tracing::info_span!("deletion", deletion = %id, connection = %driver.deletion.connection);
+    let work = async move {
+        // Dropping the work at a stop is like a crash, and as harmless.
+        stop.run_until_cancelled(Box::pin(driver.drive())).await;
+    };
+    tracker.spawn(work.instrument(span));
+}
+
+struct Driver {
+    app: Arc<App>,
+    deletion: Deletion,
+    findings: Findings,
+    cancels: mpsc::Receiver<Cancel>,
+    /// Failures in a row, for the wait before the next try.
+    failures: u32,
+}
+
+impl Driver {
+    async fn drive(&mut self) {
+        while let Some(effect) = self.deletion.next() {
+            let outcome = self.perform_unless_cancelled(effect).await;
+            match outcome {
+                Ok(()) => self.failures = 0,
+                Err(reason) => self.park(reason).await,
+            }
+        }
+        self.answer_late_cancels();
+    }
+
+    /// Performs the effect that is due. `Err` says why it has to be tried again later.
+    async fn perform_unless_cancelled(
+        &mut self,
+        effect: Effect,
+    ) -> std::result::Result<(), String> {
+        let revocable = matches!(effect, Effect::Drain | Effect::SurveyBefore);
+        if !revocable {
+            self.answer_late_cancels();
+            return self.perform(effect).await;
+        }
+        let app = self.app.clone();
+        let (deletion, findings) = (self.deletion.clone(), self.findings.clone());
+        let event = {
+            let work = async {
+                match effect {
+                    Effect::Drain => drain(&app, &deletion).await,
+                    _ => survey_before(&app, &deletion, &findings).await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some(cancel) = self.cancels.recv() => {
+                    return self.cancel(cancel).await;
+                }
+                event = work => event,
+            }
+        };
+        self.take(event).await
+    }
+
+    async fn perform(&mut self, effect: Effect) -> std::result::Result<(), String> {
+        match effect {
+            Effect::Revoke => self.revoke().await,
+            Effect::SurveyAfter => {
+                let app = self.app.clone();
+                let event = survey_after(&app, &self.deletion, &mut self.findings).await;
+                self.take(event).await
+            }
+            Effect::Erase => self.erase().await,
+            Effect::Drain | Effect::SurveyBefore => Ok(()),
+        }
+    }
+
+    /// Applies an event and journals where that leads.
+    async fn take(&mut self, event: Event) -> std::result::Result<(), String> {
+        let (mut deletion, mut findings) = (self.deletion.clone(), self.findings.clone());
+        deletion
+            .apply(&mut findings, event, self.app.clock.now())
+            .map_err(|refusal| refusal.to_string())?;
+        let advanced = deletion.phase != self.deletion.phase;
+        let written = match deletion.phase {
+            _ if !advanced => self.app.note(&deletion, &findings).await,
+            Phase::Judged => match self.app.registry.get(deletion.connection) {
+                Some(entry) => {
+                    let receipt = self.app.draft_receipt(&deletion, &findings, &entry);
+                    self.app
+                        .journal_verdict(&deletion, &findings, receipt)
+                        .await
+                }
+                None => Err(Error::new(
+                    Kind::Storage,
+                    "the connection's record is missing",
+                )),
+            },
+            Phase::Cancelled => self.app.journal_cancellation(&deletion).await,
+            _ => self.app.journal(&deletion, &findings, None).await,
+        };
+        written.map_err(|error| error.message)?;
+        (self.deletion, self.findings) = (deletion, findings);
+        if self.deletion.phase == Phase::Cancelled {
+            self.resume_keys();
+        }
+        if advanced {
+            tracing::info!(phase = self.deletion.phase.as_str(), "deletion went on");
+            self.publish(Progress::Reached);
+            return Ok(());
+        }
+        // Only a failed second survey leaves a deletion where it is.
+        Err(self
+            .deletion
+            .parked
+            .as_ref()
+            .map_or_else(String::new, |parked| parked.reason.clone()))
+    }
+
+    /// The one durable transaction.
+    async fn revoke(&mut self) -> std::result::Result<(), String> {
+        let app = self.app.clone();
+        let _changing = app.one_change_at_a_time().await;
+        let Some(entry) = app.registry.get(self.deletion.connection) else {
+            return Err("the connection's record is missing".into());
+        };
+        let (mut deletion, mut findings) = (self.deletion.clone(), self.findings.clone());
+        let now = app.clock.now();
+        deletion
+            .apply(&mut findings, Event::Revoked, now)
+            .map_err(|refusal| refusal.to_string())?;
+        let dead: Vec<_> = entry
+            .keys
+            .values()
+            .map(|key| {
+                let tombstone = Tombstone {
+                    key: key.id,
+                    masked: key.access_key_id.masked(),
+                    label: key.label.clone(),
+                    connection: key.connection,
+                    connection_name: entry.connection.name.clone(),
+                    died_at: now,
+                    cause: CauseOfDeath::ConnectionDeleted {
+                        deletion: deletion.id,
+                    },
+                };
+                (key.clone(), tombstone)
+            })
+            .collect();
+        // Dead in memory first: if the commit's outcome is unknown, the gateway stays closed.
+        for (key, tombstone) in &dead {
+            app.graves.add(&key.access_key_id, tombstone.clone());
+            app.keyring.remove_key(&key.access_key_id);
+        }
+        crash::point(Side::Before, deletion.phase);
+        let audit = app.audit(None, step(&deletion));
+        let written = {
+            let (deletion, findings) = (deletion.clone(), findings.clone());
+            app.stored(move |store| store.revoke_connection(&deletion, &findings, &dead, &audit))
+                .await
+        };
+        written.map_err(|error| error.message)?;
+        crash::point(Side::After, deletion.phase);
+        app.registry.update(deletion.connection, |entry| {
+            entry.severed = true;
+            entry.keys.clear();
+        });
+        (self.deletion, self.findings) = (deletion, findings);
+        tracing::info!(keys = self.deletion.keys, "every key is dead");
+        self.publish(Progress::Reached);
+        Ok(())
+    }
+
+    /// Destroys what must not be recoverable, then makes the receipt final.
+    async fn erase(&mut self) -> std::result::Result<(), String> {
+        let app = self.app.clone();
+        let id = self.deletion.connection;
+        app.keyring.remove_connection(id);
+        app.registry.remove(id);
+        app.own_changes.close(self.deletion.id);
+        app.stored(move |store| store.erase_connection(id))
+            .await
+            .map_err(|error| error.message)?;
+        let mut receipt = app
+            .receipt(self.deletion.id)
+            .await
+            .map_err(|error| error.message)?;
+        let mut deletion = self.deletion.clone();
+        let now = app.clock.now();
+        deletion
+            .apply(&mut self.findings, Event::Erased, now)
+            .map_err(|refusal| refusal.to_string())?;
+        receipt.erased_at = Some(now);
+        crash::point(Side::Before, deletion.phase);
+        let audit = app.audit(None, step(&deletion));
+        {
+            let (deletion, receipt) = (deletion.clone(), receipt.clone());
+            app.stored(move |store| store.finish_deletion(&deletion, &receipt, &audit))
+                .await
+                .map_err(|error| error.message)?;
+        }
+        crash::point(Side::After, deletion.phase);
+        self.deletion = deletion;
+        tracing::info!("erased");
+        self.publish(Progress::Reached);
+        self.publish(Progress::Receipt(Box::new(receipt)));
+        Ok(())
+    }
+
+    async fn park(&mut self, reason: String) {
+        self.failures = self.failures.saturating_add(1);
+        tracing::warn!(
+            phase = self.deletion.phase.as_str(),
+            failures = self.failures,
+            "deletion waits"
+        );
+        self.publish(Progress::Parked(reason));
+        let wait = FIRST_WAIT
+            .saturating_mul(1 << self.failures.saturating_sub(1).min(5))
+            .min(LONGEST_WAIT);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            Some(cancel) = self.cancels.recv() => {
+                // A failure here is one more reason to wait, and was answered.
+                self.cancel(cancel).await.ok();
+            }
+        }
+    }
+
+    async fn cancel(&mut self, reply: Cancel) -> std::result::Result<(), String> {
+        let mut probe = self.deletion.clone();
+        let answer = match probe.apply(
+            &mut self.findings.clone(),
+            Event::Cancel,
+            self.app.clock.now(),
+        ) {
+            Err(refusal) => Err(refusal),
+            Ok(()) => match self.take(Event::Cancel).await {
+                Ok(()) => Ok(self.deletion.clone()),
+                Err(reason) => {
+                    // Not journalled, so not cancelled.
+                    reply
+                        .send(Err(Refusal::OutOfOrder(self.deletion.phase)))
+                        .ok();
+                    return Err(reason);
+                }
+            },
+        };
+        reply.send(answer).ok();
+        Ok(())
+    }
+
+    fn answer_late_cancels(&mut self) {
+        while let Ok(reply) = self.cancels.try_recv() {
+            let refusal = match self.deletion.phase {
+                phase if phase.is_over() => Refusal::Over(phase),
+                _ => Refusal::TooLate,
+            };
+            reply.send(Err(refusal)).ok();
+        }
+    }
+
+    fn resume_keys(&self) {
+        let id = self.deletion.connection;
+        self.app.own_changes.close(self.deletion.id);
+        self.app.registry.update(id, |entry| entry.deletion = None);
+        if let Err(error) = self.app.keyring.resume(id) {
+            tracing::error!(connection = %id, error = &error as &dyn std::error::Error, "keys were not resumed");
+        }
+    }
+
+    fn publish(&self, progress: Progress) {
+        self.app
+            .deletions
+            .publish(&self.deletion, &self.findings, progress);
+    }
+}
+
+/// Stops admitting, cuts, and waits for exchanges with the provider.
+async fn drain(app: &App, deletion: &Deletion) -> Event {
+    let in_doubt = app
+        .keyring
+        .cut_and_drain(deletion.connection, app.drain_limit)
+        .await
+        // A connection that the gateway does not know has nothing open.
+        .unwrap_or_default();
+    let in_doubt = in_doubt
+        .into_iter()
+        .map(|doubt| OwnChange {
+            bucket: doubt.bucket,
+            key: doubt.key,
+            action: doubt.action.name().to_owned(),
+            in_doubt: true,
+            sibling: None,
+        })
+        .collect();
+    Event::Drained { in_doubt }
+}
+
+fn reachable(app: &App, deletion: &Deletion) -> std::result::Result<Entry, Failure> {
+    let entry = app
+        .registry
+        .get(deletion.connection)
+        .ok_or(Failure::Away("the connection's record is missing"))?;
+    if entry.storage.is_err() {
+        return Err(Failure::Away("the provider can't be opened"));
+    }
+    Ok(entry)
+}
+
+async fn survey_before(app: &App, deletion: &Deletion, findings: &Findings) -> Event {
+    let outcome = match reachable(app, deletion) {
+        Err(failure) => Err(failure),
+        Ok(entry) => {
+            // From here on, what siblings write lies between the surveys.
+            app.own_changes.open(deletion.id, entry.connection.clone());
+            survey::before(app, deletion, findings, &entry).await
+        }
+    };
+    match outcome {
+        Ok(outcomes) => Event::SurveyedBefore(outcomes),
+        Err(failure) => Event::SurveyBeforeFailed(failure.reason().into()),
+    }
+}
+
+async fn survey_after(app: &App, deletion: &Deletion, findings: &mut Findings) -> Event {
+    let outcome = match reachable(app, deletion) {
+        Err(failure) => Err(failure),
+        Ok(entry) => survey::after(app, deletion, findings, &entry).await,
+    };
+    match outcome {
+        Ok((outcomes, differences)) => {
+            let seen = app.own_changes.seen(deletion.id);
+            if seen.overflow {
+                findings
+                    .journal_gap
+                    .get_or_insert_with(|| "siblings changed more than is kept by name".into());
+            }
+            Event::SurveyedAfter {
+                outcomes,
+                differences,
+                sibling_changes: seen.changes,
+            }
+        }
+        Err(failure @ Failure::Away(_)) => Event::SurveyAfterFailed(failure.reason().into()),
+        Err(failure @ Failure::Impossible(_)) => {
+            Event::SurveyAfterImpossible(failure.reason().into())
+        }
+    }
+}
+
+fn step(deletion: &Deletion) -> Change {
+    Change::Deletion {
+        connection: deletion.connection,
+        deletion: deletion.id,
+        phase: deletion.phase,
+    }
+}
+
+impl App {
+    pub(super) async fn journal(
+        &self,
+        deletion: &Deletion,
+        findings: &Findings,
+        by: Option<Caller>,
+    ) -> Result<()> {
+        crash::point(Side::Before, deletion.phase);
+        let audit = self.audit(by, step(deletion));
+        let (written, evidence) = (deletion.clone(), findings.clone());
+        self.stored(move |store| store.journal_deletion(&written, &evidence, &audit))
+            .await?;
+        crash::point(Side::After, deletion.phase);
+        Ok(())
+    }
+
+    /// Keeps what happened within a phase: a restart, or that it waits.
+    pub(super) async fn note(&self, deletion: &Deletion, findings: &Findings) -> Result<()> {
+        let (written, evidence) = (deletion.clone(), findings.clone());
+        self.stored(move |store| store.note_deletion(&written, &evidence))
+            .await
+    }
+
+    async fn journal_verdict(
+        &self,
+        deletion: &Deletion,
+        findings: &Findings,
+        receipt: Receipt,
+    ) -> Result<()> {
+        crash::point(Side::Before, deletion.phase);
+        let audit = self.audit(None, step(deletion));
+        let (written, evidence) = (deletion.clone(), findings.clone());
+        self.stored(move |store| store.judge_deletion(&written, &evidence, &receipt, &audit))
+            .await?;
+        crash::point(Side::After, deletion.phase);
+        Ok(())
+    }
+
+    async fn journal_cancellation(&self, deletion: &Deletion) -> Result<()> {
+        crash::point(Side::Before, deletion.phase);
+        let audit = self.audit(None, step(deletion));
+        let written = deletion.clone();
+        self.stored(move |store| store.cancel_deletion(&written, &audit))
+            .await?;
+        crash::point(Side::After, deletion.phase);
+        Ok(())
+    }
+}

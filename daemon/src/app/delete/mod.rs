@@ -1,0 +1,219 @@
+//! Deletes a connection: the plan, the checklist's enforcement, the start. The steps themselves
+//! are decided by `domain::deletion` and performed by [`drive`]. Nothing here can change a bucket.
+
+mod drive;
+mod receipt;
+mod running;
+mod survey;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use aws_lc_rs::digest;
+use bascule_domain::{
+    audit::Caller,
+    deletion::{Deletion, Findings, Phase, Stamps},
+    ids::DeletionId,
+    key::Key,
+    plan::{self, CheckBox, Checked, Sight},
+};
+
+pub(crate) use self::running::{Progress, Running, Subscription};
+use super::{
+    App,
+    error::{Error, Kind, Result},
+    registry::{Entry, View},
+};
+use crate::random;
+
+/// How long the provider has to answer before a plan calls it away.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a deletion would do.
+pub(crate) struct Plan {
+    pub id: String,
+    pub view: View,
+    pub keys: Vec<Key>,
+    pub boxes: Vec<Checked>,
+    pub siblings: Vec<String>,
+    pub open_transfers: u32,
+    pub stays_valid: Vec<String>,
+    pub alternatives: Vec<(String, String)>,
+    pub not_checked: Vec<String>,
+}
+
+impl App {
+    /// Shows what a deletion would do. Changes nothing.
+    pub(crate) async fn plan(&self, name: &str, emergency: bool) -> Result<Plan> {
+        let entry = self.living(name)?;
+        let sight = self.look(&entry).await;
+        let boxes = plan::judge(&sight, &BTreeSet::new(), emergency);
+        let siblings = self.registry.siblings(&entry.connection);
+        let keys: Vec<Key> = entry.keys.values().cloned().collect();
+        let mut alternatives: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                (
+                    format!("revoke only the key of {:?}", key.label.as_str()),
+                    format!("bascule key revoke {}", key.access_key_id),
+                )
+            })
+            .collect();
+        alternatives.push((
+            "give it another name".into(),
+            format!("bascule rename {name} NEWNAME"),
+        ));
+        alternatives.push((
+            "replace the provider's key and leave the tools alone".into(),
+            format!("bascule credentials {name} --credentials-stdin"),
+        ));
+        Ok(Plan {
+            id: plan_id(&entry, &keys, &boxes, &siblings),
+            stays_valid: super::stays_valid(
+                &entry.connection,
+                &entry.credentials.access_key_id.masked(),
+            ),
+            view: self.view(&entry),
+            open_transfers: sight.open_transfers,
+            keys,
+            boxes,
+            siblings,
+            alternatives,
+            not_checked: vec![
+                "which tools and jobs use these keys: this release does not look for them yet"
+                    .into(),
+                "tools that reach the buckets directly with the provider's key".into(),
+            ],
+        })
+    }
+
+    /// Starts a deletion. The checklist is enforced here, whatever the client did or did not ask.
+    pub(crate) async fn delete(
+        self: &Arc<Self>,
+        by: Caller,
+        name: &str,
+        acknowledged: BTreeSet<CheckBox>,
+        emergency: bool,
+    ) -> Result<Subscription> {
+        let sight = self.look(&self.living(name)?).await;
+        let _changing = self.one_change_at_a_time().await;
+        let entry = self.living(name)?;
+        if let Some(id) = entry.deletion {
+            return Err(
+                Error::new(Kind::Refused, format!("{name} is already being deleted"))
+                    .next(format!("bascule deletion show {id}")),
+            );
+        }
+        let boxes = plan::judge(&sight, &acknowledged, emergency);
+        let open = plan::open_boxes(&boxes);
+        if !open.is_empty() {
+            return Err(Error::open_boxes(name, &open));
+        }
+        let deletion = Deletion {
+            id: DeletionId::from_random(random::bytes()),
+            connection: entry.connection.id,
+            name: entry.connection.name.clone(),
+            phase: Phase::Requested,
+            emergency,
+            acknowledged,
+            requested_by: by,
+            requested_at: self.clock.now(),
+            keys: entry.keys.len() as u32,
+            stamps: Stamps::default(),
+            parked: None,
+            verdict: None,
+        };
+        let findings = Findings::default();
+        self.journal(&deletion, &findings, Some(by)).await?;
+        self.registry.update(entry.connection.id, |entry| {
+            entry.deletion = Some(deletion.id);
+        });
+        tracing::info!(connection = %deletion.connection, deletion = %deletion.id, emergency, "deletion requested");
+        let id = deletion.id;
+        self.deletions.remember(deletion, Some(findings));
+        let subscription = self
+            .deletions
+            .subscribe(id)
+            .ok_or_else(|| super::deletion::no_deletion(id))?;
+        drive::spawn(self.clone(), id);
+        Ok(subscription)
+    }
+
+    /// Follows a deletion from where it is.
+    pub(crate) fn watch_deletion(&self, id: DeletionId) -> Result<Subscription> {
+        self.deletions
+            .subscribe(id)
+            .ok_or_else(|| super::deletion::no_deletion(id))
+    }
+
+    /// Goes on with what a stop or a crash interrupted.
+    pub(crate) async fn resume_deletions(self: &Arc<Self>) {
+        for deletion in self.deletions.all() {
+            if !deletion.phase.is_over() {
+                tracing::info!(deletion = %deletion.id, phase = deletion.phase.as_str(), "going on with a deletion");
+                if let Some((deletion, findings)) = self.deletions.note_restart(deletion.id)
+                    && let Err(error) = self.note(&deletion, &findings).await
+                {
+                    tracing::error!(deletion = %deletion.id, error = &error as &dyn std::error::Error, "the restart was not noted");
+                }
+                drive::spawn(self.clone(), deletion.id);
+            }
+        }
+    }
+
+    /// Stops working on deletions; they go on at the next start.
+    pub(crate) async fn stop_deletions(&self) {
+        self.deletions.stop().await;
+    }
+
+    async fn look(&self, entry: &Entry) -> Sight {
+        let provider_away = match &entry.storage {
+            Err(trouble) => Some(trouble.clone()),
+            Ok(storage) => {
+                let witness = storage.witness((*entry.credentials).clone());
+                let answers = async {
+                    for bucket in entry.connection.buckets.iter() {
+                        match witness.exists(bucket).await {
+                            Ok(true) => {}
+                            Ok(false) => return Some(format!("bucket {bucket} does not exist")),
+                            Err(error) => return Some(error.to_string()),
+                        }
+                    }
+                    None
+                };
+                tokio::time::timeout(PATIENCE, answers)
+                    .await
+                    .unwrap_or_else(|_| {
+                        Some(format!("no answer within {} seconds", PATIENCE.as_secs()))
+                    })
+            }
+        };
+        Sight {
+            open_transfers: self.keyring.open_requests_of(entry.connection.id) as u32,
+            provider_away,
+        }
+    }
+}
+
+/// An id of what a plan shows: the same facts have the same id.
+fn plan_id(entry: &Entry, keys: &[Key], boxes: &[Checked], siblings: &[String]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(entry.connection.id.as_bytes());
+    context.update(&entry.connection.credentials_generation.to_be_bytes());
+    for key in keys {
+        context.update(key.id.as_bytes());
+        context.update(&key.generation.to_be_bytes());
+    }
+    for checked in boxes {
+        context.update(checked.name.as_str().as_bytes());
+        context.update(&[checked.standing as u8]);
+    }
+    for sibling in siblings {
+        context.update(sibling.as_bytes());
+        context.update(&[0]);
+    }
+    let mut bytes = [0; 10];
+    bytes.copy_from_slice(&context.finish().as_ref()[..10]);
+    DeletionId::from_random(bytes)
+        .to_string()
+        .replacen("del_", "plan_", 1)
+}

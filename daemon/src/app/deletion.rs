@@ -1,0 +1,39 @@
+//! Lists, shows and cancels deletions.
+
+use bascule_domain::{
+    deletion::{Deletion, Findings},
+    ids::DeletionId,
+};
+
+use super::{
+    App,
+    error::{Error, Kind, Result},
+};
+
+impl App {
+    /// All that are remembered, the latest first.
+    pub(crate) fn deletions(&self) -> Vec<Deletion> {
+        self.deletions.all()
+    }
+
+    pub(crate) fn deletion(&self, id: DeletionId) -> Result<(Deletion, Option<Findings>)> {
+        self.deletions.get(id).ok_or_else(|| no_deletion(id))
+    }
+
+    /// Calls a deletion off while its keys are not dead yet.
+    pub(crate) async fn cancel_deletion(&self, id: DeletionId) -> Result<Deletion> {
+        let outcome = self
+            .deletions
+            .cancel(id)
+            .await
+            .ok_or_else(|| no_deletion(id))?;
+        outcome.map_err(|refusal| {
+            Error::new(Kind::Refused, refusal.to_string())
+                .next(format!("bascule deletion show {id}"))
+        })
+    }
+}
+
+pub(super) fn no_deletion(id: DeletionId) -> Error {
+    Error::new(Kind::NotFound, format!("there is no deletion {id}")).next("bascule deletion list")
+}

@@ -1,0 +1,209 @@
+//! The verbs of the daemon: each joins the rooms for one thing a user can ask for. They take
+//! parsed values, never wire types, and know nothing of gRPC.
+//!
+//! Changes are made one at a time (`writing`); reading takes no part in that.
+
+mod connect;
+mod credentials;
+mod delete;
+mod deletion;
+pub(crate) mod error;
+mod graves;
+mod key;
+mod list;
+mod ls;
+mod own_changes;
+mod receipt;
+mod reconnect_card;
+pub(crate) mod registry;
+mod rename;
+mod show;
+mod status;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use bascule_adapters::{OwnAddresses, Surroundings};
+use bascule_domain::{
+    Timestamp,
+    audit::{Caller, Change, Entry as AuditEntry},
+    connection::Connection,
+    key::Key,
+};
+use bascule_gateway::Keyring;
+use bascule_store::Store;
+use tokio::sync::{Mutex, MutexGuard};
+
+use self::{
+    error::Result,
+    graves::Graves,
+    own_changes::OwnChanges,
+    registry::{Entry, Registry},
+};
+use crate::{clock::Clock, config::Config};
+
+pub(crate) use connect::{Options, Place, Wish};
+pub(crate) use delete::{Progress, Subscription};
+pub(crate) use key::KeyWish;
+pub(crate) use ls::Level;
+pub(crate) use registry::View;
+
+/// What the verbs share.
+pub(crate) struct App {
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    keyring: Arc<Keyring>,
+    graves: Arc<Graves>,
+    own_changes: Arc<OwnChanges>,
+    registry: Arc<Registry>,
+    deletions: delete::Running,
+    surroundings: Surroundings,
+    writing: Mutex<()>,
+    gateway: SocketAddr,
+    state_dir: PathBuf,
+    drain_limit: Duration,
+    started_at: Timestamp,
+}
+
+impl App {
+    /// Opens everything stored and puts every living key before the gateway. Connections whose
+    /// deletion is under way come up with their keys paused or dead, as the journal says.
+    pub(crate) async fn open(
+        config: &Config,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        gateway: SocketAddr,
+    ) -> Result<Arc<Self>> {
+        let store = Arc::new(store);
+        let image = {
+            let store = store.clone();
+            blocking(move || store.load()).await?
+        };
+        let registry = Arc::new(Registry::default());
+        let app = Self {
+            graves: Arc::new(Graves::new(store.clone(), image.graves)),
+            own_changes: Arc::new(OwnChanges::new(registry.clone())),
+            keyring: Arc::new(Keyring::new()),
+            deletions: delete::Running::default(),
+            surroundings: surroundings(clock.clone(), gateway),
+            writing: Mutex::new(()),
+            state_dir: config.state_dir.clone(),
+            drain_limit: config.drain_limit,
+            started_at: clock.now(),
+            store,
+            clock,
+            registry,
+            gateway,
+        };
+        for (connection, credentials) in image.connections {
+            let deletion = image
+                .deletions
+                .iter()
+                .map(|(deletion, _)| deletion)
+                .find(|deletion| deletion.connection == connection.id && !deletion.phase.is_over());
+            app.put_up(connection, credentials, deletion);
+        }
+        for (key, secret) in image.keys {
+            app.registry.add_key(key.clone());
+            let id = key.id;
+            if let Err(error) = app.keyring.add_key(key, secret) {
+                tracing::error!(key = %id, error = &error as &dyn std::error::Error, "a stored key is not served");
+            }
+        }
+        for (deletion, findings) in image.deletions {
+            app.deletions.remember(deletion, findings);
+        }
+        Ok(Arc::new(app))
+    }
+
+    /// The living keys, for the gateway.
+    pub(crate) fn keyring(&self) -> Arc<Keyring> {
+        self.keyring.clone()
+    }
+
+    /// The dead keys, for the gateway.
+    pub(crate) fn graves(&self) -> Arc<Graves> {
+        self.graves.clone()
+    }
+
+    /// The record of what passes through the gateway, for the gateway.
+    pub(crate) fn own_changes(&self) -> Arc<OwnChanges> {
+        self.own_changes.clone()
+    }
+
+    /// Where tools reach the gateway.
+    pub(crate) fn gateway_url(&self) -> String {
+        format!("http://{}", self.gateway)
+    }
+
+    /// When a living key was last used, as far as it was since the daemon started.
+    pub(crate) fn last_used(&self, key: &Key) -> Option<Timestamp> {
+        self.keyring.last_used(&key.access_key_id)
+    }
+
+    async fn one_change_at_a_time(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().await
+    }
+
+    fn audit(&self, by: Option<Caller>, change: Change) -> AuditEntry {
+        AuditEntry {
+            at: self.clock.now(),
+            by,
+            change,
+            reason: None,
+        }
+    }
+
+    /// Runs a call of the store on a thread that may block.
+    async fn stored<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Store) -> std::result::Result<T, bascule_store::StoreError> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.store.clone();
+        Ok(blocking(move || call(&store)).await?)
+    }
+
+    fn living(&self, name: &str) -> Result<Entry> {
+        self.registry
+            .by_name(name)
+            .ok_or_else(|| error::Error::no_connection(name))
+    }
+
+    fn view(&self, entry: &Entry) -> View {
+        let flagged = self
+            .keyring
+            .connection(entry.connection.id)
+            .filter(|cell| cell.credentials_refused())
+            .map(|_| "the provider refuses this connection's credentials; bascule credentials NAME replaces them".to_owned());
+        View::of(entry, flagged)
+    }
+}
+
+/// What the adapters need from us: the clock, and where we listen ourselves.
+fn surroundings(clock: Arc<dyn Clock>, gateway: SocketAddr) -> Surroundings {
+    let own = OwnAddresses::default();
+    own.add(gateway);
+    Surroundings {
+        clock: Arc::new(move || clock.now()),
+        own,
+    }
+}
+
+/// Runs what blocks off the runtime's own threads.
+async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(call).await {
+        Ok(value) => value,
+        // The closure is never aborted, so it can only have panicked: pass that on.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// The sentence for what stays valid at the provider when a connection goes.
+fn stays_valid(connection: &Connection, masked: &str) -> Vec<String> {
+    use bascule_domain::provider::ProviderKind;
+    match connection.provider {
+        ProviderKind::Local => Vec::new(),
+        provider => vec![format!(
+            "the key {masked} that you brought stays valid at {provider}; revoke it there if nothing else needs it"
+        )],
+    }
+}

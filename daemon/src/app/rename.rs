@@ -1,0 +1,47 @@
+//! Gives a connection another name. Keys keep working: they belong to its id.
+
+use bascule_domain::{
+    audit::{Caller, Change},
+    names::ConnectionName,
+};
+
+use super::{
+    App,
+    error::{Error, Kind, Result},
+    registry::View,
+};
+
+impl App {
+    pub(crate) async fn rename(&self, by: Caller, old: &str, new: ConnectionName) -> Result<View> {
+        let _changing = self.one_change_at_a_time().await;
+        let entry = self.living(old)?;
+        if entry.connection.name == new {
+            return Ok(self.view(&entry));
+        }
+        if self.registry.by_name(new.as_str()).is_some() {
+            return Err(Error::new(
+                Kind::AlreadyExists,
+                format!("there is already a connection {new}"),
+            )
+            .next(format!("bascule show {new}")));
+        }
+        let mut connection = entry.connection.clone();
+        connection.name = new.clone();
+        let audit = self.audit(
+            Some(by),
+            Change::Renamed {
+                connection: connection.id,
+            },
+        );
+        {
+            let connection = connection.clone();
+            self.stored(move |store| store.update_connection(&connection, &audit))
+                .await?;
+        }
+        // Refusals name the connection; a cell that is gone has nothing left to name.
+        self.keyring.rename(connection.id, new.clone()).ok();
+        self.registry
+            .update(connection.id, |entry| entry.connection.name = new.clone());
+        self.living(new.as_str()).map(|entry| self.view(&entry))
+    }
+}

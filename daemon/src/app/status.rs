@@ -1,0 +1,56 @@
+//! The daemon's state on one screen.
+
+use std::path::PathBuf;
+
+use bascule_domain::{Timestamp, deletion::Deletion};
+
+use super::App;
+
+pub(crate) struct Status {
+    pub started_at: Timestamp,
+    pub gateway: String,
+    pub state_dir: PathBuf,
+    pub connections: usize,
+    pub living_keys: usize,
+    pub dead_keys: usize,
+    pub open_requests: usize,
+    /// Under way or parked.
+    pub deletions: Vec<Deletion>,
+    /// What is not well, in words.
+    pub troubles: Vec<String>,
+}
+
+impl App {
+    pub(crate) fn status(&self) -> Status {
+        let living = self.registry.living();
+        let deletions: Vec<_> = self
+            .deletions
+            .all()
+            .into_iter()
+            .filter(|d| !d.phase.is_over())
+            .collect();
+        let mut troubles: Vec<String> = living
+            .iter()
+            .map(|entry| self.view(entry))
+            .filter_map(|view| {
+                view.trouble
+                    .map(|trouble| format!("{}: {trouble}", view.connection.name))
+            })
+            .collect();
+        troubles.extend(deletions.iter().filter_map(|deletion| {
+            let parked = deletion.parked.as_ref()?;
+            Some(format!("deletion {} waits: {}", deletion.id, parked.reason))
+        }));
+        Status {
+            started_at: self.started_at,
+            gateway: self.gateway_url(),
+            state_dir: self.state_dir.clone(),
+            connections: living.len(),
+            living_keys: living.iter().map(|entry| entry.keys.len()).sum(),
+            dead_keys: self.graves.count(),
+            open_requests: self.keyring.open_requests(),
+            deletions,
+            troubles,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Joins rooms that must not know each other: the gateway's view of a provider on top of an
+//! adapter's transport, and the daemon's clock as the gateway's. It decides nothing.
+
+use std::sync::Arc;
+
+use bascule_adapters::{Transport, TransportErrorKind};
+use bascule_domain::{
+    Timestamp,
+    connection::Location,
+    endpoint::{Addressing, Region},
+};
+use bascule_gateway::{
+    Admission, ConnectionSpec, Upstream, UpstreamAccess, UpstreamBody, UpstreamError,
+    UpstreamErrorKind, UpstreamFuture,
+};
+use http_body_util::BodyExt;
+
+use crate::{app::registry::Entry, clock::Clock};
+
+/// The daemon's clock for the gateway.
+pub(crate) struct GatewayClock(pub(crate) Arc<dyn Clock>);
+
+impl bascule_gateway::Clock for GatewayClock {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+}
+
+/// A connection as the gateway starts with it.
+pub(crate) fn connection_spec(entry: &Entry, admission: Admission) -> ConnectionSpec {
+    let upstream: Arc<dyn Upstream> = match &entry.storage {
+        Ok(storage) => Arc::new(Provider(storage.transport())),
+        Err(_) => Arc::new(Closed),
+    };
+    ConnectionSpec {
+        id: entry.connection.id,
+        name: entry.connection.name.clone(),
+        buckets: entry.connection.buckets.clone(),
+        created_at: entry.connection.created_at,
+        access: upstream_access(entry),
+        upstream,
+        admission,
+    }
+}
+
+/// How the provider is addressed and signed for now.
+pub(crate) fn upstream_access(entry: &Entry) -> UpstreamAccess {
+    let credentials = (*entry.credentials).clone();
+    let generation = entry.connection.credentials_generation;
+    match &entry.connection.location {
+        Location::Server {
+            endpoint,
+            region,
+            addressing,
+            ..
+        } => UpstreamAccess {
+            credentials,
+            region: region.clone(),
+            addressing: *addressing,
+            tls: endpoint.is_tls(),
+            authority: endpoint.authority(),
+            generation,
+        },
+        // Called in process, where neither is looked at.
+        Location::Folder { .. } => UpstreamAccess {
+            credentials,
+            region: Region::AUTO,
+            addressing: Addressing::Path,
+            tls: false,
+            authority: "localhost".to_owned(),
+            generation,
+        },
+    }
+}
+
+struct Provider(Arc<dyn Transport>);
+
+impl Upstream for Provider {
+    fn send(&self, request: http::Request<UpstreamBody>) -> UpstreamFuture<'_> {
+        let request = request.map(BodyExt::boxed_unsync);
+        Box::pin(async move {
+            self.0.send(request).await.map_err(|error| {
+                let kind = match error.kind() {
+                    TransportErrorKind::Dns
+                    | TransportErrorKind::Unreachable
+                    | TransportErrorKind::Timeout
+                    | TransportErrorKind::Refused(_) => UpstreamErrorKind::Unreachable,
+                    TransportErrorKind::Tls | TransportErrorKind::NotTls => UpstreamErrorKind::Tls,
+                    TransportErrorKind::Broken | TransportErrorKind::Local => {
+                        UpstreamErrorKind::Broken
+                    }
+                };
+                UpstreamError::new(kind, error)
+            })
+        })
+    }
+}
+
+/// A provider that could not be opened.
+struct Closed;
+
+impl Upstream for Closed {
+    fn send(&self, _: http::Request<UpstreamBody>) -> UpstreamFuture<'_> {
+        Box::pin(async { Err(UpstreamErrorKind::Unreachable.into()) })
+    }
+}

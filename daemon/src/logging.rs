@@ -1,0 +1,63 @@
+//! Where log lines go and what may be in them.
+//!
+//! Only our own crates may log: what libraries print at debug level (request lines, headers,
+//! computed signatures) can hold secrets, buckets and endpoints, whatever level is asked for.
+
+use std::io::IsTerminal;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{Config, LogFormat};
+
+const OWN_CRATES: [&str; 9] = [
+    "basculed",
+    "bascule_adapters",
+    "bascule_domain",
+    "bascule_formats",
+    "bascule_gateway",
+    "bascule_os",
+    "bascule_sigv4",
+    "bascule_store",
+    "bascule_watch",
+];
+
+/// Installs the subscriber. Call once.
+pub(crate) fn install(config: &Config) {
+    let filter = Targets::new()
+        .with_default(LevelFilter::OFF)
+        .with_targets(OWN_CRATES.map(|name| (name, config.log_level)));
+    let terminal = std::io::stderr().is_terminal();
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let layer = match config.log_format {
+        LogFormat::Journald => journald(),
+        LogFormat::Auto if journal && !terminal => journald(),
+        LogFormat::Human => Some(human(terminal)),
+        LogFormat::Auto if terminal => Some(human(true)),
+        LogFormat::Json | LogFormat::Auto => None,
+    };
+    let layer = layer.unwrap_or_else(|| {
+        tracing_subscriber::fmt::layer()
+            .json()
+            .with_writer(std::io::stderr)
+            .boxed()
+    });
+    tracing_subscriber::registry()
+        .with(layer.with_filter(filter))
+        .init();
+}
+
+type BoxedLayer = Box<dyn Layer<tracing_subscriber::Registry> + Send + Sync>;
+
+fn human(terminal: bool) -> BoxedLayer {
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt::layer()
+        .with_ansi(colour)
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .boxed()
+}
+
+fn journald() -> Option<BoxedLayer> {
+    tracing_journald::layer().ok().map(Layer::boxed)
+}

@@ -1,0 +1,221 @@
+//! Between wire types and values, both ways. Parsing happens here once; what comes out is valid.
+
+use bascule_adapters::Probe;
+use bascule_domain::{
+    Timestamp,
+    connection::{BucketIdentity, Location},
+    deletion::{Deletion, Phase},
+    key::{Key, KeyState, Permission},
+    provider::ProviderKind,
+    secret::{Credentials, SecretKey},
+    tombstone::{CauseOfDeath, Tombstone},
+};
+use bascule_proto::v1;
+use prost_types::Timestamp as WireTime;
+
+use crate::app::{
+    View,
+    error::{Error, Kind, Result},
+};
+
+pub(super) fn parse<T>(what: &str, text: &str) -> Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error| Error::invalid(what, error))
+}
+
+/// `None` for an empty text, which is how the wire says "not given".
+pub(super) fn parse_given<T>(what: &str, text: &str) -> Result<Option<T>>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        parse(what, text).map(Some)
+    }
+}
+
+pub(super) fn credentials(wire: Option<v1::Credentials>) -> Result<Option<Credentials>> {
+    let Some(wire) = wire else { return Ok(None) };
+    let secret = zeroize::Zeroizing::new(wire.secret_access_key);
+    Ok(Some(Credentials {
+        access_key_id: parse("access key id", &wire.access_key_id)?,
+        secret: SecretKey::parse(&secret)
+            .map_err(|error| Error::invalid("secret access key", error))?,
+    }))
+}
+
+pub(super) fn provider(wire: i32) -> Result<ProviderKind> {
+    Ok(match v1::Provider::try_from(wire) {
+        Ok(v1::Provider::Minio) => ProviderKind::Minio,
+        Ok(v1::Provider::S3) => ProviderKind::S3,
+        Ok(v1::Provider::R2) => ProviderKind::R2,
+        Ok(v1::Provider::S3Compatible) => ProviderKind::S3Compatible,
+        Ok(v1::Provider::Local) => ProviderKind::Local,
+        Ok(v1::Provider::Unspecified) | Err(_) => {
+            return Err(Error::new(Kind::Invalid, "no known provider is named"));
+        }
+    })
+}
+
+pub(super) fn permission(wire: i32) -> Result<Permission> {
+    Ok(match v1::Permission::try_from(wire) {
+        Ok(v1::Permission::Read) => Permission::Read,
+        Ok(v1::Permission::Append) => Permission::Append,
+        Ok(v1::Permission::Write) => Permission::Write,
+        Ok(v1::Permission::ReadWrite) => Permission::ReadWrite,
+        Ok(v1::Permission::ReadWriteNoDelete) => Permission::ReadWriteNoDelete,
+        Ok(v1::Permission::Unspecified) | Err(_) => {
+            return Err(Error::new(Kind::Invalid, "no known permission is named"));
+        }
+    })
+}
+
+pub(super) fn time(time: Timestamp) -> WireTime {
+    WireTime {
+        seconds: time.as_second(),
+        nanos: time.subsec_nanosecond(),
+    }
+}
+
+pub(super) fn time_given(wire: Option<WireTime>) -> Result<Option<Timestamp>> {
+    wire.map(|wire| {
+        Timestamp::new(wire.seconds, wire.nanos).map_err(|error| Error::invalid("time", error))
+    })
+    .transpose()
+}
+
+pub(super) fn connection(view: &View) -> v1::Connection {
+    let connection = &view.connection;
+    let (endpoint, region, path) = match &connection.location {
+        Location::Server {
+            endpoint, region, ..
+        } => (endpoint.to_string(), region.to_string(), String::new()),
+        Location::Folder { path } => (String::new(), String::new(), path.display().to_string()),
+    };
+    v1::Connection {
+        id: connection.id.to_string(),
+        name: connection.name.to_string(),
+        provider: match connection.provider {
+            ProviderKind::S3 => v1::Provider::S3,
+            ProviderKind::R2 => v1::Provider::R2,
+            ProviderKind::Minio => v1::Provider::Minio,
+            ProviderKind::S3Compatible => v1::Provider::S3Compatible,
+            ProviderKind::Local => v1::Provider::Local,
+        }
+        .into(),
+        buckets: connection.buckets.iter().map(ToString::to_string).collect(),
+        endpoint,
+        region,
+        path,
+        brought_key: if connection.provider == ProviderKind::Local {
+            String::new()
+        } else {
+            view.brought_key.clone()
+        },
+        created_at: Some(time(connection.created_at)),
+        credentials_generation: connection.credentials_generation,
+        credentials_changed_at: Some(time(connection.credentials_changed_at)),
+        living_keys: view.living_keys as u32,
+        deletion_id: view.deletion.map(|id| id.to_string()).unwrap_or_default(),
+        flagged: view.trouble.clone().unwrap_or_default(),
+    }
+}
+
+pub(super) fn key(key: &Key, connection: &str, last_used: Option<Timestamp>) -> v1::Key {
+    v1::Key {
+        access_key_id: key.access_key_id.to_string(),
+        connection: connection.to_owned(),
+        label: key.label.to_string(),
+        permission: match key.permission {
+            Permission::Read => v1::Permission::Read,
+            Permission::Append => v1::Permission::Append,
+            Permission::Write => v1::Permission::Write,
+            Permission::ReadWrite => v1::Permission::ReadWrite,
+            Permission::ReadWriteNoDelete => v1::Permission::ReadWriteNoDelete,
+        }
+        .into(),
+        state: match key.state {
+            KeyState::Active => v1::KeyState::Active,
+            KeyState::Paused => v1::KeyState::Paused,
+            KeyState::Retiring => v1::KeyState::Retiring,
+        }
+        .into(),
+        issued_at: Some(time(key.issued_at)),
+        expires_at: key.expires_at.map(time),
+        buckets: key.scope.buckets.iter().map(ToString::to_string).collect(),
+        last_used_at: last_used.map(time),
+        died_at: None,
+        cause: String::new(),
+    }
+}
+
+pub(super) fn dead_key(tombstone: &Tombstone) -> v1::Key {
+    v1::Key {
+        access_key_id: tombstone.masked.clone(),
+        connection: tombstone.connection_name.to_string(),
+        label: tombstone.label.to_string(),
+        state: v1::KeyState::Dead.into(),
+        died_at: Some(time(tombstone.died_at)),
+        cause: match tombstone.cause {
+            CauseOfDeath::Revoked => "revoked".to_owned(),
+            CauseOfDeath::ConnectionDeleted { deletion } => {
+                format!("connection deleted ({deletion})")
+            }
+        },
+        ..v1::Key::default()
+    }
+}
+
+pub(super) fn probe(probe: &Probe) -> v1::Probe {
+    let buckets = probe.buckets.iter().map(|bucket| v1::BucketProbe {
+        bucket: bucket.bucket.to_string(),
+        identity: match &bucket.identity {
+            BucketIdentity::CreationDate(date) => format!("creation date {date}"),
+            BucketIdentity::Native(id) => id.clone(),
+            BucketIdentity::NotTold => "not told".to_owned(),
+        },
+        rights: bucket
+            .rights
+            .iter()
+            .map(|right| right.as_str().to_owned())
+            .collect(),
+        not_checked: bucket.not_checked.clone(),
+    });
+    v1::Probe {
+        buckets: buckets.collect(),
+    }
+}
+
+pub(super) fn deletion(deletion: &Deletion) -> v1::Deletion {
+    v1::Deletion {
+        id: deletion.id.to_string(),
+        connection_id: deletion.connection.to_string(),
+        connection: deletion.name.to_string(),
+        phase: match deletion.phase {
+            Phase::Requested => v1::Phase::Requested,
+            Phase::Drained => v1::Phase::Drained,
+            Phase::Surveyed => v1::Phase::Surveyed,
+            Phase::Revoked => v1::Phase::Revoked,
+            Phase::Judged => v1::Phase::Judged,
+            Phase::Finished => v1::Phase::Finished,
+            Phase::Cancelled => v1::Phase::Cancelled,
+        }
+        .into(),
+        emergency: deletion.emergency,
+        requested_at: Some(time(deletion.requested_at)),
+        revoked_at: deletion.stamps.revoked.map(time),
+        ended_at: deletion.stamps.ended.map(time),
+        keys: deletion.keys,
+        verdict: deletion.verdict.clone().unwrap_or_default(),
+        pending: deletion
+            .parked
+            .as_ref()
+            .map(|parked| parked.reason.clone())
+            .unwrap_or_default(),
+    }
+}

@@ -1,0 +1,280 @@
+//! `bascule.v1.Deletions`.
+
+use std::{collections::BTreeSet, pin::Pin, sync::Arc};
+
+use bascule_domain::{
+    deletion::{Deletion, Phase},
+    ids::DeletionId,
+    plan::{CheckBox, Standing},
+};
+use bascule_proto::v1::{self, deletion_event::Event, deletions_server::Deletions};
+use futures_util::{Stream, stream};
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::{caller, convert, status::status};
+use crate::app::{
+    App, Progress, Subscription,
+    error::{Error, Kind},
+};
+
+pub(super) struct Service {
+    pub(super) app: Arc<App>,
+    pub(super) stop: CancellationToken,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+type Events = Pin<Box<dyn Stream<Item = Result<v1::DeletionEvent, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Deletions for Service {
+    async fn plan(&self, request: Request<v1::PlanRequest>) -> Answer<v1::PlanResponse> {
+        let request = request.into_inner();
+        let plan = self
+            .app
+            .plan(&request.connection, request.emergency)
+            .await
+            .map_err(status)?;
+        let name = plan.view.connection.name.to_string();
+        Ok(Response::new(v1::PlanResponse {
+            plan_id: plan.id,
+            connection: Some(convert::connection(&plan.view)),
+            keys: plan
+                .keys
+                .iter()
+                .map(|key| convert::key(key, &name, self.app.last_used(key)))
+                .collect(),
+            boxes: plan
+                .boxes
+                .into_iter()
+                .map(|checked| v1::Box {
+                    name: checked.name.to_string(),
+                    state: match checked.standing {
+                        Standing::Met => v1::BoxState::Met,
+                        Standing::Open => v1::BoxState::Open,
+                        Standing::NotChecked => v1::BoxState::NotApplicable,
+                    }
+                    .into(),
+                    evidence: checked.evidence,
+                    remedy: checked.remedy,
+                })
+                .collect(),
+            siblings: plan.siblings,
+            open_transfers: plan.open_transfers,
+            stays_valid: plan.stays_valid,
+            alternatives: plan
+                .alternatives
+                .into_iter()
+                .map(|(what, command)| v1::Alternative { what, command })
+                .collect(),
+            not_checked: plan.not_checked,
+        }))
+    }
+
+    type StartStream = Events;
+
+    async fn start(&self, request: Request<v1::StartDeletionRequest>) -> Answer<Events> {
+        let by = caller(&request)?;
+        let request = request.into_inner();
+        let acknowledged = request
+            .acknowledged
+            .iter()
+            .map(|name| convert::parse("box", name))
+            .collect::<Result<BTreeSet<CheckBox>, _>>()
+            .map_err(status)?;
+        let subscription = self
+            .app
+            .delete(by, &request.connection, acknowledged, request.emergency)
+            .await
+            .map_err(status)?;
+        Ok(Response::new(self.events(subscription)))
+    }
+
+    type WatchStream = Events;
+
+    async fn watch(&self, request: Request<v1::WatchDeletionRequest>) -> Answer<Events> {
+        let id = self.id(&request.into_inner().id)?;
+        let subscription = self.app.watch_deletion(id).map_err(status)?;
+        Ok(Response::new(self.events(subscription)))
+    }
+
+    async fn list(
+        &self,
+        _: Request<v1::ListDeletionsRequest>,
+    ) -> Answer<v1::ListDeletionsResponse> {
+        let deletions = self.app.deletions().iter().map(convert::deletion).collect();
+        Ok(Response::new(v1::ListDeletionsResponse { deletions }))
+    }
+
+    async fn show(
+        &self,
+        request: Request<v1::ShowDeletionRequest>,
+    ) -> Answer<v1::ShowDeletionResponse> {
+        let id = self.id(&request.into_inner().id)?;
+        let (deletion, findings) = self.app.deletion(id).map_err(status)?;
+        let own = findings
+            .map(|findings| findings.own_changes)
+            .unwrap_or_default();
+        let in_doubt = own
+            .iter()
+            .filter(|change| change.in_doubt && change.sibling.is_none())
+            .map(|change| match &change.key {
+                Some(key) => format!("{} {}/{key}", change.action, change.bucket),
+                None => format!("{} in {}", change.action, change.bucket),
+            })
+            .collect();
+        Ok(Response::new(v1::ShowDeletionResponse {
+            deletion: Some(convert::deletion(&deletion)),
+            in_doubt,
+        }))
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<v1::CancelDeletionRequest>,
+    ) -> Answer<v1::CancelDeletionResponse> {
+        let id = self.id(&request.into_inner().id)?;
+        let deletion = self.app.cancel_deletion(id).await.map_err(status)?;
+        Ok(Response::new(v1::CancelDeletionResponse {
+            deletion: Some(convert::deletion(&deletion)),
+        }))
+    }
+
+    async fn list_receipts(
+        &self,
+        _: Request<v1::ListReceiptsRequest>,
+    ) -> Answer<v1::ListReceiptsResponse> {
+        let receipts = self.app.receipts().await.map_err(status)?;
+        let receipts = receipts
+            .into_iter()
+            .map(|receipt| v1::ReceiptSummary {
+                id: receipt.id.to_string(),
+                connection: receipt.connection.name.to_string(),
+                revoked_at: receipt.revoked_at.map(convert::time),
+                erased_at: receipt.erased_at.map(convert::time),
+                verdict: receipt.verdict.as_str().to_owned(),
+                keys: receipt.keys.len() as u32,
+            })
+            .collect();
+        Ok(Response::new(v1::ListReceiptsResponse { receipts }))
+    }
+
+    async fn get_receipt(
+        &self,
+        request: Request<v1::GetReceiptRequest>,
+    ) -> Answer<v1::GetReceiptResponse> {
+        let id = self.id(&request.into_inner().id)?;
+        let receipt = self.app.receipt(id).await.map_err(status)?;
+        Ok(Response::new(v1::GetReceiptResponse {
+            receipt: json(&receipt)?,
+        }))
+    }
+}
+
+impl Service {
+    fn id(&self, text: &str) -> Result<DeletionId, Status> {
+        convert::parse("deletion id", text)
+            .map_err(|error| status(error.next("bascule deletion list shows the ids")))
+    }
+
+    /// What happened so far, then what happens, until it ends or parks.
+    fn events(&self, subscription: Subscription) -> Events {
+        let Subscription { deletion, events } = subscription;
+        let first = stream::iter([Ok(event(&deletion, Event::Reached(true)))]);
+        if deletion.phase.is_over() {
+            return Box::pin(stream::StreamExt::chain(first, self.last_word(deletion)));
+        }
+        let stop = self.stop.clone();
+        let rest = stream::unfold(Some((events, stop)), |state| async {
+            let (mut events, stop) = state?;
+            loop {
+                let received = tokio::select! {
+                    received = events.recv() => received,
+                    () = stop.cancelled() => {
+                        let error = Error::new(Kind::Stopping, "the daemon is stopping; the deletion goes on when it is started again")
+                            .next("basculed");
+                        return Some((Err(status(error)), None));
+                    }
+                };
+                return match received {
+                    // The next message says where it stands.
+                    Err(RecvError::Lagged(_)) => continue,
+                    Err(RecvError::Closed) => None,
+                    Ok((deletion, progress)) => {
+                        let over = ends(&deletion, &progress);
+                        Some((told(&deletion, progress), (!over).then_some((events, stop))))
+                    }
+                };
+            }
+        });
+        Box::pin(stream::StreamExt::chain(first, rest))
+    }
+
+    /// The receipt of a deletion that has ended before anybody asked.
+    fn last_word(&self, deletion: Deletion) -> Events {
+        let app = self.app.clone();
+        Box::pin(stream::StreamExt::filter_map(
+            stream::once(async move {
+                if deletion.phase != Phase::Finished {
+                    return None;
+                }
+                let receipt = app.receipt(deletion.id).await.map_err(status);
+                Some(
+                    receipt
+                        .and_then(|receipt| Ok(event(&deletion, Event::Receipt(json(&receipt)?)))),
+                )
+            }),
+            std::future::ready,
+        ))
+    }
+}
+
+/// Whether nothing more is worth waiting for.
+fn ends(deletion: &Deletion, progress: &Progress) -> bool {
+    match progress {
+        Progress::Receipt(_) | Progress::Parked(_) => true,
+        Progress::Reached => deletion.phase == Phase::Cancelled,
+        Progress::Survey { .. } => false,
+    }
+}
+
+fn told(deletion: &Deletion, progress: Progress) -> Result<v1::DeletionEvent, Status> {
+    Ok(event(
+        deletion,
+        match progress {
+            Progress::Reached => Event::Reached(true),
+            Progress::Survey {
+                after,
+                bucket,
+                objects,
+                bytes,
+                rate,
+            } => Event::Survey(v1::SurveyProgress {
+                after,
+                bucket: bucket.to_string(),
+                objects,
+                bytes,
+                rate,
+            }),
+            Progress::Parked(reason) => Event::Parked(reason),
+            Progress::Receipt(receipt) => Event::Receipt(json(&receipt)?),
+        },
+    ))
+}
+
+fn event(deletion: &Deletion, event: Event) -> v1::DeletionEvent {
+    v1::DeletionEvent {
+        deletion: Some(convert::deletion(deletion)),
+        event: Some(event),
+    }
+}
+
+fn json(receipt: &bascule_domain::receipt::Receipt) -> Result<String, Status> {
+    serde_json::to_string_pretty(receipt).map_err(|error| {
+        status(Error::new(
+            Kind::Storage,
+            format!("the receipt has no JSON form: {error}"),
+        ))
+    })
+}

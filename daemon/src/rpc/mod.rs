@@ -1,0 +1,86 @@
+//! The gRPC edge: parses requests into values once, calls the verbs, maps results and errors back.
+//! No rule lives here, and nothing outside of this folder names tonic.
+
+mod connections;
+mod convert;
+mod deletions;
+mod findings;
+mod keys;
+pub(crate) mod socket;
+mod status;
+mod system;
+
+use std::sync::Arc;
+
+use bascule_domain::audit::Caller;
+use bascule_proto::v1;
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Request, Status,
+    transport::{Server, server::UdsConnectInfo},
+};
+
+use crate::app::App;
+
+/// Serves until stopped, then lets open calls end.
+pub(crate) async fn serve(
+    app: Arc<App>,
+    listener: UnixListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter
+        .set_serving::<v1::connections_server::ConnectionsServer<connections::Service>>()
+        .await;
+    reporter
+        .set_serving::<v1::keys_server::KeysServer<keys::Service>>()
+        .await;
+    reporter
+        .set_serving::<v1::deletions_server::DeletionsServer<deletions::Service>>()
+        .await;
+    reporter
+        .set_serving::<v1::findings_server::FindingsServer<findings::Service>>()
+        .await;
+    reporter
+        .set_serving::<v1::system_server::SystemServer<system::Service>>()
+        .await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(bascule_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    Server::builder()
+        .add_service(health)
+        .add_service(reflection)
+        .add_service(v1::connections_server::ConnectionsServer::new(
+            connections::Service(app.clone()),
+        ))
+        .add_service(v1::keys_server::KeysServer::new(keys::Service(app.clone())))
+        .add_service(v1::deletions_server::DeletionsServer::new(
+            deletions::Service {
+                app: app.clone(),
+                stop: stop.clone(),
+            },
+        ))
+        .add_service(v1::findings_server::FindingsServer::new(findings::Service(
+            app.clone(),
+        )))
+        .add_service(v1::system_server::SystemServer::new(system::Service(app)))
+        .serve_with_incoming_shutdown(socket::own_peers(listener), stop.cancelled_owned())
+        .await?;
+    Ok(())
+}
+
+/// Who calls, as the socket tells it.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    request
+        .extensions()
+        .get::<UdsConnectInfo>()
+        .and_then(|info| info.peer_cred)
+        .map(|peer| Caller {
+            uid: peer.uid(),
+            pid: peer.pid().and_then(|pid| u32::try_from(pid).ok()),
+        })
+        .ok_or_else(|| Status::permission_denied("the system does not tell who calls"))
+}

@@ -1,0 +1,63 @@
+//! The owner-only Unix socket: made in a private folder, replaced only when nobody answers, and
+//! open only to the daemon's own user.
+
+use std::{io, os::unix::fs::PermissionsExt, path::Path};
+
+use bascule_proto::location::SOCKET_NAME;
+use tokio::net::{UnixListener, UnixStream};
+use tokio_stream::{Stream, StreamExt, wrappers::UnixListenerStream};
+
+/// Why the socket could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SocketError {
+    #[error("the runtime folder can't be used")]
+    Folder(#[source] bascule_os::PathError),
+    #[error("the socket's place can't be used")]
+    Place(#[source] bascule_os::SocketError),
+    #[error("another process answers at {0}")]
+    Live(String),
+    #[error("the socket {path} could not be made")]
+    Bind {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Opens `runtime_dir/bascule.sock`, 0600 in a 0700 folder.
+pub(crate) fn open(runtime_dir: &Path) -> Result<UnixListener, SocketError> {
+    bascule_os::private_dir(runtime_dir).map_err(SocketError::Folder)?;
+    let path = runtime_dir.join(SOCKET_NAME);
+    let failed = |source| SocketError::Bind {
+        path: path.display().to_string(),
+        source,
+    };
+    match bascule_os::check_socket_path(&path).map_err(SocketError::Place)? {
+        bascule_os::SocketState::Free => {}
+        bascule_os::SocketState::Live => return Err(SocketError::Live(path.display().to_string())),
+        bascule_os::SocketState::Stale => std::fs::remove_file(&path).map_err(failed)?,
+    }
+    let listener = UnixListener::bind(&path).map_err(failed)?;
+    // Nobody else can get in meanwhile: the folder is 0700.
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Connections of our own user only; others are dropped before a byte is read.
+pub(crate) fn own_peers(listener: UnixListener) -> impl Stream<Item = io::Result<UnixStream>> {
+    let own = bascule_os::effective_uid();
+    UnixListenerStream::new(listener).filter(move |peer| match peer {
+        Ok(stream) => match stream.peer_cred() {
+            Ok(credentials) if credentials.uid() == own => true,
+            Ok(credentials) => {
+                tracing::warn!(
+                    uid = credentials.uid(),
+                    "refused a connection of another user"
+                );
+                false
+            }
+            Err(_) => false,
+        },
+        Err(_) => true,
+    })
+}

@@ -1,0 +1,38 @@
+//! `bascule.v1.System`.
+
+use std::sync::Arc;
+
+use bascule_proto::v1::{self, system_server::System};
+use tonic::{Request, Response, Status};
+
+use super::convert;
+use crate::app::App;
+
+pub(super) struct Service(pub(super) Arc<App>);
+
+#[tonic::async_trait]
+impl System for Service {
+    async fn status(
+        &self,
+        _: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusResponse>, Status> {
+        let status = self.0.status();
+        Ok(Response::new(v1::StatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: Some(convert::time(status.started_at)),
+            gateways: vec![status.gateway],
+            state_dir: status.state_dir.display().to_string(),
+            connections: status.connections as u32,
+            living_keys: status.living_keys as u32,
+            dead_keys: status.dead_keys as u32,
+            open_requests: status.open_requests as u32,
+            deletions: status
+                .deletions
+                .iter()
+                .map(|deletion| deletion.id.to_string())
+                .collect(),
+            troubles: status.troubles,
+        }))
+    }
+}

@@ -1,0 +1,152 @@
+//! Why the store refuses. Messages name the file and the next step, and never hold what is sealed.
+
+use std::path::PathBuf;
+
+use bascule_domain::ids::ConnectionId;
+use bascule_os::PathError;
+
+/// The only way on when the store can't be read and there is no copy of it.
+pub const RESET_COMMAND: &str = "bascule reset --yes-lose-everything";
+
+/// Why the store was not opened. Nothing was changed, and nothing new was created in its place.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A file or folder can't be used, or others can reach it.
+    #[error("the state folder can't be used")]
+    Path(#[from] PathError),
+    /// There is a store, but no root key.
+    #[error("the root key {} is missing, and without it the store can't be read; {WAY_ON} {RESET_COMMAND}", .path.display())]
+    RootKeyMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The root key's file is cut, zeroed or otherwise not what was written.
+    #[error("the root key {} is damaged ({what}), and without it the store can't be read; {WAY_ON} {RESET_COMMAND}", .path.display())]
+    RootKeyDamaged {
+        /// Which file.
+        path: PathBuf,
+        /// How, in fixed words.
+        what: &'static str,
+    },
+    /// The root key is whole, but the store was sealed with another one.
+    #[error(
+        "the root key {} belongs to another store than {}; put back the file that belongs to it, or, if you can't, start anew with: {RESET_COMMAND}",
+        .root_key.display(), .store.display()
+    )]
+    RootKeyOfAnotherStore {
+        /// The root key.
+        root_key: PathBuf,
+        /// The store.
+        store: PathBuf,
+    },
+    /// There is a root key or a connection's key, but no store.
+    #[error("the store {} is missing although its keys are there; {WAY_ON} {RESET_COMMAND}", .path.display())]
+    StoreMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The store's file is cut, altered, or no store.
+    #[error("the store {} is damaged or no store of Bascule's; {WAY_ON} {RESET_COMMAND}", .path.display())]
+    StoreDamaged {
+        /// Which file.
+        path: PathBuf,
+        /// What the database found.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A connection's key is missing although the connection was not deleted.
+    #[error("the key file {} of connection {connection} is missing; {WAY_ON} {RESET_COMMAND}", .path.display())]
+    ConnectionKeyMissing {
+        /// Where it should be.
+        path: PathBuf,
+        /// Whose it is.
+        connection: ConnectionId,
+    },
+    /// A connection's key is cut, altered, or another connection's.
+    #[error("the key file {} of connection {connection} is damaged; {WAY_ON} {RESET_COMMAND}", .path.display())]
+    ConnectionKeyDamaged {
+        /// Which file.
+        path: PathBuf,
+        /// Whose it is.
+        connection: ConnectionId,
+    },
+    /// Written by a later version.
+    #[error("the store {} has format {found}, and this version knows formats up to {known}; install the newer version again", .path.display())]
+    TooNew {
+        /// Which file.
+        path: PathBuf,
+        /// Its format.
+        found: u8,
+        /// The newest one known.
+        known: u8,
+    },
+    /// Another process has it open.
+    #[error("the store {} is open in another process", .path.display())]
+    InUse {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A record in it is damaged, or a call of the system failed.
+    #[error("the store can't be read")]
+    Store(#[from] StoreError),
+}
+
+const WAY_ON: &str = "put the file back from a copy of the whole state folder, or, if there is none, start anew with:";
+
+/// Why an operation failed. Unless it is [`StoreError::CommitUnknown`], nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// An earlier operation failed, so nothing the handle says can be trusted.
+    #[error("the store failed earlier and takes nothing more; restart the daemon")]
+    Unusable,
+    /// The change may be durable or not. Callers must act as if keys it revokes were dead and keys
+    /// it adds did not exist.
+    #[error("it is not known whether the change was stored; restart the daemon")]
+    CommitUnknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database refused; nothing was changed, and the handle is [`StoreError::Unusable`] now.
+    #[error("the store failed, nothing was changed; check the disk and restart the daemon")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A record does not open with its key in its place: it was altered, cut, or moved.
+    #[error("a record in {table} of the store is damaged or was moved there")]
+    Damaged {
+        /// In which table.
+        table: &'static str,
+    },
+    /// A key file could not be written, read or destroyed.
+    #[error("a file of the store can't be used")]
+    Path(#[from] PathError),
+    /// There is no such connection, or its key is destroyed.
+    #[error("there is no connection {0} in the store")]
+    UnknownConnection(ConnectionId),
+    /// The connection's keys are dead; it takes no new ones.
+    #[error("connection {0} is being deleted and takes no keys")]
+    ConnectionRevoked(ConnectionId),
+    /// The step does not fit what is stored: a defect, never the user's fault.
+    #[error("the step does not fit what is stored: {0}")]
+    OutOfOrder(&'static str),
+    /// The system gave no randomness, or sealing failed.
+    #[error("the cryptographic library refused")]
+    Cryptography,
+}
+
+/// Why a manifest can't be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The connection is unknown, or its key is destroyed.
+    #[error("there is no connection {0} in the store")]
+    UnknownConnection(ConnectionId),
+    /// No finished manifest was kept for this bucket in this deletion.
+    #[error("no manifest was kept")]
+    Absent,
+    /// Listings are strictly ordered by the bytes of the key; this one is not.
+    #[error("the listing is not in order, or names an object twice")]
+    NotInOrder,
+    /// Its end is missing, or a frame was altered, moved or taken from another manifest.
+    #[error("the kept manifest is damaged")]
+    Damaged,
+    /// The file could not be written or read.
+    #[error("the kept manifest can't be used")]
+    Path(#[from] PathError),
+    /// The system gave no randomness, or sealing failed.
+    #[error("the cryptographic library refused")]
+    Cryptography,
+}

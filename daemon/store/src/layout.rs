@@ -1,0 +1,251 @@
+//! Where things are in the state folder, and which of them are ours to remove.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use bascule_domain::{
+    ids::{ConnectionId, DeletionId},
+    names::BucketName,
+};
+use bascule_os::{PathError, destroy_file, private_dir, remove_file, sync_dir};
+use data_encoding::HEXLOWER;
+
+use crate::root_key::RootKey;
+
+/// Name of a connection's key file: random, so it tells nothing.
+pub(crate) type KeyFileName = [u8; 16];
+
+/// Suffix that `bascule_os::write_private` gives to unfinished files.
+const UNFINISHED: &str = ".new";
+
+/// The paths below one state folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    folder: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn root_key(&self) -> PathBuf {
+        self.folder.join("root.key")
+    }
+
+    /// The whole root key of a store that is being created.
+    pub(crate) fn pending_root_key(&self) -> PathBuf {
+        self.folder.join("root.key.pending")
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.join("store.redb")
+    }
+
+    /// A store that is being created.
+    pub(crate) fn pending_store(&self) -> PathBuf {
+        self.folder.join("store.redb.pending")
+    }
+
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.folder.join("keys")
+    }
+
+    pub(crate) fn key_file(&self, name: &KeyFileName) -> PathBuf {
+        self.keys().join(HEXLOWER.encode(name))
+    }
+
+    pub(crate) fn manifests(&self) -> PathBuf {
+        self.folder.join("manifests")
+    }
+
+    /// Says by ids, which reveal nothing, whose it is; the bucket is a keyed hash.
+    pub(crate) fn manifest(
+        &self,
+        root: &RootKey,
+        connection: ConnectionId,
+        deletion: DeletionId,
+        bucket: &BucketName,
+    ) -> PathBuf {
+        let hash = HEXLOWER.encode(&root.file_name(bucket.as_str())[..16]);
+        self.manifests().join(format!(
+            "{}{hash}",
+            manifests_of_deletion(connection, deletion)
+        ))
+    }
+
+    /// Removes the manifests whose file name begins so, unfinished ones included.
+    pub(crate) fn remove_manifests(&self, prefix: &str) -> Result<(), PathError> {
+        for name in names_in(&self.manifests())? {
+            if name.starts_with(prefix) && is_manifest(&name) {
+                remove_file(&self.manifests().join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the manifests that nothing needs any more.
+    pub(crate) fn keep_manifests(&self, needed: impl Fn(&str) -> bool) -> Result<(), PathError> {
+        for name in names_in(&self.manifests())? {
+            if is_manifest(&name) && (name.ends_with(UNFINISHED) || !needed(&name)) {
+                remove_file(&self.manifests().join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Destroys a key file, whole or unfinished.
+    pub(crate) fn destroy_key_file(&self, name: &KeyFileName) -> Result<(), PathError> {
+        let file = self.key_file(name);
+        destroy_file(&unfinished(&file))?;
+        destroy_file(&file)
+    }
+
+    /// Whether the folder of connection keys holds anything.
+    pub(crate) fn has_key_files(&self) -> Result<bool, PathError> {
+        Ok(!names_in(&self.keys())?.is_empty())
+    }
+
+    /// Refuses folders that others can reach; creates none.
+    pub(crate) fn check_folders(&self) -> Result<(), PathError> {
+        for folder in [self.keys(), self.manifests()] {
+            if exists(&folder)? {
+                private_dir(&folder)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Destroys what the store wrote, keys first, and nothing else. Can be repeated.
+    pub(crate) fn destroy(&self) -> Result<(), PathError> {
+        if fs::symlink_metadata(&self.folder).is_ok_and(|folder| folder.is_symlink()) {
+            return Err(PathError::Symlink {
+                path: self.folder.clone(),
+            });
+        }
+        for root_key in [self.root_key(), self.pending_root_key()] {
+            destroy_file(&root_key)?;
+            destroy_file(&unfinished(&root_key))?;
+        }
+        for name in names_in(&self.keys())?
+            .iter()
+            .filter(|name| is_key_file(name))
+        {
+            destroy_file(&self.keys().join(name))?;
+        }
+        self.keep_manifests(|_| false)?;
+        for store in [self.store(), self.pending_store()] {
+            remove_file(&store)?;
+        }
+        for folder in [self.keys(), self.manifests()] {
+            match fs::remove_dir(&folder) {
+                Ok(()) => {}
+                // Somebody else's files stay, and so does their folder.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+                    ) => {}
+                Err(source) => {
+                    return Err(PathError::Io {
+                        action: "remove",
+                        path: folder,
+                        source,
+                    });
+                }
+            }
+        }
+        if exists(&self.folder)? {
+            sync_dir(&self.folder)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(UNFINISHED);
+    name.into()
+}
+
+/// What the names of a connection's manifests begin with.
+pub(crate) fn manifests_of_connection(connection: ConnectionId) -> String {
+    format!("{}.", HEXLOWER.encode(connection.as_bytes()))
+}
+
+/// What the names of a deletion's manifests begin with.
+pub(crate) fn manifests_of_deletion(connection: ConnectionId, deletion: DeletionId) -> String {
+    format!(
+        "{}{}.",
+        manifests_of_connection(connection),
+        HEXLOWER.encode(deletion.as_bytes())
+    )
+}
+
+fn is_hex(text: &str, len: usize) -> bool {
+    text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn is_key_file(name: &str) -> bool {
+    is_hex(name.strip_suffix(UNFINISHED).unwrap_or(name), 32)
+}
+
+fn is_manifest(name: &str) -> bool {
+    let parts: Vec<_> = name
+        .strip_suffix(UNFINISHED)
+        .unwrap_or(name)
+        .split('.')
+        .collect();
+    matches!(parts[..], [connection, deletion, bucket]
+        if is_hex(connection, 20) && is_hex(deletion, 20) && is_hex(bucket, 32))
+}
+
+/// Whether anything stands at the path, a dangling link included.
+pub(crate) fn exists(path: &Path) -> Result<bool, PathError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(PathError::Io {
+            action: "examine",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Names in a folder, none if it is absent. A link is not followed.
+fn names_in(folder: &Path) -> Result<Vec<String>, PathError> {
+    let failed = |source| PathError::Io {
+        action: "list",
+        path: folder.to_owned(),
+        source,
+    };
+    if !exists(folder)? {
+        return Ok(Vec::new());
+    }
+    if fs::symlink_metadata(folder).map_err(failed)?.is_symlink() {
+        return Err(PathError::Symlink {
+            path: folder.to_owned(),
+        });
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        names.push(
+            entry
+                .map_err(failed)?
+                .file_name()
+                .to_string_lossy()
+                .into_owned(),
+        );
+    }
+    Ok(names)
+}

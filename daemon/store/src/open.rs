@@ -1,0 +1,249 @@
+//! Opening, creating and destroying a store.
+//!
+//! A new store is made only where nothing of one exists. Whatever is missing, cut, altered or
+//! foreign is a refusal that leaves every file as it was (threats.md D7, G7).
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+use bascule_os::{
+    PathError, check_private_file, create_private_file, private_dir, read_private, remove_file,
+    replace_file, write_private,
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    database::{DatabaseRefusal, META, Read, Rows, View},
+    error::{OpenError, StoreError},
+    keyring::Keyring,
+    layout::{Layout, exists, manifests_of_deletion},
+    root_key::{self, RootKey},
+    seal::FORMAT,
+    store::Store,
+};
+
+/// Row of [`META`] that says which store this is: format, store id, and a value that only the
+/// right root key opens.
+const IDENTITY: &[u8] = b"identity";
+const IDENTITY_PROOF: &[u8] = b"bascule store";
+
+impl Store {
+    /// Opens the store in the folder, or creates one where nothing of one exists.
+    ///
+    /// The caller holds the state folder's instance lock.
+    pub fn open_or_create(state_dir: &Path) -> Result<Self, OpenError> {
+        private_dir(state_dir)?;
+        let layout = Layout::new(state_dir);
+        layout.check_folders()?;
+        if !exists(&layout.root_key())? {
+            if exists(&layout.store())? {
+                finish_creation(&layout)?;
+            } else if layout.has_key_files()? {
+                return Err(OpenError::StoreMissing {
+                    path: layout.store(),
+                });
+            } else {
+                create(&layout)?;
+            }
+        }
+        let root = read_root_key(&layout.root_key())?;
+        if !exists(&layout.store())? {
+            return Err(OpenError::StoreMissing {
+                path: layout.store(),
+            });
+        }
+        check_private_file(&layout.store())?;
+
+        let keyring = rehearse(&layout, &root)?;
+        let rows = Rows::open(&layout.store()).map_err(|error| refusal(&layout, error))?;
+        let store = Self {
+            layout,
+            root,
+            rows,
+            keyring,
+        };
+        store.tidy()?;
+        Ok(store)
+    }
+
+    /// Destroys everything that the store wrote in the folder, keys first, and nothing else. What
+    /// a crash leaves is destroyed by calling it again.
+    ///
+    /// The caller holds the state folder's instance lock.
+    pub fn reset(state_dir: &Path) -> Result<(), StoreError> {
+        Ok(Layout::new(state_dir).destroy()?)
+    }
+
+    /// Removes what a crash left behind: keys of connections that were never added, and manifests
+    /// that nothing needs.
+    fn tidy(&self) -> Result<(), OpenError> {
+        private_dir(&self.layout.keys())?;
+        private_dir(&self.layout.manifests())?;
+        self.destroy_pending_keys()?;
+        let mut needed = Vec::new();
+        for deletion in self.deletion_headers()? {
+            if !deletion.phase.is_over() && self.keyring.get(deletion.connection).is_some() {
+                needed.push(manifests_of_deletion(deletion.connection, deletion.id));
+            }
+        }
+        self.layout
+            .keep_manifests(|name| needed.iter().any(|prefix| name.starts_with(prefix)))?;
+        Ok(())
+    }
+}
+
+fn read_root_key(path: &Path) -> Result<RootKey, OpenError> {
+    let damaged = |what| OpenError::RootKeyDamaged {
+        path: path.to_owned(),
+        what,
+    };
+    match read_private(path, root_key::FILE_LEN as u64) {
+        Ok(file) => RootKey::parse(&Zeroizing::new(file)).map_err(damaged),
+        Err(PathError::TooLarge { .. }) => Err(damaged("its length is wrong")),
+        Err(error) if error.is_absent() => Err(OpenError::RootKeyMissing {
+            path: path.to_owned(),
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes a new store. The root key gets its name last: without it nothing was ever sealed for
+/// anybody, and with it the store is whole.
+fn create(layout: &Layout) -> Result<(), OpenError> {
+    private_dir(&layout.keys())?;
+    private_dir(&layout.manifests())?;
+    let file = RootKey::generate()?;
+    let root = RootKey::parse(&file).map_err(|_| StoreError::Cryptography)?;
+    write_private(&layout.pending_root_key(), &file)?;
+
+    remove_file(&layout.pending_store())?;
+    let store = create_private_file(&layout.pending_store())?;
+    let mut identity = vec![FORMAT];
+    identity.extend_from_slice(&root.store_id);
+    identity.extend(root.seal.seal(&META.place(IDENTITY), IDENTITY_PROOF)?);
+    Rows::create(store, IDENTITY, &identity)?;
+
+    replace_file(&layout.pending_store(), &layout.store())?;
+    replace_file(&layout.pending_root_key(), &layout.root_key())?;
+    Ok(())
+}
+
+/// A creation was cut off between its two last steps if the pending root key is whole and opens
+/// the store. Otherwise the root key is lost.
+fn finish_creation(layout: &Layout) -> Result<(), OpenError> {
+    let missing = || OpenError::RootKeyMissing {
+        path: layout.root_key(),
+    };
+    let root = read_root_key(&layout.pending_root_key()).map_err(|_| missing())?;
+    check_private_file(&layout.store())?;
+    rehearse(layout, &root).map_err(|error| match error {
+        OpenError::RootKeyOfAnotherStore { .. } => missing(),
+        error => error,
+    })?;
+    replace_file(&layout.pending_root_key(), &layout.root_key())?;
+    Ok(())
+}
+
+/// Opens the store without changing its file and checks that it, the root key and the connections'
+/// keys belong together.
+fn rehearse(layout: &Layout, root: &RootKey) -> Result<Keyring, OpenError> {
+    let act = || {
+        let rows = Rows::rehearse(&layout.store()).map_err(|error| refusal(layout, error))?;
+        let mut outcome = None;
+        let read = rows.read(|view| {
+            outcome = Some(inspect(view, layout, root));
+            Ok(())
+        });
+        match (outcome, read) {
+            (Some(Err(OpenError::Store(error))), Ok(())) => Err(damaged(layout, error)),
+            (Some(outcome), Ok(())) => outcome,
+            (_, Err(error)) => Err(damaged(layout, error)),
+            (None, Ok(())) => Err(damaged(layout, io::Error::other("it was not read"))),
+        }
+    };
+    // The database panics on some kinds of damage.
+    catch_unwind(AssertUnwindSafe(act))
+        .unwrap_or_else(|_| Err(damaged(layout, io::Error::other("the database gave up"))))
+}
+
+fn inspect(view: &View, layout: &Layout, root: &RootKey) -> Result<Keyring, OpenError> {
+    let foreign = || damaged(layout, io::Error::other("it holds something else"));
+    if !view
+        .has_every_table()
+        .map_err(|error| damaged(layout, error))?
+    {
+        return Err(foreign());
+    }
+    let identity = view.get(META, IDENTITY)?.ok_or_else(foreign)?;
+    let (&format, rest) = identity.split_first().ok_or_else(foreign)?;
+    if format > FORMAT {
+        return Err(OpenError::TooNew {
+            path: layout.store(),
+            found: format,
+            known: FORMAT,
+        });
+    }
+    let (store_id, proof) = rest.split_first_chunk::<16>().ok_or_else(foreign)?;
+    let opened = root.seal.open(&META.place(IDENTITY), proof);
+    if *store_id != root.store_id
+        || opened.as_ref().map(|proof| proof.as_slice()) != Ok(IDENTITY_PROOF)
+    {
+        return Err(OpenError::RootKeyOfAnotherStore {
+            root_key: layout.root_key(),
+            store: layout.store(),
+        });
+    }
+    Keyring::read(view, root, layout)
+}
+
+fn damaged(
+    layout: &Layout,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> OpenError {
+    OpenError::StoreDamaged {
+        path: layout.store(),
+        source: source.into(),
+    }
+}
+
+fn refusal(layout: &Layout, error: DatabaseRefusal) -> OpenError {
+    match error {
+        DatabaseRefusal::InUse => OpenError::InUse {
+            path: layout.store(),
+        },
+        DatabaseRefusal::Damaged(source) => damaged(layout, source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bascule_domain::ids::ConnectionId;
+
+    use super::*;
+    use crate::database::PENDING_KEY_FILES;
+
+    #[test]
+    fn the_key_of_a_connection_whose_addition_was_cut_off_is_destroyed_at_the_next_start() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().join("state");
+        let store = Store::open_or_create(&folder).unwrap();
+        let key = store
+            .prepare_key(ConnectionId::from_random([1; 10]))
+            .unwrap();
+        assert!(key.file.exists());
+        drop(store);
+
+        let store = Store::open_or_create(&folder).unwrap();
+        assert!(!key.file.exists());
+        assert!(
+            store
+                .rows
+                .read(|view| view.rows(PENDING_KEY_FILES, &[]))
+                .unwrap()
+                .is_empty()
+        );
+    }
+}

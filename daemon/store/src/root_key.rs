@@ -1,0 +1,174 @@
+//! The root key: what every other key hangs on.
+//!
+//! Its file holds a magic, the id of the one store it belongs to, the key, and a check value over
+//! both under a key derived from it, so that a cut, altered or foreign file is told apart from the
+//! right one before anything is opened with it. The key itself only derives others, each for one
+//! purpose, and leaves memory right after.
+
+use std::fmt;
+
+use aws_lc_rs::{constant_time, hkdf, hmac};
+use zeroize::Zeroizing;
+
+use crate::{
+    error::StoreError,
+    seal::{KEY_LEN, Sealer, random},
+};
+
+const MAGIC: &[u8; 8] = b"BSCROOT\x01";
+const ID_LEN: usize = 16;
+const CHECK_LEN: usize = 32;
+/// Bytes of the file.
+pub(crate) const FILE_LEN: usize = MAGIC.len() + ID_LEN + KEY_LEN + CHECK_LEN;
+
+/// Which store; random, drawn when it is created.
+pub(crate) type StoreId = [u8; ID_LEN];
+
+/// The keys derived from the root key.
+pub(crate) struct RootKey {
+    /// The store it belongs to.
+    pub(crate) store_id: StoreId,
+    /// Wraps connection keys.
+    pub(crate) wrap: Sealer,
+    /// Seals what must outlive a connection.
+    pub(crate) seal: Sealer,
+    lookup: hmac::Key,
+    file_names: hmac::Key,
+}
+
+impl fmt::Debug for RootKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RootKey(redacted)")
+    }
+}
+
+impl RootKey {
+    /// A new root key for a new store, as the content of its file.
+    pub(crate) fn generate() -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let store_id = random::<ID_LEN>()?;
+        let key = random::<KEY_LEN>()?;
+        let mut file = Zeroizing::new(Vec::with_capacity(FILE_LEN));
+        file.extend_from_slice(MAGIC);
+        file.extend_from_slice(&*store_id);
+        file.extend_from_slice(&*key);
+        let check = check(&store_id, &key)?;
+        file.extend_from_slice(check.as_ref());
+        Ok(file)
+    }
+
+    /// Reads the file's content; says in fixed words what is wrong with it.
+    pub(crate) fn parse(file: &[u8]) -> Result<Self, &'static str> {
+        if file.len() != FILE_LEN {
+            return Err("its length is wrong");
+        }
+        let (magic, rest) = file.split_at(MAGIC.len());
+        if magic != MAGIC {
+            return Err("it does not begin as a root key does");
+        }
+        let (store_id, rest) = rest
+            .split_first_chunk::<ID_LEN>()
+            .ok_or("its length is wrong")?;
+        let (key, check_value) = rest
+            .split_first_chunk::<KEY_LEN>()
+            .ok_or("its length is wrong")?;
+        let refused = |_| "the cryptographic library refused it";
+        let expected = check(store_id, key).map_err(refused)?;
+        constant_time::verify_slices_are_equal(expected.as_ref(), check_value)
+            .map_err(|_| "its check value is wrong")?;
+        let sealer = |label| {
+            derive(store_id, key, label)
+                .and_then(|key| Sealer::new(&key))
+                .map_err(refused)
+        };
+        let hasher = |label| {
+            derive(store_id, key, label)
+                .map(|key| hmac::Key::new(hmac::HMAC_SHA256, &*key))
+                .map_err(refused)
+        };
+        Ok(Self {
+            store_id: *store_id,
+            wrap: sealer(b"bascule 1 wrap connection keys")?,
+            seal: sealer(b"bascule 1 seal records")?,
+            lookup: hasher(b"bascule 1 look up access key ids")?,
+            file_names: hasher(b"bascule 1 name files")?,
+        })
+    }
+
+    /// Keyed hash of an access key id.
+    pub(crate) fn lookup(&self, access_key_id: &str) -> [u8; 32] {
+        digest(&self.lookup, access_key_id.as_bytes())
+    }
+
+    /// A file name's part that stands for a name without revealing it.
+    pub(crate) fn file_name(&self, name: &str) -> [u8; 32] {
+        digest(&self.file_names, name.as_bytes())
+    }
+}
+
+fn digest(key: &hmac::Key, bytes: &[u8]) -> [u8; 32] {
+    let tag = hmac::sign(key, bytes);
+    let mut digest = [0; 32];
+    digest.copy_from_slice(tag.as_ref());
+    digest
+}
+
+fn check(store_id: &StoreId, key: &[u8; KEY_LEN]) -> Result<hmac::Tag, StoreError> {
+    let key = derive(store_id, key, b"bascule 1 check the root key")?;
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &*key));
+    context.update(MAGIC);
+    context.update(store_id);
+    Ok(context.sign())
+}
+
+fn derive(
+    store_id: &StoreId,
+    key: &[u8; KEY_LEN],
+    label: &[u8],
+) -> Result<Zeroizing<[u8; KEY_LEN]>, StoreError> {
+    let mut derived = Zeroizing::new([0; KEY_LEN]);
+    hkdf::Salt::new(hkdf::HKDF_SHA256, store_id)
+        .extract(key)
+        .expand(&[label], hkdf::HKDF_SHA256)
+        .and_then(|okm| okm.fill(&mut *derived))
+        .map_err(|_| StoreError::Cryptography)?;
+    Ok(derived)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_key_reads_back_and_differs_from_any_other() {
+        let file = RootKey::generate().unwrap();
+        let key = RootKey::parse(&file).unwrap();
+        assert_eq!(
+            key.lookup("BSCEXAMPLE"),
+            RootKey::parse(&file).unwrap().lookup("BSCEXAMPLE")
+        );
+        let other = RootKey::parse(&RootKey::generate().unwrap()).unwrap();
+        assert_ne!(key.store_id, other.store_id);
+        assert_ne!(key.lookup("BSCEXAMPLE"), other.lookup("BSCEXAMPLE"));
+        assert_ne!(key.lookup("BSCEXAMPLE"), key.file_name("BSCEXAMPLE"));
+    }
+
+    #[test]
+    fn d7_cut_zeroed_and_altered_files_are_no_root_key() {
+        let file = RootKey::generate().unwrap();
+        for len in 0..file.len() {
+            assert_eq!(
+                RootKey::parse(&file[..len]).unwrap_err(),
+                "its length is wrong"
+            );
+        }
+        assert_eq!(
+            RootKey::parse(&[0; FILE_LEN]).unwrap_err(),
+            "it does not begin as a root key does"
+        );
+        for at in 0..file.len() {
+            let mut altered = file.to_vec();
+            altered[at] ^= 1;
+            assert!(RootKey::parse(&altered).is_err(), "byte {at}");
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The store: connections, keys, tombstones, settings and audit. Deletions are in `deletions`.
+//!
+//! Every change and its audit entry are one transaction.
+
+use std::{fmt, sync::Arc};
+
+use bascule_domain::{
+    access_key::AccessKeyId,
+    audit,
+    connection::Connection,
+    ids::ConnectionId,
+    key::Key,
+    names::BucketName,
+    secret::{Credentials, SecretKey},
+    tombstone::Tombstone,
+};
+
+use crate::{
+    database::{
+        AUDIT, Batch, CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, KEY_FILES, KEY_SECRETS, KEYS,
+        PENDING_KEY_FILES, Read, Rows, SETTINGS, TOMBSTONES,
+    },
+    error::{ManifestError, StoreError},
+    keyring::{Keyring, NewKey, Standing},
+    layout::Layout,
+    manifest::{ManifestReader, ManifestWriter},
+    record,
+    root_key::RootKey,
+    seal::{Sealer, random},
+};
+
+const GATEWAY_PORT: &[u8] = b"gateway-port";
+
+/// Keyed hash of an access key id: finds a tombstone and reveals nothing of the id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdHash(pub(crate) [u8; 32]);
+
+/// The open store. Calls block; writes follow one another.
+pub struct Store {
+    pub(crate) layout: Layout,
+    pub(crate) root: RootKey,
+    pub(crate) rows: Rows,
+    pub(crate) keyring: Keyring,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("folder", &self.layout.folder())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// The hash under which a dead key's tombstone is kept. It is stable as long as the store is.
+    #[must_use]
+    pub fn hash(&self, id: &AccessKeyId) -> IdHash {
+        IdHash(self.root.lookup(id.as_str()))
+    }
+
+    pub(crate) fn sealer(&self, connection: ConnectionId) -> Result<Arc<Sealer>, StoreError> {
+        self.keyring
+            .get(connection)
+            .ok_or(StoreError::UnknownConnection(connection))
+    }
+
+    pub(crate) fn record_audit(
+        &self,
+        batch: &Batch,
+        entry: &audit::Entry,
+    ) -> Result<(), StoreError> {
+        let last = match batch.last(AUDIT)? {
+            None => 0,
+            Some(row) => u64::from_be_bytes(row.try_into().map_err(|_| StoreError::Damaged {
+                table: AUDIT.name(),
+            })?),
+        };
+        record::put(
+            batch,
+            &self.root.seal,
+            AUDIT,
+            &(last + 1).to_be_bytes(),
+            entry,
+        )
+    }
+
+    /// Adds a connection. Its key file is durable before anything is sealed with it.
+    pub fn add_connection(
+        &self,
+        connection: &Connection,
+        credentials: &Credentials,
+        entry: &audit::Entry,
+    ) -> Result<(), StoreError> {
+        let id = connection.id;
+        if self.keyring.standing(id).is_some() {
+            return Err(StoreError::OutOfOrder("the connection exists already"));
+        }
+        let key = self.prepare_key(id)?;
+        let written = self.rows.write(|batch| {
+            batch.remove(PENDING_KEY_FILES, &key.name)?;
+            record::put(batch, &self.root.seal, KEY_FILES, id.as_bytes(), &key.name)?;
+            record::put(batch, &key.sealer, CONNECTIONS, id.as_bytes(), connection)?;
+            put_credentials(batch, &key.sealer, id, credentials)?;
+            self.record_audit(batch, entry)
+        });
+        match written {
+            Ok(()) => {
+                self.keyring.insert(id, key);
+                Ok(())
+            }
+            // Its row may be durable; opening the store again finds out.
+            Err(error @ StoreError::CommitUnknown(_)) => Err(error),
+            Err(error) => {
+                // The failure to report is the first one; opening the store removes strays.
+                let _ = bascule_os::destroy_file(&key.file);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes a key file, journalled before, so that one whose connection never came about is known
+    /// for what it is. A file that nothing names is never destroyed: it may belong to a newer copy
+    /// of the database than the one that is there.
+    pub(crate) fn prepare_key(&self, connection: ConnectionId) -> Result<NewKey, StoreError> {
+        let name = *random::<16>()?;
+        self.rows.write(|batch| {
+            record::put(
+                batch,
+                &self.root.seal,
+                PENDING_KEY_FILES,
+                &name,
+                &connection,
+            )
+        })?;
+        NewKey::create(&self.layout, &self.root, connection, name)
+    }
+
+    /// Destroys key files that an addition which was cut off has left.
+    pub(crate) fn destroy_pending_keys(&self) -> Result<(), StoreError> {
+        let pending = self.rows.read(|view| view.rows(PENDING_KEY_FILES, &[]))?;
+        for (row, value) in &pending {
+            let _: ConnectionId = record::open(&self.root.seal, PENDING_KEY_FILES, row, value)?;
+            let name = row.as_slice().try_into();
+            let name = name.map_err(|_| StoreError::Damaged {
+                table: PENDING_KEY_FILES.name(),
+            })?;
+            self.layout.destroy_key_file(name)?;
+        }
+        if pending.is_empty() {
+            return Ok(());
+        }
+        self.rows
+            .write(|batch| batch.remove_all(PENDING_KEY_FILES, &[]))
+    }
+
+    /// Replaces a connection's record: its name or identities changed.
+    pub fn update_connection(
+        &self,
+        connection: &Connection,
+        entry: &audit::Entry,
+    ) -> Result<(), StoreError> {
+        let sealer = self.sealer(connection.id)?;
+        self.rows.write(|batch| {
+            record::put(
+                batch,
+                &sealer,
+                CONNECTIONS,
+                connection.id.as_bytes(),
+                connection,
+            )?;
+            self.record_audit(batch, entry)
+        })
+    }
+
+    /// Replaces the provider's credentials, and the record that counts their generation.
+    pub fn replace_credentials(
+        &self,
+        connection: &Connection,
+        credentials: &Credentials,
+        entry: &audit::Entry,
+    ) -> Result<(), StoreError> {
+        let sealer = self.sealer(connection.id)?;
+        self.rows.write(|batch| {
+            record::put(
+                batch,
+                &sealer,
+                CONNECTIONS,
+                connection.id.as_bytes(),
+                connection,
+            )?;
+            put_credentials(batch, &sealer, connection.id, credentials)?;
+            self.record_audit(batch, entry)
+        })
+    }
+
+    /// Adds a key to a connection whose keys live. An id that a dead key had is refused.
+    pub fn add_key(
+        &self,
+        key: &Key,
+        secret: &SecretKey,
+        entry: &audit::Entry,
+    ) -> Result<(), StoreError> {
+        let sealer = self.sealer(key.connection)?;
+        let row = record::key_row(key.connection, key.id);
+        self.rows.write(|batch| {
+            // Within the transaction, so that a revocation comes before or after, never between.
+            if self.keyring.standing(key.connection) != Some(Standing::Living) {
+                return Err(StoreError::ConnectionRevoked(key.connection));
+            }
+            if batch.get(KEYS, &row)?.is_some() {
+                return Err(StoreError::OutOfOrder("the key exists already"));
+            }
+            if batch
+                .get(TOMBSTONES, &self.hash(&key.access_key_id).0)?
+                .is_some()
+            {
+                return Err(StoreError::OutOfOrder("a dead key had this access key id"));
+            }
+            record::put(batch, &sealer, KEYS, &row, key)?;
+            record::put_secret(batch, &sealer, KEY_SECRETS, &row, secret)?;
+            self.record_audit(batch, entry)
+        })
+    }
+
+    /// Replaces a living key's record. A dead one does not come back.
+    pub fn update_key(&self, key: &Key, entry: &audit::Entry) -> Result<(), StoreError> {
+        let sealer = self.sealer(key.connection)?;
+        let row = record::key_row(key.connection, key.id);
+        self.rows.write(|batch| {
+            if batch.get(KEYS, &row)?.is_none() {
+                return Err(StoreError::OutOfOrder("the key is not alive"));
+            }
+            record::put(batch, &sealer, KEYS, &row, key)?;
+            self.record_audit(batch, entry)
+        })
+    }
+
+    /// Takes a key out for good and leaves its tombstone.
+    pub fn bury_key(
+        &self,
+        key: &Key,
+        tombstone: &Tombstone,
+        entry: &audit::Entry,
+    ) -> Result<(), StoreError> {
+        self.rows.write(|batch| {
+            self.bury(batch, key, tombstone)?;
+            self.record_audit(batch, entry)
+        })
+    }
+
+    pub(crate) fn bury(
+        &self,
+        batch: &Batch,
+        key: &Key,
+        tombstone: &Tombstone,
+    ) -> Result<(), StoreError> {
+        let row = record::key_row(key.connection, key.id);
+        batch.remove(KEYS, &row)?;
+        batch.remove(KEY_SECRETS, &row)?;
+        let hash = self.hash(&key.access_key_id);
+        record::put(batch, &self.root.seal, TOMBSTONES, &hash.0, tombstone)
+    }
+
+    /// The audit, oldest entry first.
+    pub fn audit(&self) -> Result<Vec<audit::Entry>, StoreError> {
+        self.rows.read(|view| {
+            let rows = view.rows(AUDIT, &[])?;
+            rows.iter()
+                .map(|(row, value)| record::open(&self.root.seal, AUDIT, row, value))
+                .collect()
+        })
+    }
+
+    /// The gateway's port, once it was chosen.
+    pub fn gateway_port(&self) -> Result<Option<u16>, StoreError> {
+        self.rows.read(|view| {
+            let value = view.get(SETTINGS, GATEWAY_PORT)?;
+            value
+                .map(|value| record::open(&self.root.seal, SETTINGS, GATEWAY_PORT, &value))
+                .transpose()
+        })
+    }
+
+    /// Keeps the gateway's port.
+    pub fn set_gateway_port(&self, port: u16) -> Result<(), StoreError> {
+        self.rows
+            .write(|batch| record::put(batch, &self.root.seal, SETTINGS, GATEWAY_PORT, &port))
+    }
+
+    /// Begins the manifest of one bucket. It replaces the one kept before when it is finished, and
+    /// leaves nothing when it is dropped unfinished.
+    pub fn manifest_writer(
+        &self,
+        connection: ConnectionId,
+        deletion: bascule_domain::ids::DeletionId,
+        bucket: &BucketName,
+    ) -> Result<ManifestWriter, ManifestError> {
+        let sealer = self
+            .keyring
+            .get(connection)
+            .ok_or(ManifestError::UnknownConnection(connection))?;
+        let path = self
+            .layout
+            .manifest(&self.root, connection, deletion, bucket);
+        ManifestWriter::create(path, sealer, connection, deletion, bucket)
+    }
+
+    /// Reads the finished manifest of one bucket.
+    pub fn manifest_reader(
+        &self,
+        connection: ConnectionId,
+        deletion: bascule_domain::ids::DeletionId,
+        bucket: &BucketName,
+    ) -> Result<ManifestReader, ManifestError> {
+        let sealer = self
+            .keyring
+            .get(connection)
+            .ok_or(ManifestError::UnknownConnection(connection))?;
+        let path = self
+            .layout
+            .manifest(&self.root, connection, deletion, bucket);
+        ManifestReader::open(&path, sealer, connection, deletion, bucket)
+    }
+}
+
+fn put_credentials(
+    batch: &Batch,
+    sealer: &Sealer,
+    connection: ConnectionId,
+    credentials: &Credentials,
+) -> Result<(), StoreError> {
+    let row = connection.as_bytes();
+    record::put(batch, sealer, CREDENTIALS, row, &credentials.access_key_id)?;
+    record::put_secret(batch, sealer, CREDENTIAL_SECRETS, row, &credentials.secret)
+}

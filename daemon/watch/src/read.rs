@@ -1,0 +1,119 @@
+//! Reads tools' files and turns their values into typed ones. Content is wiped when dropped.
+
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
+
+use bascule_domain::{
+    endpoint::{Endpoint, Region},
+    secret::{Credentials, SecretKey},
+};
+use zeroize::Zeroizing;
+
+use crate::found::{NotUsable, Place};
+
+/// No tool's configuration is larger (threats.md F2).
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// A file's text.
+pub(crate) struct Text {
+    pub(crate) path: PathBuf,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Text {
+    /// Reads a file; `None` if there is none.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, NotUsable> {
+        match bascule_os::read_foreign(path, LARGEST_FILE) {
+            Ok(bytes) => Ok(Some(Self {
+                path: path.to_owned(),
+                bytes: Zeroizing::new(bytes),
+            })),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(NotUsable::Read(error)),
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> Result<&str, NotUsable> {
+        std::str::from_utf8(&self.bytes).map_err(|_| NotUsable::NotText {
+            path: self.path.clone(),
+        })
+    }
+}
+
+/// A value and where it came from.
+pub(crate) struct Value {
+    text: Zeroizing<String>,
+    place: Place,
+}
+
+impl Value {
+    pub(crate) fn in_file(text: Cow<'_, str>, path: &Path, line: u32) -> Self {
+        let place = Place::File {
+            path: path.to_owned(),
+            line,
+        };
+        Self {
+            text: Zeroizing::new(text.into_owned()),
+            place,
+        }
+    }
+
+    pub(crate) fn in_variable(text: &str, name: String) -> Self {
+        Self {
+            text: Zeroizing::new(text.to_owned()),
+            place: Place::Variable(name),
+        }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place.clone()
+    }
+}
+
+pub(crate) fn credentials(id: &Value, secret: &Value) -> Result<Credentials, NotUsable> {
+    let access_key_id = id.text().parse().map_err(|source| NotUsable::AccessKeyId {
+        place: id.place(),
+        source,
+    })?;
+    let secret = SecretKey::parse(secret.text()).map_err(|source| NotUsable::Secret {
+        place: secret.place(),
+        source,
+    })?;
+    Ok(Credentials {
+        access_key_id,
+        secret,
+    })
+}
+
+/// Tools take an endpoint without a scheme as https.
+pub(crate) fn endpoint(value: Option<&Value>) -> Result<Option<Endpoint>, NotUsable> {
+    let Some(value) = value else { return Ok(None) };
+    let text = value.text();
+    let parsed = if text.contains("://") {
+        text.parse()
+    } else {
+        format!("https://{text}").parse()
+    };
+    parsed.map(Some).map_err(|source| NotUsable::Endpoint {
+        place: value.place(),
+        source,
+    })
+}
+
+pub(crate) fn region(value: Option<&Value>) -> Result<Option<Region>, NotUsable> {
+    let Some(value) = value else { return Ok(None) };
+    value
+        .text()
+        .parse()
+        .map(Some)
+        .map_err(|source| NotUsable::Region {
+            place: value.place(),
+            source,
+        })
+}
