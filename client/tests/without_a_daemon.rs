@@ -216,3 +216,24 @@ fn a_reader_that_leaves_early_is_no_error() {
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stderr.is_empty());
 }
+
+#[test]
+fn a_program_that_is_no_daemon_is_not_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let socket = home.path().join("other.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let other = std::thread::spawn(move || {
+        // It greets in another protocol and leaves, whoever comes.
+        while let Ok((mut stream, _)) = listener.accept() {
+            if stream.write_all(b"220 hello\r\n").is_err() {
+                break;
+            }
+        }
+    });
+    let output = bascule(home.path(), &["--socket", "other.sock", "status"], "");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(5), "{error}");
+    assert!(error.contains("next: "), "{error}");
+    // The thread ends with the test's process.
+    drop(other);
+}

@@ -106,9 +106,8 @@ impl Stage {
             if let Some(status) = daemon.try_wait().map_err(|error| error.to_string())? {
                 return Err(format!("it ended at once ({status})"));
             }
-            if let Ok(client) = Client::connect(Some(&socket)).await
-                && client.system().status(v1::StatusRequest {}).await.is_ok()
-            {
+            let left = PATIENCE.saturating_sub(began.elapsed());
+            if let Ok(Some(client)) = tokio::time::timeout(left, answering(&socket)).await {
                 return Ok(client);
             }
             if began.elapsed() > PATIENCE {
@@ -137,6 +136,13 @@ impl Stage {
             .map_err(|error| format!("{} could not be removed: {error}", folder.display()))?;
         stopped
     }
+}
+
+/// The daemon at the socket, if it answers.
+async fn answering(socket: &Path) -> Option<Client> {
+    let client = Client::connect(Some(socket)).await.ok()?;
+    let answer = client.system().status(v1::StatusRequest {}).await;
+    answer.is_ok().then_some(client)
 }
 
 /// SIGTERM and a wait; SIGKILL if that is not enough.

@@ -11,6 +11,7 @@ use super::{
 };
 
 const PLAIN_PAUSE: Duration = Duration::from_secs(3);
+const NARROWEST: usize = 79;
 const ERASE_LINE: &str = "\r\x1b[2K";
 
 /// What is drawn now.
@@ -40,6 +41,8 @@ impl Progress {
     pub(crate) fn survey(&mut self, survey: &v1::SurveyProgress) {
         let text = figures(survey);
         if self.output.redraws() {
+            // A line that wraps can't be erased as one.
+            let text: String = text.chars().take(NARROWEST).collect();
             self.output.stderr(&format!("{ERASE_LINE}{text}"));
             self.drawn = true;
         } else if self.last.is_none_or(|last| last.elapsed() >= PLAIN_PAUSE) {
@@ -77,7 +80,9 @@ pub(crate) fn phase_line(deletion: &v1::Deletion) -> Option<String> {
             escape(&deletion.id)
         ),
         v1::Phase::Drained => "drained: no exchange with the provider is open".to_owned(),
-        v1::Phase::Surveyed => "surveyed: the first survey is over, the receipt will say what it found".to_owned(),
+        v1::Phase::Surveyed => {
+            "surveyed: the first survey is over, the receipt will say what it found".to_owned()
+        }
         v1::Phase::Judged => "judged: erasing the secrets".to_owned(),
         v1::Phase::Finished => "finished: secrets erased, receipt final".to_owned(),
         v1::Phase::Cancelled => format!("cancelled: the keys of {name} work as before"),
