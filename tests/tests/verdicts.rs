@@ -1,0 +1,362 @@
+//! What a verdict says when something happens during a deletion: others change the bucket, an
+//! upload is in doubt, the provider goes away.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says so by panicking"
+)]
+
+use std::{sync::Arc, thread};
+
+use bascule_tests::{
+    Answer, Home, Minio, Recorder, Seen, Treat, World,
+    cli::{REFUSED, VERDICT_PENDING},
+    wait,
+    world::deletions,
+};
+use http::Method;
+use serde_json::Value;
+
+/// A connection that reaches the MinIO through a recorder, to a bucket with 20 objects.
+fn recorded(minio: Arc<Minio>, settings: &str) -> (World, Recorder, String) {
+    let home = Home::new();
+    let file = home.write("config.toml", settings);
+    let daemon = bascule_tests::daemon::Start::new()
+        .arg("--config")
+        .arg(file)
+        .run(&home);
+    let world = World {
+        daemon,
+        home,
+        minio,
+    };
+    let bucket = world.minio.bucket();
+    for number in 0..20 {
+        world
+            .minio
+            .s3()
+            .put(&bucket, &format!("object {number:02}"), "x")
+            .unwrap();
+    }
+    let recorder = Recorder::start(&world.minio.address());
+    world.connect_at(
+        "photos",
+        &[&bucket],
+        &recorder.endpoint(),
+        world.minio.credentials(),
+    );
+    (world, recorder, bucket)
+}
+
+/// Holds the second survey: whatever it asks for first once the keys are dead.
+fn hold_the_second_survey(world: &World, recorder: &Recorder, what: fn(&Seen) -> bool) {
+    let cli = world.cli();
+    recorder.rule(move |seen| {
+        let revoked = |found: &[Value]| found.iter().any(|deletion| deletion["phase"] == "revoked");
+        if what(seen) && !seen.may_mutate() && revoked(&deletions(&cli)) {
+            Treat::Wait
+        } else {
+            Treat::Pass
+        }
+    });
+}
+
+/// Deletes in a thread, runs `meanwhile` once the second survey is held, and lets it go on.
+fn delete_while(world: &World, recorder: &Recorder, meanwhile: impl FnOnce()) -> Answer {
+    delete_while_held(world, recorder, |_| true, meanwhile)
+}
+
+/// [`delete_while`], with a say in what is held.
+fn delete_while_held(
+    world: &World,
+    recorder: &Recorder,
+    what: fn(&Seen) -> bool,
+    meanwhile: impl FnOnce(),
+) -> Answer {
+    hold_the_second_survey(world, recorder, what);
+    thread::scope(|scope| {
+        let deleting = scope.spawn(|| world.delete("photos", &["--ack", "no-open-transfers"]));
+        recorder.wait_until_held(1);
+        meanwhile();
+        recorder.pass();
+        deleting.join().unwrap()
+    })
+}
+
+fn named(receipt: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let differences = receipt["differences"].as_array().unwrap();
+    differences
+        .iter()
+        .map(|one| (text(&one["key"]), text(&one["kind"])))
+        .collect()
+}
+
+#[test]
+fn what_others_change_meanwhile_is_named() {
+    let Some(minio) = Minio::shared() else { return };
+    let (world, recorder, bucket) = recorded(minio, "");
+    let s3 = world.minio.s3();
+    let done = delete_while(&world, &recorder, || {
+        s3.delete(&bucket, "object 07").unwrap();
+    })
+    .verdict("changed-by-others");
+    let receipt = world.receipt(done["id"].as_str().unwrap());
+    assert_eq!(
+        named(&receipt),
+        [("object 07".to_owned(), "removed".to_owned())]
+    );
+    assert_eq!(receipt["own_changes"], Value::Array(vec![]));
+    assert_eq!(receipt["journal_gap"], Value::Null);
+}
+
+#[test]
+fn additions_and_replacements_by_others_are_told_apart() {
+    let Some(minio) = Minio::shared() else { return };
+    let (world, recorder, bucket) = recorded(minio, "");
+    let s3 = world.minio.s3();
+    let done = delete_while(&world, &recorder, || {
+        s3.put(&bucket, "object 03", "another").unwrap();
+        s3.put(&bucket, "zzz new", "new").unwrap();
+    })
+    .verdict("changed-by-others");
+    let receipt = world.receipt(done["id"].as_str().unwrap());
+    let expected = [("object 03", "replaced"), ("zzz new", "added")];
+    assert_eq!(
+        named(&receipt),
+        expected.map(|(key, kind)| (key.to_owned(), kind.to_owned()))
+    );
+}
+
+#[test]
+fn a_sibling_that_changes_something_is_named() {
+    let Some(minio) = Minio::shared() else { return };
+    let (world, recorder, bucket) = recorded(minio, "");
+    world.connect_at(
+        "sibling",
+        &[&bucket],
+        &recorder.endpoint(),
+        world.minio.credentials(),
+    );
+    let sibling = world.issue("sibling", "writer").s3();
+    let done = delete_while(&world, &recorder, || {
+        sibling.delete(&bucket, "object 11").unwrap();
+    })
+    .verdict("changed-by-others");
+    let receipt = world.receipt(done["id"].as_str().unwrap());
+    assert_eq!(
+        receipt["siblings"],
+        serde_json::json!(["sibling"]),
+        "{receipt}"
+    );
+    assert_eq!(
+        named(&receipt),
+        [("object 11".to_owned(), "removed".to_owned())]
+    );
+}
+
+#[test]
+fn an_upload_cut_after_its_last_frame_is_in_doubt() {
+    let Some(minio) = Minio::shared() else { return };
+    let (world, recorder, bucket) = recorded(minio, "[gateway]\ndrain_seconds = 1\n");
+    let s3 = world.issue("photos", "writer").s3();
+    // The provider takes the whole upload, and its answer never comes.
+    recorder.rule(|seen| {
+        if seen.method == Method::PUT {
+            Treat::KeepAnswer
+        } else {
+            Treat::Pass
+        }
+    });
+    let (done, upload) = thread::scope(|scope| {
+        let upload = scope.spawn(|| s3.put(&bucket, "doubtful", vec![1; 1 << 20]));
+        recorder.wait_until_held(1);
+        let done = world.delete("photos", &["--ack", "no-open-transfers"]);
+        recorder.pass();
+        (done, upload.join().unwrap())
+    });
+    upload.expect_err("a cut upload must not look complete");
+    let done = done.verdict("intact");
+    let receipt = world.receipt(done["id"].as_str().unwrap());
+    let doubts = receipt["own_changes"].as_array().unwrap();
+    assert_eq!(doubts.len(), 1, "{receipt}");
+    assert_eq!(doubts[0]["key"], "doubtful");
+    assert_eq!(doubts[0]["in_doubt"], true);
+    assert_eq!(doubts[0]["action"], "PutObject");
+}
+
+#[test]
+fn an_upload_cut_before_its_last_frame_leaves_no_object() {
+    let Some(minio) = Minio::shared() else { return };
+    let (world, _recorder, bucket) = recorded(minio, "");
+    let upload = world
+        .issue("photos", "writer")
+        .s3()
+        .upload(&bucket, "half", 8 << 20)
+        .unwrap();
+    upload.push(vec![1; 1 << 20]).unwrap();
+    upload.push(vec![1; 1 << 20]).unwrap();
+    world
+        .delete("photos", &["--ack", "no-open-transfers"])
+        .verdict("intact");
+    assert!(upload.finish().map_or(true, |reply| reply.status == 403));
+    assert!(
+        world
+            .minio
+            .s3()
+            .list(&bucket)
+            .unwrap()
+            .iter()
+            .all(|object| object.key != "half")
+    );
+}
+
+#[test]
+fn a_provider_that_goes_away_leaves_the_verdict_pending_and_it_completes_by_itself() {
+    let Some(minio) = Minio::start() else { return };
+    let (world, recorder, bucket) = recorded(Arc::new(minio), "");
+    let s3 = world.issue("photos", "laptop").s3();
+    assert_eq!(s3.get(&bucket, "object 00").unwrap().body, "x");
+
+    let answer = delete_while(&world, &recorder, || world.minio.stop()).exits(VERDICT_PENDING);
+    assert!(answer.text().contains("pending"), "{answer}");
+    let [deletion] = &world.deletions()[..] else {
+        panic!("one deletion")
+    };
+    assert_eq!(deletion["phase"], "revoked", "{deletion}");
+    assert!(deletion["pending"].is_string(), "{deletion}");
+    let reply = s3
+        .call(Method::GET, &format!("/{bucket}/object 00"), "")
+        .unwrap();
+    assert_eq!(reply.code(), "InvalidAccessKeyId");
+    let id = deletion["id"].as_str().unwrap();
+    let late = world.cli().run(&["deletion", "cancel", id]);
+    assert_ne!(late.code, Some(0), "what is revoked can't be called off");
+
+    world.minio.start_again();
+    let finished = world.wait_for_phase(id, "finished");
+    assert_eq!(finished["verdict"], "intact", "{finished}");
+    assert_eq!(world.receipt(id)["verdict"], "intact");
+}
+
+#[test]
+fn a_pending_verdict_survives_a_restart() {
+    let Some(minio) = Minio::start() else { return };
+    let (mut world, recorder, _bucket) = recorded(Arc::new(minio), "");
+    delete_while(&world, &recorder, || world.minio.stop()).exits(VERDICT_PENDING);
+    let id = world.deletions()[0]["id"].as_str().unwrap().to_owned();
+    world.daemon.kill();
+    world.daemon.restart(&world.home);
+    world.minio.start_again();
+    assert_eq!(world.wait_for_phase(&id, "finished")["verdict"], "intact");
+}
+
+#[test]
+fn without_the_provider_a_deletion_needs_the_users_word_and_proves_nothing() {
+    let Some(minio) = Minio::start() else { return };
+    let (world, _recorder, bucket) = recorded(Arc::new(minio), "");
+    let s3 = world.issue("photos", "laptop").s3();
+    world.minio.stop();
+    let refused = world.delete("photos", &[]).exits(REFUSED);
+    assert!(refused.text().contains("survey-complete"), "{refused}");
+    let done = world
+        .delete("photos", &["--ack", "survey-complete"])
+        .verdict("unverifiable");
+    assert_eq!(
+        (&done["verdict"], &done["phase"]),
+        (&"unverifiable".into(), &"finished".into())
+    );
+    let reply = s3
+        .call(Method::GET, &format!("/{bucket}/object 00"), "")
+        .unwrap();
+    assert_eq!(reply.code(), "InvalidAccessKeyId");
+}
+
+#[test]
+fn an_emergency_revokes_first_and_says_so() {
+    let Some(minio) = Minio::shared() else { return };
+    let (world, _recorder, bucket) = recorded(minio, "");
+    let s3 = world.issue("photos", "laptop").s3();
+    let done = world
+        .delete("photos", &["--emergency"])
+        .verdict("unverifiable");
+    let receipt = world.receipt(done["id"].as_str().unwrap());
+    assert_eq!(receipt["emergency"], true);
+    assert!(
+        receipt["reason"].as_str().unwrap().contains("emergency"),
+        "{receipt}"
+    );
+    let reply = s3
+        .call(Method::GET, &format!("/{bucket}/object 00"), "")
+        .unwrap();
+    assert_eq!(reply.code(), "InvalidAccessKeyId");
+}
+
+#[test]
+fn a_bucket_that_is_gone_is_missing() {
+    let Some(minio) = Minio::shared() else { return };
+    let (world, recorder, bucket) = recorded(minio, "");
+    delete_while(&world, &recorder, || {
+        world
+            .minio
+            .mc(&["rb", "--force", &format!("here/{bucket}")]);
+    })
+    .verdict("missing");
+}
+
+#[test]
+fn a_bucket_that_was_made_anew_is_missing() {
+    let Some(minio) = Minio::shared() else { return };
+    let (world, recorder, bucket) = recorded(minio, "");
+    let s3 = world.minio.s3();
+    delete_while(&world, &recorder, || {
+        world
+            .minio
+            .mc(&["rb", "--force", &format!("here/{bucket}")]);
+        s3.make_bucket(&bucket).unwrap();
+        for number in 0..20 {
+            s3.put(&bucket, &format!("object {number:02}"), "x")
+                .unwrap();
+        }
+    })
+    .verdict("missing");
+}
+
+#[test]
+fn a_deletion_that_is_called_off_leaves_everything_as_before() {
+    let Some(minio) = Minio::shared() else { return };
+    let (world, recorder, bucket) = recorded(minio, "");
+    let s3 = world.issue("photos", "laptop").s3();
+    recorder.rule(|seen| {
+        if seen.lists_objects() {
+            Treat::Wait
+        } else {
+            Treat::Pass
+        }
+    });
+    thread::scope(|scope| {
+        let deleting = scope.spawn(|| world.delete("photos", &[]));
+        let id = wait::until("the first survey", || {
+            let found = world.deletions();
+            let drained = found
+                .iter()
+                .find(|deletion| deletion["phase"] == "drained")?;
+            Some(drained["id"].as_str()?.to_owned())
+        });
+        let paused = s3
+            .call(Method::GET, &format!("/{bucket}/object 00"), "")
+            .unwrap();
+        assert_eq!(
+            (paused.status, &*paused.code()),
+            (403, "AccessDenied"),
+            "paused meanwhile"
+        );
+        world.cli().run(&["deletion", "cancel", &id]).ok();
+        recorder.pass();
+        deleting.join().unwrap().exits(REFUSED);
+    });
+    assert_eq!(s3.get(&bucket, "object 00").unwrap().body, "x");
+    assert_eq!(world.deletions()[0]["phase"], "cancelled");
+    world.delete("photos", &[]).verdict("intact");
+}
