@@ -124,8 +124,8 @@ pub(crate) fn upstream(
             addressing,
             ..
         } => {
-            let virtual_host = bucket
-                .filter(|bucket| *addressing == Addressing::VirtualHost && is_host_label(bucket));
+            let virtual_host =
+                bucket.filter(|bucket| addressing.of(bucket) == Addressing::VirtualHost);
             let host = match virtual_host {
                 Some(bucket) => endpoint.bucket_authority(bucket),
                 None => endpoint.authority(),
@@ -150,16 +150,6 @@ pub(crate) fn upstream(
         authority: host,
         path: encode_path(decoded.as_bytes()),
     }
-}
-
-/// Whether the bucket can be the first label of a host name. With a dot in it no wildcard
-/// certificate matches, so such buckets are addressed by path.
-fn is_host_label(bucket: &BucketName) -> bool {
-    let name = bucket.as_str();
-    name.len() <= 63
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::names::BucketName;
+
 /// Why an endpoint was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
@@ -79,7 +81,7 @@ impl Endpoint {
 
     /// The authority for a bucket in virtual-host style.
     #[must_use]
-    pub fn bucket_authority(&self, bucket: &crate::names::BucketName) -> String {
+    pub fn bucket_authority(&self, bucket: &BucketName) -> String {
         format!("{bucket}.{}", self.authority())
     }
 }
@@ -231,6 +233,20 @@ pub enum Addressing {
     VirtualHost,
 }
 
+impl Addressing {
+    /// How this bucket is addressed. One whose name is no host label goes by path: with a dot in
+    /// it no wildcard certificate matches.
+    #[must_use]
+    pub fn of(self, bucket: &BucketName) -> Self {
+        let name = bucket.as_str();
+        let is_label = name.len() <= 63
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if is_label { self } else { Self::Path }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,6 +260,20 @@ mod tests {
             ("http://[::1]:9000", "http://[::1]:9000"),
         ] {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), printed);
+        }
+    }
+
+    #[test]
+    fn buckets_that_are_no_host_label_are_addressed_by_path() {
+        for (bucket, expected) in [
+            ("photos", Addressing::VirtualHost),
+            ("my.photos", Addressing::Path),
+            ("Photos", Addressing::Path),
+            ("my_photos", Addressing::Path),
+        ] {
+            let bucket = bucket.parse().unwrap();
+            assert_eq!(Addressing::VirtualHost.of(&bucket), expected);
+            assert_eq!(Addressing::Path.of(&bucket), Addressing::Path);
         }
     }
 

@@ -136,7 +136,7 @@ pub fn judge(sight: &Sight, acknowledged: &BTreeSet<CheckBox>, emergency: bool) 
                     Some(why) => (
                         emergency,
                         format!("the buckets can't be surveyed now: {why}"),
-                        "wait until the provider answers, or --ack survey-complete (the verdict will be unverifiable)",
+                        "wait until the provider answers, or --ack survey-complete (the verdict can then not be intact)",
                     ),
                 },
                 CheckBox::NameTyped => (

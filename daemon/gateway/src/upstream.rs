@@ -61,7 +61,7 @@ impl UpstreamAccess {
     /// The `host` header and the canonical path for an object or a bucket. `key_path` is the
     /// encoded object key, without a leading slash; empty for the bucket itself.
     pub(crate) fn address(&self, bucket: &BucketName, key_path: &str) -> (String, String) {
-        match self.addressing {
+        match self.addressing.of(bucket) {
             Addressing::Path if key_path.is_empty() => {
                 (self.authority.clone(), format!("/{bucket}"))
             }

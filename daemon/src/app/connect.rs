@@ -67,7 +67,15 @@ impl App {
             .next(format!("bascule show {}", wish.name)));
         }
         let (provider, buckets, location) = match wish.place {
-            Place::Card(card) => (card.provider, card.buckets, card.location),
+            Place::Card(card) => {
+                // A card is a file from somewhere: it meets the same rules as what is typed.
+                let wish = bascule_adapters::Wish::from(&card.location);
+                (
+                    card.provider,
+                    card.buckets,
+                    adapter(card.provider).locate(&wish)?,
+                )
+            }
             Place::Said {
                 provider,
                 buckets,
