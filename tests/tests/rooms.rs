@@ -124,8 +124,8 @@ const NAMED_BY: [(&str, &[&str], &str); 8] = [
     ),
     (
         "rustix",
-        &["bascule-os", "bascule-tests"],
-        "system calls have one room",
+        &["bascule-os", "bascule", "bascule-tests"],
+        "system calls have one room; the demo and the tests send signals to what they started",
     ),
     (
         "rpassword",

@@ -49,12 +49,12 @@ fn recorded(minio: Arc<Minio>, settings: &str) -> (World, Recorder, String) {
     (world, recorder, bucket)
 }
 
-/// Holds the second survey: whatever it asks for first once the keys are dead.
-fn hold_the_second_survey(world: &World, recorder: &Recorder, what: fn(&Seen) -> bool) {
+/// Holds what the daemon asks for while a deletion is in a phase.
+fn hold_in_phase(world: &World, recorder: &Recorder, phase: &'static str, what: fn(&Seen) -> bool) {
     let cli = world.cli();
     recorder.rule(move |seen| {
-        let revoked = |found: &[Value]| found.iter().any(|deletion| deletion["phase"] == "revoked");
-        if what(seen) && !seen.may_mutate() && revoked(&deletions(&cli)) {
+        let reached = |found: &[Value]| found.iter().any(|deletion| deletion["phase"] == phase);
+        if what(seen) && !seen.may_mutate() && reached(&deletions(&cli)) {
             Treat::Wait
         } else {
             Treat::Pass
@@ -74,7 +74,7 @@ fn delete_while_held(
     what: fn(&Seen) -> bool,
     meanwhile: impl FnOnce(),
 ) -> Answer {
-    hold_the_second_survey(world, recorder, what);
+    hold_in_phase(world, recorder, "revoked", what);
     thread::scope(|scope| {
         let deleting = scope.spawn(|| world.delete("photos", &["--ack", "no-open-transfers"]));
         recorder.wait_until_held(1);
@@ -328,15 +328,10 @@ fn a_deletion_that_is_called_off_leaves_everything_as_before() {
     let Some(minio) = Minio::shared() else { return };
     let (world, recorder, bucket) = recorded(minio, "");
     let s3 = world.issue("photos", "laptop").s3();
-    recorder.rule(|seen| {
-        if seen.lists_objects() {
-            Treat::Wait
-        } else {
-            Treat::Pass
-        }
-    });
+    hold_in_phase(&world, &recorder, "drained", |_| true);
     thread::scope(|scope| {
         let deleting = scope.spawn(|| world.delete("photos", &[]));
+        recorder.wait_until_held(1);
         let id = wait::until("the first survey", || {
             let found = world.deletions();
             let drained = found
