@@ -305,20 +305,30 @@ fn a_bucket_that_is_gone_is_missing() {
     .verdict("missing");
 }
 
+fn make_anew(world: &World, bucket: &str) {
+    world
+        .minio
+        .mc(&["rb", "--force", &format!("here/{bucket}")]);
+    let s3 = world.minio.s3();
+    s3.make_bucket(bucket).unwrap();
+    for number in 0..20 {
+        s3.put(bucket, &format!("object {number:02}"), "x").unwrap();
+    }
+}
+
 #[test]
 fn a_bucket_that_was_made_anew_is_missing() {
     let Some(minio) = Minio::shared() else { return };
     let (world, recorder, bucket) = recorded(minio, "");
-    let s3 = world.minio.s3();
-    delete_while(&world, &recorder, || {
-        world
-            .minio
-            .mc(&["rb", "--force", &format!("here/{bucket}")]);
-        s3.make_bucket(&bucket).unwrap();
-        for number in 0..20 {
-            s3.put(&bucket, &format!("object {number:02}"), "x")
-                .unwrap();
-        }
+    delete_while(&world, &recorder, || make_anew(&world, &bucket)).verdict("missing");
+}
+
+#[test]
+fn a_bucket_that_is_made_anew_during_the_second_survey_is_missing() {
+    let Some(minio) = Minio::shared() else { return };
+    let (world, recorder, bucket) = recorded(minio, "");
+    delete_while_held(&world, &recorder, Seen::lists_objects, || {
+        make_anew(&world, &bucket);
     })
     .verdict("missing");
 }

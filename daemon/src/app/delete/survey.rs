@@ -263,7 +263,6 @@ async fn again(
     mut comparison: Comparison,
     meter: &mut Meter<'_>,
 ) -> Result<(BucketSurvey, Comparison), Listing> {
-    let identity = identity(witness, bucket).await?;
     let mut lister = witness.list(bucket);
     while let Some(page) = lister.next_page().await? {
         comparison = blocking(move || {
@@ -276,6 +275,9 @@ async fn again(
         meter.tell(bucket, comparison.objects, comparison.bytes, false);
     }
     let (digest, comparison) = blocking(move || comparison.finish()).await;
+    // Asked after the listing, as the first survey's is before its own: equal identities then
+    // enclose both listings.
+    let identity = identity(witness, bucket).await?;
     meter.tell(bucket, comparison.objects, comparison.bytes, true);
     let survey = BucketSurvey {
         bucket: bucket.clone(),
