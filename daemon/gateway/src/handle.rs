@@ -23,7 +23,7 @@ use crate::{
     forward, headers,
     load::{self, Freight, Parcel},
     reply::ReplyBody,
-    respond::{Holder, Refusal},
+    respond::{AskedBy, Holder, Refusal},
     serve::Gateway,
 };
 
@@ -35,7 +35,7 @@ pub(crate) async fn handle(
     peer: IpAddr,
     slot: Arc<Slot>,
 ) -> Response<ReplyBody> {
-    let head = request.method() == Method::HEAD;
+    let asked = AskedBy::of(request.method(), request.uri().query());
     let unread = !request.body().is_end_stream();
     // hyper drops a content-length beside a transfer-encoding without telling. Whoever is in
     // front may have believed the other one, so no further request is read from such a
@@ -43,7 +43,7 @@ pub(crate) async fn handle(
     let ambiguous = request.headers().contains_key(header::TRANSFER_ENCODING);
     let mut answer = run(&gateway, request, peer, &slot)
         .await
-        .unwrap_or_else(|refusal| refusal.respond(head, unread, &gateway.tail()));
+        .unwrap_or_else(|refusal| refusal.respond(asked, unread, &gateway.tail()));
     if ambiguous {
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);

@@ -11,7 +11,7 @@ use bascule_domain::{
 };
 use bascule_sigv4::{ChunkError, SignatureError, Unsupported};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use quick_xml::escape::escape;
 
 use crate::{reply::ReplyBody, upstream::UpstreamErrorKind};
@@ -205,10 +205,13 @@ impl Refusal {
         }
     }
 
-    /// The answer. `head` leaves the body out (gateway.md 41); `close` ends the connection after
-    /// it, for requests whose body was not read; `tail` makes the request id unique.
-    pub(crate) fn respond(&self, head: bool, close: bool, tail: &str) -> Response<ReplyBody> {
-        let answer = self.answer();
+    /// The answer. `close` ends the connection after it, for requests whose body was not read;
+    /// `tail` makes the request id unique.
+    pub(crate) fn respond(&self, asked: AskedBy, close: bool, tail: &str) -> Response<ReplyBody> {
+        let mut answer = self.answer();
+        if answer.status == StatusCode::FORBIDDEN && asked != AskedBy::Other {
+            answer.code = "AccessDenied";
+        }
         let request_id = format!("{}-{tail}", answer.marker);
         let host_id = answer
             .next
@@ -222,14 +225,8 @@ impl Refusal {
         if close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if head {
-            // What minio-go retries on: a code it knows as final stops it (gateway.md 54).
-            let code = if answer.status == StatusCode::FORBIDDEN {
-                "AccessDenied"
-            } else {
-                answer.code
-            };
-            headers.insert("x-minio-error-code", HeaderValue::from_static(code));
+        if asked == AskedBy::Head {
+            headers.insert("x-minio-error-code", HeaderValue::from_static(answer.code));
             headers.insert("x-minio-error-desc", text(&answer.message));
         } else {
             let body = document(&answer, &request_id, &host_id);
@@ -240,6 +237,34 @@ impl Refusal {
             *response.body_mut() = ReplyBody::whole(body);
         }
         response
+    }
+}
+
+/// What kind of request is refused, as far as the form of the answer depends on it. minio-go, and
+/// so restic and mc, takes `AccessDenied` as final and repeats for minutes on
+/// `InvalidAccessKeyId`; the two requests that it begins with get the former (gateway.md 54).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AskedBy {
+    /// HEAD: the answer has no body (gateway.md 41).
+    Head,
+    /// `GetBucketLocation`.
+    Location,
+    /// All others.
+    Other,
+}
+
+impl AskedBy {
+    pub(crate) fn of(method: &Method, query: Option<&str>) -> Self {
+        let location = |query: &str| {
+            query
+                .split('&')
+                .any(|pair| matches!(pair, "location" | "location="))
+        };
+        match *method {
+            Method::HEAD => Self::Head,
+            Method::GET if query.is_some_and(location) => Self::Location,
+            _ => Self::Other,
+        }
     }
 }
 
