@@ -17,6 +17,7 @@ pub mod minio;
 pub mod process;
 pub mod recorder;
 pub mod s3;
+pub mod stream;
 pub mod tools;
 pub mod wait;
 pub mod world;

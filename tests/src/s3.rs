@@ -1,13 +1,9 @@
 //! A small S3 client for what the tests do themselves: directly at the provider, or through the
 //! gateway with an issued key. Bodies are signed as `UNSIGNED-PAYLOAD`, so they can be streamed.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use bascule_domain::{
     endpoint::Region,
     secret::{Credentials, SecretKey},
@@ -16,14 +12,16 @@ use bascule_sigv4::{Payload, Service, Signer, encode_path, encode_query};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use tokio::sync::mpsc;
 
-use crate::runtime;
+use crate::{
+    runtime,
+    stream::{Download, Pieces, Upload},
+};
 
 type Boxed = BoxBody<Bytes, std::io::Error>;
 
@@ -275,20 +273,13 @@ impl S3 {
             let reply = runtime().block_on(collect(response))?;
             return Err(anyhow!("{}: {}", reply.status, reply.text()));
         }
-        Ok(Download {
-            body: response.into_body(),
-            taken: 0,
-        })
+        Ok(Download::new(response.into_body()))
     }
 
     /// Starts to store an object of `length` bytes, which are handed over one piece at a time.
     pub fn upload(&self, bucket: &str, key: &str, length: u64) -> Result<Upload> {
-        let (pieces, receiver) = mpsc::channel(1);
-        let body = Pieces {
-            receiver,
-            left: length,
-        }
-        .boxed();
+        let (pieces, body) = Pieces::new(length);
+        let body = body.boxed();
         let length = length.to_string();
         let path = format!("/{bucket}/{key}");
         let request = self.signed(
@@ -300,86 +291,7 @@ impl S3 {
         )?;
         let client = self.client.clone();
         let answer = runtime().spawn(async move { collect(client.request(request).await?).await });
-        Ok(Upload { pieces, answer })
-    }
-}
-
-/// A body that is being read.
-#[derive(Debug)]
-pub struct Download {
-    body: Incoming,
-    /// Bytes so far.
-    pub taken: u64,
-}
-
-impl Download {
-    /// Takes the next piece: `Ok(false)` at the proper end, an error when it was cut.
-    pub fn take(&mut self) -> Result<bool> {
-        match runtime().block_on(self.body.frame()) {
-            None => Ok(false),
-            Some(frame) => {
-                self.taken += frame?.data_ref().map_or(0, |data| data.len() as u64);
-                Ok(true)
-            }
-        }
-    }
-
-    /// Takes everything.
-    pub fn finish(&mut self) -> Result<u64> {
-        while self.take()? {}
-        Ok(self.taken)
-    }
-}
-
-/// An object that is being stored.
-#[derive(Debug)]
-pub struct Upload {
-    pieces: mpsc::Sender<Bytes>,
-    answer: tokio::task::JoinHandle<Result<Reply>>,
-}
-
-impl Upload {
-    /// Hands over the next piece. An error when nobody takes it any more.
-    pub fn push(&self, piece: impl Into<Bytes>) -> Result<()> {
-        runtime()
-            .block_on(self.pieces.send(piece.into()))
-            .map_err(|_| anyhow!("the upload was cut"))
-    }
-
-    /// Waits for the answer.
-    pub fn finish(self) -> Result<Reply> {
-        drop(self.pieces);
-        runtime().block_on(self.answer)?
-    }
-}
-
-struct Pieces {
-    receiver: mpsc::Receiver<Bytes>,
-    left: u64,
-}
-
-impl Body for Pieces {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        self.receiver.poll_recv(context).map(|piece| match piece {
-            Some(piece) => {
-                self.left = self.left.saturating_sub(piece.len() as u64);
-                Some(Ok(Frame::data(piece)))
-            }
-            None => Some(Err(std::io::Error::other("the test gave up"))),
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
+        Ok(Upload::new(pieces, answer))
     }
 }
 
