@@ -1,13 +1,14 @@
 //! Joins rooms that must not know each other: the gateway's view of a provider on top of an
 //! adapter's transport, and the daemon's clock as the gateway's. It decides nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use bascule_adapters::{Transport, TransportErrorKind};
+use bascule_adapters::{Surroundings, Transport, TransportErrorKind, adapter};
 use bascule_domain::{
     Timestamp,
     connection::Location,
     endpoint::{Addressing, Region},
+    provider::ProviderKind,
 };
 use bascule_gateway::{
     Admission, ConnectionSpec, Upstream, UpstreamAccess, UpstreamBody, UpstreamError,
@@ -27,10 +28,19 @@ impl bascule_gateway::Clock for GatewayClock {
 }
 
 /// A connection as the gateway starts with it.
-pub(crate) fn connection_spec(entry: &Entry, admission: Admission) -> ConnectionSpec {
+pub(crate) fn connection_spec(
+    entry: &Entry,
+    surroundings: &Surroundings,
+    admission: Admission,
+) -> ConnectionSpec {
     let upstream: Arc<dyn Upstream> = match &entry.storage {
         Ok(storage) => Arc::new(Provider(storage.transport())),
-        Err(_) => Arc::new(Closed),
+        Err(_) => Arc::new(Unopened {
+            provider: entry.connection.provider,
+            location: entry.connection.location.clone(),
+            surroundings: surroundings.clone(),
+            opened: OnceLock::new(),
+        }),
     };
     ConnectionSpec {
         id: entry.connection.id,
@@ -96,11 +106,25 @@ impl Upstream for Provider {
     }
 }
 
-/// A provider that could not be opened.
-struct Closed;
+/// A provider that could not be opened at first. Each request tries again, until one succeeds.
+struct Unopened {
+    provider: ProviderKind,
+    location: Location,
+    surroundings: Surroundings,
+    opened: OnceLock<Provider>,
+}
 
-impl Upstream for Closed {
-    fn send(&self, _: http::Request<UpstreamBody>) -> UpstreamFuture<'_> {
-        Box::pin(async { Err(UpstreamErrorKind::Unreachable.into()) })
+impl Upstream for Unopened {
+    fn send(&self, request: http::Request<UpstreamBody>) -> UpstreamFuture<'_> {
+        if self.opened.get().is_none()
+            && let Ok(storage) = adapter(self.provider).open(&self.location, &self.surroundings)
+        {
+            // Another request may have been faster; both ways lead to the same place.
+            self.opened.set(Provider(storage.transport())).ok();
+        }
+        match self.opened.get() {
+            Some(provider) => provider.send(request),
+            None => Box::pin(async { Err(UpstreamErrorKind::Unreachable.into()) }),
+        }
     }
 }

@@ -48,8 +48,15 @@ pub(crate) fn bind(listen: Listen, store: &Store) -> Result<TcpListener, PortErr
             source,
         })?
         .port();
-    if stored != Some(port) {
-        store.set_gateway_port(port)?;
+    match stored {
+        None => store.set_gateway_port(port)?,
+        // Asked for explicitly, for this run: tools keep the port that was chosen once.
+        Some(stored) if stored != port => tracing::warn!(
+            port,
+            stored,
+            "the gateway listens on another port than the one tools were given"
+        ),
+        Some(_) => {}
     }
     Ok(listener)
 }

@@ -28,10 +28,10 @@ pub(crate) fn install(config: &Config) {
         .with_default(LevelFilter::OFF)
         .with_targets(OWN_CRATES.map(|name| (name, config.log_level)));
     let terminal = std::io::stderr().is_terminal();
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let journal = bascule_os::stderr_is_the_journal();
     let layer = match config.log_format {
         LogFormat::Journald => journald(),
-        LogFormat::Auto if journal && !terminal => journald(),
+        LogFormat::Auto if journal => journald(),
         LogFormat::Human => Some(human(terminal)),
         LogFormat::Auto if terminal => Some(human(true)),
         LogFormat::Json | LogFormat::Auto => None,

@@ -6,7 +6,10 @@ use anyhow::Context;
 use bascule_gateway::{Gateway, Settings};
 use bascule_os::InstanceLock;
 use bascule_store::Store;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -24,11 +27,12 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     if let Err(error) = bascule_os::harden_process() {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "core dumps could not be turned off"
+            "memory is not kept from other processes"
         );
     }
+    let config = within_descriptors(config, bascule_os::raise_descriptor_limit());
     bascule_os::private_dir(&config.state_dir).context("the state folder can't be used")?;
-    let _lock = lock(&config)?;
+    let lock = lock(&config)?;
     let store = Store::open_or_create(&config.state_dir)
         .context("the store was not opened, and nothing in it was changed")?;
     let listener = gateway_port::bind(config.listen, &store)?;
@@ -39,7 +43,24 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the runtime could not be started")?
-        .block_on(serve(config, store, listener))
+        .block_on(serve(config, store, listener, lock.left_behind()))
+}
+
+/// Each client connection may need one to a provider, and the daemon needs some for itself.
+fn within_descriptors(mut config: Config, limit: u64) -> Config {
+    const OWN: u64 = 128;
+    let fits = usize::try_from(limit.saturating_sub(OWN) / 2)
+        .unwrap_or(usize::MAX)
+        .max(1);
+    if config.max_connections > fits {
+        tracing::warn!(
+            limit,
+            connections = fits,
+            "the limit on open files allows fewer client connections than configured"
+        );
+        config.max_connections = fits;
+    }
+    config
 }
 
 /// Destroys everything in the state folder.
@@ -63,6 +84,7 @@ async fn serve(
     config: Config,
     store: Store,
     listener: std::net::TcpListener,
+    killed_before: bool,
 ) -> anyhow::Result<()> {
     // Installed first, so that a signal during start is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
@@ -71,7 +93,7 @@ async fn serve(
     let address = listener.local_addr()?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let app = App::open(&config, store, clock.clone(), address)
+    let app = App::open(&config, store, clock.clone(), address, killed_before)
         .await
         .context("the stored connections could not be opened")?;
     let socket = rpc::socket::open(&config.runtime_dir)?;
@@ -88,21 +110,40 @@ async fn serve(
             ..Settings::default()
         },
     ));
-    let mut gateway = tokio::spawn(gateway.serve(listener, stop.clone()));
-    let mut rpc = tokio::spawn(rpc::serve(app.clone(), socket, stop.clone()));
+    let mut servers = JoinSet::new();
+    {
+        let stop = stop.clone();
+        servers.spawn(async move {
+            gateway.serve(listener, stop).await;
+            Ok(())
+        });
+    }
+    // Before anybody can ask: a deletion asked for now must not be taken for an interrupted one.
     app.resume_deletions().await;
+    servers.spawn(rpc::serve(app.clone(), socket, stop.clone()));
     announce(&config, address);
 
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
-        ended = &mut rpc => Err(anyhow::anyhow!("the control socket closed by itself: {ended:?}")),
-        _ = &mut gateway => Err(anyhow::anyhow!("the gateway closed by itself")),
+        Some(ended) = servers.join_next() => Err(match ended {
+            Ok(Err(error)) => error.context("the control socket closed"),
+            Ok(Ok(())) => anyhow::anyhow!("a server closed by itself"),
+            Err(error) => anyhow::Error::new(error).context("a server failed"),
+        }),
     };
     tracing::info!("stopping: waiting for open requests; a second signal stops at once");
     stop.cancel();
+    let drained = async {
+        app.stop().await;
+        while servers.join_next().await.is_some() {}
+    };
     tokio::select! {
-        () = drain(&app, &config, gateway, rpc) => {}
+        drained = tokio::time::timeout(config.drain_limit, drained) => {
+            if drained.is_err() {
+                tracing::warn!("requests were still open after the drain time and were cut");
+            }
+        }
         _ = terminate.recv() => tracing::warn!("stopped at once, requests were cut"),
         _ = interrupt.recv() => tracing::warn!("stopped at once, requests were cut"),
     }
@@ -114,25 +155,6 @@ async fn serve(
     )
     .ok();
     outcome
-}
-
-async fn drain(
-    app: &Arc<App>,
-    config: &Config,
-    gateway: tokio::task::JoinHandle<()>,
-    rpc: tokio::task::JoinHandle<anyhow::Result<()>>,
-) {
-    app.stop_deletions().await;
-    let both = async {
-        gateway.await.ok();
-        rpc.await.ok();
-    };
-    if tokio::time::timeout(config.drain_limit, both)
-        .await
-        .is_err()
-    {
-        tracing::warn!("requests were still open after the drain time and were cut");
-    }
 }
 
 fn announce(config: &Config, gateway: SocketAddr) {

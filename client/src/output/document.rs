@@ -214,7 +214,8 @@ pub(crate) const fn box_state(wire: v1::BoxState) -> &'static str {
         v1::BoxState::Met => "met",
         v1::BoxState::Open => "open",
         v1::BoxState::Later => "later",
-        v1::BoxState::NotApplicable => "not-checked",
+        v1::BoxState::NotApplicable => "not-applicable",
+        v1::BoxState::NotChecked => "not-checked",
         v1::BoxState::Unspecified => "unknown",
     }
 }

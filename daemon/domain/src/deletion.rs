@@ -5,7 +5,7 @@
 //! that was due, so every effect must be idempotent. No event leads from [`Phase::Revoked`] or
 //! later back to living keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -229,6 +229,10 @@ impl Default for Findings {
 /// How long a verdict may stay pending before the credentials are given up.
 pub const PENDING_LIMIT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
+/// How often it must have been tried besides: a clock that jumps, or a machine that slept all
+/// week, gives nothing up.
+pub const PENDING_ATTEMPTS: u32 = 1000;
+
 impl Deletion {
     /// What is due now; nothing when it is over.
     #[must_use]
@@ -269,22 +273,19 @@ impl Deletion {
                 self.reach(Phase::Drained, now);
             }
             (Phase::Drained, Event::SurveyedBefore(outcomes)) if !self.emergency => {
+                let gone = outcomes
+                    .iter()
+                    .any(|o| matches!(o, BucketOutcome::Gone { .. }));
                 findings.before = Ok(outcomes);
-                self.reach(Phase::Surveyed, now);
+                if gone {
+                    self.go_without_survey("a bucket does not exist", now);
+                } else {
+                    self.reach(Phase::Surveyed, now);
+                }
             }
             (Phase::Drained, Event::SurveyBeforeFailed(why)) if !self.emergency => {
-                findings.before = Err(why.clone());
-                if self.acknowledged.contains(&CheckBox::SurveyComplete) {
-                    self.reach(Phase::Surveyed, now);
-                } else {
-                    // The user was promised a survey; without it nothing dies.
-                    self.parked = Some(Parked {
-                        reason: why,
-                        since: now,
-                        attempts: 1,
-                    });
-                    self.reach(Phase::Cancelled, now);
-                }
+                self.go_without_survey(&why, now);
+                findings.before = Err(why);
             }
             (Phase::Surveyed, Event::Revoked) => self.reach(Phase::Revoked, now),
             (Phase::Drained, Event::Revoked) if self.emergency => self.reach(Phase::Revoked, now),
@@ -298,7 +299,9 @@ impl Deletion {
             ) => {
                 findings.after = Ok(outcomes);
                 findings.differences = differences;
-                findings.own_changes.extend(sibling_changes);
+                findings
+                    .own_changes
+                    .extend(concerning(sibling_changes, &findings.differences));
                 self.conclude(findings, now);
             }
             (Phase::Revoked, Event::SurveyAfterFailed(why)) if findings.before.is_err() => {
@@ -314,7 +317,8 @@ impl Deletion {
                 });
                 parked.reason.clone_from(&why);
                 parked.attempts = parked.attempts.saturating_add(1);
-                if now.duration_since(parked.since) >= PENDING_LIMIT {
+                let waited = now.duration_since(parked.since) >= PENDING_LIMIT;
+                if waited && parked.attempts >= PENDING_ATTEMPTS {
                     findings.after = Err(format!("{why}, for 7 days"));
                     self.conclude(findings, now);
                 }
@@ -348,6 +352,20 @@ impl Deletion {
         }
     }
 
+    /// The user was promised a survey; without it nothing dies, unless it was vouched for.
+    fn go_without_survey(&mut self, why: &str, now: Timestamp) {
+        if self.acknowledged.contains(&CheckBox::SurveyComplete) {
+            self.reach(Phase::Surveyed, now);
+        } else {
+            self.parked = Some(Parked {
+                reason: why.to_owned(),
+                since: now,
+                attempts: 1,
+            });
+            self.reach(Phase::Cancelled, now);
+        }
+    }
+
     fn conclude(&mut self, findings: &mut Findings, now: Timestamp) {
         let verdict = verdict::judge(&Evidence {
             before: findings.before.clone(),
@@ -374,6 +392,39 @@ impl Deletion {
         };
         *stamp = Some(now);
     }
+}
+
+/// Of what siblings changed, that which may be behind a difference. Where not all differences are
+/// named, each sibling is kept once for each bucket, since it may be behind any.
+fn concerning(changes: Vec<OwnChange>, differences: &Differences) -> Vec<OwnChange> {
+    let named: HashSet<_> = differences
+        .named
+        .iter()
+        .map(|d| (&d.bucket, &d.key))
+        .collect();
+    let mut kept = Vec::new();
+    let mut seen = HashSet::new();
+    for mut change in changes {
+        let behind = match &change.key {
+            Some(key) => named.contains(&(&change.bucket, key)),
+            None => differences.total > 0,
+        };
+        if differences.is_cut() {
+            change.key = None;
+        } else if !behind {
+            continue;
+        }
+        let once = (
+            change.bucket.clone(),
+            change.key.clone(),
+            change.action.clone(),
+            change.sibling.clone(),
+        );
+        if seen.insert(once) {
+            kept.push(change);
+        }
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -453,10 +504,24 @@ mod tests {
         d.apply(&mut findings, failed(), Timestamp::UNIX_EPOCH)
             .unwrap();
         assert_eq!(d.next(), Some(Effect::Revoke));
+
+        let mut d = deletion(false, &[]);
+        d.phase = Phase::Drained;
+        d.apply(
+            &mut findings,
+            Event::SurveyedBefore(gone()),
+            Timestamp::UNIX_EPOCH,
+        )
+        .unwrap();
+        assert_eq!(
+            d.phase,
+            Phase::Cancelled,
+            "a bucket that is gone was not surveyed"
+        );
     }
 
     #[test]
-    fn a_provider_that_stays_away_parks_the_verdict_for_seven_days_at_most() {
+    fn a_provider_that_stays_away_parks_the_verdict_for_seven_days_and_many_tries() {
         let mut d = deletion(false, &[]);
         d.phase = Phase::Revoked;
         let mut findings = Findings {
@@ -464,24 +529,48 @@ mod tests {
             ..Findings::default()
         };
         let day = |n: i64| Timestamp::from_second(n * 86_400).unwrap();
-        for n in 0..7 {
-            d.apply(
-                &mut findings,
-                Event::SurveyAfterFailed("away".into()),
-                day(n),
-            )
-            .unwrap();
-            assert_eq!(d.phase, Phase::Revoked, "day {n}");
-            assert_eq!(d.next(), Some(Effect::SurveyAfter));
+        let mut fail = |d: &mut Deletion, at| {
+            d.apply(&mut findings, Event::SurveyAfterFailed("away".into()), at)
+                .unwrap();
+        };
+        fail(&mut d, day(0));
+        // A week on the clock alone, asleep or set, gives nothing up.
+        fail(&mut d, day(8));
+        assert_eq!(d.next(), Some(Effect::SurveyAfter));
+        for _ in 2..PENDING_ATTEMPTS - 1 {
+            fail(&mut d, day(8));
         }
-        d.apply(
-            &mut findings,
-            Event::SurveyAfterFailed("away".into()),
-            day(7),
-        )
-        .unwrap();
+        assert_eq!(d.phase, Phase::Revoked);
+        fail(&mut d, day(8));
         assert_eq!(d.phase, Phase::Judged);
         assert_eq!(d.verdict.as_deref(), Some("unverifiable"));
+    }
+
+    #[test]
+    fn a_sibling_is_named_once_where_differences_are_too_many_to_name() {
+        let change = |key: &str| OwnChange {
+            bucket: "photos".parse().unwrap(),
+            key: Some(key.parse().unwrap()),
+            action: "PutObject".into(),
+            in_doubt: false,
+            sibling: Some("other".into()),
+        };
+        let mut differences = Differences::default();
+        for n in 0..=Differences::NAMED {
+            differences.record(crate::survey::Difference {
+                bucket: "photos".parse().unwrap(),
+                key: format!("{n:05}").parse().unwrap(),
+                kind: crate::survey::ChangeKind::Replaced,
+            });
+        }
+        let kept = concerning(vec![change("zz1"), change("zz2")], &differences);
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].key, None);
+
+        let mut few = Differences::default();
+        few.record(differences.named[0].clone());
+        assert_eq!(concerning(vec![change("zz1")], &few), []);
+        assert_eq!(concerning(vec![change("00000")], &few).len(), 1);
     }
 
     fn any_event() -> impl Strategy<Value = Event> {

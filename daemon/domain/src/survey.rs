@@ -192,6 +192,15 @@ impl Differences {
         }
     }
 
+    /// Adds those of another bucket.
+    pub fn add(&mut self, other: Self) {
+        let unnamed = other.total - other.named.len() as u64;
+        for difference in other.named {
+            self.record(difference);
+        }
+        self.total += unnamed;
+    }
+
     /// Whether some are counted but not named.
     #[must_use]
     pub fn is_cut(&self) -> bool {

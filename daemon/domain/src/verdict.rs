@@ -24,7 +24,9 @@ pub struct OwnChange {
 }
 
 impl OwnChange {
-    fn touches(&self, difference: &Difference) -> bool {
+    /// Whether it may be behind this difference.
+    #[must_use]
+    pub fn touches(&self, difference: &Difference) -> bool {
         self.bucket == difference.bucket
             && self.key.as_ref().is_none_or(|key| *key == difference.key)
     }
@@ -183,20 +185,22 @@ fn judge_differences(evidence: &Evidence) -> Verdict {
             }
             doubtful.get_or_insert((difference, change));
         }
-        if differences.is_cut() {
-            return Verdict::Unverifiable {
-                reason: format!(
-                    "{} objects differ, more than are kept by name, and a {} of ours is in doubt",
-                    differences.total, change.action
-                ),
-            };
-        }
     }
     if let Some((difference, change)) = doubtful {
         return Verdict::Unverifiable {
             reason: format!(
                 "{} in {} differs, and a {} of ours was cut in doubt",
                 difference.key, difference.bucket, change.action
+            ),
+        };
+    }
+    if let Some(change) = evidence.own_changes.iter().find(|c| c.sibling.is_none())
+        && differences.is_cut()
+    {
+        return Verdict::Unverifiable {
+            reason: format!(
+                "{} objects differ, more than are kept by name, and a {} of ours is in doubt",
+                differences.total, change.action
             ),
         };
     }

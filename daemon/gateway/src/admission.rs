@@ -113,12 +113,6 @@ impl Gate {
         self.changes.pin().remove(&change.number);
     }
 
-    pub(crate) fn forget_changes(&self) {
-        self.changes
-            .pin()
-            .retain(|_, change| change.phase() != Phase::Unknown);
-    }
-
     pub(crate) fn in_doubt(&self) -> Vec<InDoubt> {
         let mut found = Vec::new();
         for change in self.changes.pin().values() {

@@ -162,7 +162,6 @@ impl Keyring {
             }
         }
         cell.renew(token);
-        cell.gate.forget_changes();
         cell.gate.set(Admission::Open);
         Ok(())
     }
@@ -237,6 +236,14 @@ impl Keyring {
     #[must_use]
     pub fn last_used(&self, id: &AccessKeyId) -> Option<Timestamp> {
         self.key(id)?.last_used()
+    }
+
+    /// The changes of a connection at its provider whose outcome is not known now: those under
+    /// way, and those that broke off lately.
+    #[must_use]
+    pub fn in_doubt(&self, connection: ConnectionId) -> Vec<InDoubt> {
+        self.connection(connection)
+            .map_or_else(Vec::new, |cell| cell.gate.in_doubt())
     }
 
     /// Pauses a connection, cuts its client streams and the uploads whose last frame was not

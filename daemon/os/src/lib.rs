@@ -22,5 +22,8 @@ pub use foreign::{ForeignError, read_foreign};
 pub use lock::{InstanceLock, LockError};
 pub use path_error::PathError;
 pub use port::{Holder, port_holder};
-pub use process::{HardenError, effective_uid, harden_process, kill_self};
+pub use process::{
+    HardenError, effective_uid, harden_process, kill_self, raise_descriptor_limit,
+    stderr_is_the_journal,
+};
 pub use socket::{SOCKET_PATH_LIMIT, SocketError, SocketState, check_socket_path};

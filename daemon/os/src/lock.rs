@@ -39,6 +39,7 @@ fn holder(pid: &Option<u32>, command: &Option<String>) -> String {
 #[derive(Debug)]
 pub struct InstanceLock {
     file: File,
+    left_behind: bool,
 }
 
 impl InstanceLock {
@@ -66,8 +67,15 @@ impl InstanceLock {
             }
             Err(error) => return Err(unusable("lock")(error.into())),
         }
+        let left_behind = read_pid(&mut file).is_some();
         write_pid(&mut file).map_err(unusable("write"))?;
-        Ok(Self { file })
+        Ok(Self { file, left_behind })
+    }
+
+    /// Whether the holder before was killed: it left its process id.
+    #[must_use]
+    pub const fn left_behind(&self) -> bool {
+        self.left_behind
     }
 }
 
@@ -111,6 +119,10 @@ mod tests {
         }
         assert!(error.to_string().contains(&std::process::id().to_string()));
         drop(first);
-        InstanceLock::acquire(&path).unwrap();
+        let clean = InstanceLock::acquire(&path).unwrap();
+        assert!(!clean.left_behind());
+        drop(clean);
+        std::fs::write(&path, "4711\n").unwrap();
+        assert!(InstanceLock::acquire(&path).unwrap().left_behind());
     }
 }

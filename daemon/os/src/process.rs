@@ -33,6 +33,33 @@ pub fn harden_process() -> Result<(), HardenError> {
     Ok(())
 }
 
+/// Raises the limit on open files as far as this user may, and returns it.
+#[must_use]
+pub fn raise_descriptor_limit() -> u64 {
+    let now = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = Rlimit {
+        current: now.maximum,
+        maximum: now.maximum,
+    };
+    let limit = match rustix::process::setrlimit(Resource::Nofile, wanted) {
+        Ok(()) => now.maximum,
+        // macOS refuses "unlimited" here; what was allowed before still is.
+        Err(_) => now.current,
+    };
+    limit.unwrap_or(u64::MAX)
+}
+
+/// Whether standard error is the journal's stream that `JOURNAL_STREAM` names: the variable is
+/// inherited, so its presence alone proves nothing (systemd.exec(5)).
+#[must_use]
+pub fn stderr_is_the_journal() -> bool {
+    let Ok(named) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    rustix::fs::fstat(std::io::stderr())
+        .is_ok_and(|stat| named == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
 /// Whose rights this process has.
 #[must_use]
 pub fn effective_uid() -> u32 {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use bascule_adapters::{Probe, adapter};
+use bascule_adapters::{Probe, Storage, adapter};
 use bascule_domain::{
     audit::{Caller, Change},
     connection::{Buckets, Connection, Location, ReconnectCard},
@@ -58,14 +58,7 @@ pub(crate) struct Options {
 
 impl App {
     pub(crate) async fn connect(&self, by: Caller, wish: Wish) -> Result<(View, Probe)> {
-        let _changing = self.one_change_at_a_time().await;
-        if self.registry.by_name(wish.name.as_str()).is_some() {
-            return Err(Error::new(
-                Kind::AlreadyExists,
-                format!("there is already a connection {}", wish.name),
-            )
-            .next(format!("bascule show {}", wish.name)));
-        }
+        self.name_is_free(&wish.name)?;
         let (provider, buckets, location) = match wish.place {
             Place::Card(card) => {
                 // A card is a file from somewhere: it meets the same rules as what is typed.
@@ -107,6 +100,9 @@ impl App {
         };
         let storage = adapter(provider).open(&location, &self.surroundings)?;
         let probe = storage.probe(&credentials, &buckets).await?;
+        // Only now: a revocation must never wait for a provider's answer.
+        let _changing = self.one_change_at_a_time().await;
+        self.name_is_free(&wish.name)?;
         let now = self.clock.now();
         let connection = Connection {
             id: ConnectionId::from_random(random::bytes()),
@@ -139,6 +135,38 @@ impl App {
         Ok((self.view(&entry), probe))
     }
 
+    pub(super) fn name_is_free(&self, name: &ConnectionName) -> Result<()> {
+        match self.registry.by_name(name.as_str()) {
+            None => Ok(()),
+            Some(_) => Err(Error::new(
+                Kind::AlreadyExists,
+                format!("there is already a connection {name}"),
+            )
+            .next(format!("bascule show {name}"))),
+        }
+    }
+
+    /// The opened provider. One that could not be opened before is tried again: a disk may have
+    /// been mounted since.
+    pub(super) fn storage(&self, entry: &Entry) -> std::result::Result<Arc<Storage>, String> {
+        if let Ok(storage) = &entry.storage {
+            return Ok(storage.clone());
+        }
+        let opened = self.open_storage(&entry.connection);
+        if let Ok(storage) = &opened {
+            self.registry.update(entry.connection.id, |entry| {
+                entry.storage = Ok(storage.clone());
+            });
+        }
+        opened
+    }
+
+    fn open_storage(&self, connection: &Connection) -> std::result::Result<Arc<Storage>, String> {
+        adapter(connection.provider)
+            .open(&connection.location, &self.surroundings)
+            .map_err(|error| error.to_string())
+    }
+
     /// Puts a stored connection into the registry and before the gateway, as its deletion, if one
     /// is under way, demands.
     pub(super) fn put_up(
@@ -147,9 +175,7 @@ impl App {
         credentials: Credentials,
         deletion: Option<&Deletion>,
     ) -> Entry {
-        let storage = adapter(connection.provider)
-            .open(&connection.location, &self.surroundings)
-            .map_err(|error| error.to_string());
+        let storage = self.open_storage(&connection);
         if storage.is_err() {
             tracing::warn!(connection = %connection.id, "the provider can't be opened; see bascule show");
         }
@@ -169,7 +195,11 @@ impl App {
         };
         if self
             .keyring
-            .add_connection(bridge::connection_spec(&entry, admission))
+            .add_connection(bridge::connection_spec(
+                &entry,
+                &self.surroundings,
+                admission,
+            ))
             .is_err()
         {
             tracing::error!(connection = %entry.connection.id, "the gateway has this connection already");

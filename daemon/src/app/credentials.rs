@@ -11,7 +11,7 @@ use bascule_domain::{
 use super::{
     App,
     error::{Error, Kind, Result},
-    registry::View,
+    registry::{Entry, View},
 };
 use crate::bridge;
 
@@ -22,29 +22,32 @@ impl App {
         name: &str,
         credentials: Credentials,
     ) -> Result<(View, Probe)> {
-        let _changing = self.one_change_at_a_time().await;
-        let entry = self.living(name)?;
-        if let Some(deletion) = entry.deletion {
-            return Err(
-                Error::new(Kind::Refused, format!("{name} is being deleted"))
-                    .next(format!("bascule deletion cancel {deletion}")),
-            );
-        }
-        let storage = entry
-            .storage
-            .clone()
+        let before = self.unhindered(name)?;
+        let storage = self
+            .storage(&before)
             .map_err(|trouble| Error::new(Kind::Provider, trouble))?;
         let probe = storage
-            .probe(&credentials, &entry.connection.buckets)
+            .probe(&credentials, &before.connection.buckets)
             .await?;
         for seen in &probe.buckets {
-            let known = entry.connection.identities.get(&seen.bucket);
+            let known = before.connection.identities.get(&seen.bucket);
             same_bucket(known.unwrap_or(&BucketIdentity::NotTold), &seen.identity).map_err(
                 |why| {
                     Error::new(Kind::Refused, format!("bucket {}: {why}", seen.bucket))
                         .next("bascule connect NEWNAME … adds them as a connection of their own")
                 },
             )?;
+        }
+        // Only now: a revocation must never wait for a provider's answer.
+        let _changing = self.one_change_at_a_time().await;
+        let entry = self.unhindered(name)?;
+        if entry.connection.id != before.connection.id
+            || entry.connection.credentials_generation != before.connection.credentials_generation
+        {
+            return Err(
+                Error::new(Kind::Refused, format!("{name} was changed meanwhile"))
+                    .next(format!("bascule show {name}")),
+            );
         }
         let mut connection = entry.connection.clone();
         connection.credentials_generation += 1;
@@ -72,6 +75,20 @@ impl App {
             .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
         tracing::info!(connection = %id, "credentials replaced");
         Ok((self.view(&entry), probe))
+    }
+}
+
+impl App {
+    /// A connection that is not being deleted.
+    fn unhindered(&self, name: &str) -> Result<Entry> {
+        let entry = self.living(name)?;
+        match entry.deletion {
+            None => Ok(entry),
+            Some(deletion) => Err(
+                Error::new(Kind::Refused, format!("{name} is being deleted"))
+                    .next(format!("bascule deletion cancel {deletion}")),
+            ),
+        }
     }
 }
 

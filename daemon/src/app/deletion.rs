@@ -7,6 +7,7 @@ use bascule_domain::{
 
 use super::{
     App,
+    delete::NotCancelled,
     error::{Error, Kind, Result},
 };
 
@@ -27,9 +28,13 @@ impl App {
             .cancel(id)
             .await
             .ok_or_else(|| no_deletion(id))?;
-        outcome.map_err(|refusal| {
-            Error::new(Kind::Refused, refusal.to_string())
-                .next(format!("bascule deletion show {id}"))
+        outcome.map_err(|refused| {
+            let kind = match refused {
+                NotCancelled::Refused(_) => Kind::Refused,
+                NotCancelled::Failed(_) => Kind::Storage,
+                NotCancelled::NoDriver => Kind::Stopping,
+            };
+            Error::new(kind, refused.to_string()).next(format!("bascule deletion show {id}"))
         })
     }
 }

@@ -34,8 +34,8 @@ impl App {
                     .next(format!("bascule ls {name}")),
             );
         }
-        let storage = entry
-            .storage
+        let storage = self
+            .storage(&entry)
             .map_err(|trouble| Error::new(Kind::Provider, trouble))?;
         let witness = storage.witness((*entry.credentials).clone());
         Ok(Level::Objects(Box::new(witness.browse(bucket, prefix))))

@@ -32,6 +32,7 @@ use bascule_domain::{
 use bascule_gateway::Keyring;
 use bascule_store::Store;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio_util::task::TaskTracker;
 
 use self::{
     error::Result,
@@ -62,6 +63,10 @@ pub(crate) struct App {
     state_dir: PathBuf,
     drain_limit: Duration,
     started_at: Timestamp,
+    /// Whether the daemon before this one was killed.
+    killed_before: bool,
+    /// Changes that were asked for and are being made.
+    changes: TaskTracker,
 }
 
 impl App {
@@ -72,6 +77,7 @@ impl App {
         store: Store,
         clock: Arc<dyn Clock>,
         gateway: SocketAddr,
+        killed_before: bool,
     ) -> Result<Arc<Self>> {
         let store = Arc::new(store);
         let image = {
@@ -89,6 +95,8 @@ impl App {
             state_dir: config.state_dir.clone(),
             drain_limit: config.drain_limit,
             started_at: clock.now(),
+            killed_before,
+            changes: TaskTracker::new(),
             store,
             clock,
             registry,
@@ -138,6 +146,29 @@ impl App {
     /// When a living key was last used, as far as it was since the daemon started.
     pub(crate) fn last_used(&self, key: &Key) -> Option<Timestamp> {
         self.keyring.last_used(&key.access_key_id)
+    }
+
+    /// Makes a change to its end, even if whoever asked for it leaves meanwhile: a change that is
+    /// durable and not in memory, or the other way round, must not be left behind.
+    pub(crate) async fn to_its_end<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.changes.spawn(change).await.unwrap_or_else(|_| {
+            Err(error::Error::new(
+                error::Kind::Storage,
+                "a defect stopped the change; what was made of it shows after a restart",
+            )
+            .next("restart the daemon: basculed"))
+        })
+    }
+
+    /// Waits for changes that are being made, and stops working on deletions; those go on at the
+    /// next start.
+    pub(crate) async fn stop(&self) {
+        self.changes.close();
+        self.changes.wait().await;
+        self.deletions.stop().await;
     }
 
     async fn one_change_at_a_time(&self) -> MutexGuard<'_, ()> {

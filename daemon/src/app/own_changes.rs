@@ -11,7 +11,11 @@ use std::{
 };
 
 use bascule_domain::{
-    connection::Connection, ids::DeletionId, names::BucketName, verdict::OwnChange,
+    connection::Connection,
+    ids::DeletionId,
+    names::{BucketName, ObjectKey},
+    operation::Action,
+    verdict::OwnChange,
 };
 use bascule_gateway::{Exchange, UsageSink};
 
@@ -79,6 +83,31 @@ impl OwnChanges {
         self.open.store(windows.len(), Ordering::Release);
     }
 
+    /// Records a change through a connection in every window that it concerns. Whether it succeeds
+    /// is told later, or never; for the verdict it is enough that it may.
+    pub(crate) fn note(
+        &self,
+        connection: &Connection,
+        bucket: &BucketName,
+        keys: &[Option<&ObjectKey>],
+        action: Action,
+    ) {
+        for window in self.windows().values_mut() {
+            if !window.concerns(connection, bucket) {
+                continue;
+            }
+            for key in keys {
+                window.keep(OwnChange {
+                    bucket: bucket.clone(),
+                    key: key.cloned(),
+                    action: action.name().to_owned(),
+                    in_doubt: false,
+                    sibling: Some(connection.name.to_string()),
+                });
+            }
+        }
+    }
+
     /// What was recorded so far.
     pub(crate) fn seen(&self, deletion: DeletionId) -> Seen {
         self.windows().get(&deletion).map_or(
@@ -119,22 +148,7 @@ impl UsageSink for OwnChanges {
         if keys.is_empty() {
             keys.push(None);
         }
-        for window in self.windows().values_mut() {
-            if !window.concerns(&entry.connection, bucket) {
-                continue;
-            }
-            for key in &keys {
-                window.keep(OwnChange {
-                    bucket: bucket.clone(),
-                    key: key.cloned(),
-                    action: exchange.action.name().to_owned(),
-                    // Whether it succeeded is told later, or never; for the verdict it is enough
-                    // that it may have.
-                    in_doubt: false,
-                    sibling: Some(entry.connection.name.to_string()),
-                });
-            }
-        }
+        self.note(&entry.connection, bucket, &keys, exchange.action);
     }
 
     fn ended(&self, _: &Exchange<'_>) {}

@@ -5,11 +5,7 @@ use bascule_domain::{
     names::ConnectionName,
 };
 
-use super::{
-    App,
-    error::{Error, Kind, Result},
-    registry::View,
-};
+use super::{App, error::Result, registry::View};
 
 impl App {
     pub(crate) async fn rename(&self, by: Caller, old: &str, new: ConnectionName) -> Result<View> {
@@ -18,13 +14,7 @@ impl App {
         if entry.connection.name == new {
             return Ok(self.view(&entry));
         }
-        if self.registry.by_name(new.as_str()).is_some() {
-            return Err(Error::new(
-                Kind::AlreadyExists,
-                format!("there is already a connection {new}"),
-            )
-            .next(format!("bascule show {new}")));
-        }
+        self.name_is_free(&new)?;
         let mut connection = entry.connection.clone();
         connection.name = new.clone();
         let audit = self.audit(

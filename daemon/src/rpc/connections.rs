@@ -27,7 +27,9 @@ impl Connections for Service {
     async fn connect(&self, request: Request<v1::ConnectRequest>) -> Answer<v1::ConnectResponse> {
         let by = caller(&request)?;
         let wish = wish(request.into_inner()).map_err(status)?;
-        let (view, probe) = self.0.connect(by, wish).await.map_err(status)?;
+        let app = self.0.clone();
+        let change = async move { app.connect(by, wish).await };
+        let (view, probe) = self.0.to_its_end(change).await.map_err(status)?;
         Ok(Response::new(v1::ConnectResponse {
             connection: Some(convert::connection(&view)),
             probe: Some(convert::probe(&probe)),
@@ -63,11 +65,9 @@ impl Connections for Service {
         let by = caller(&request)?;
         let request = request.into_inner();
         let new = convert::parse("new name", &request.new_name).map_err(status)?;
-        let view = self
-            .0
-            .rename(by, &request.old_name, new)
-            .await
-            .map_err(status)?;
+        let app = self.0.clone();
+        let change = async move { app.rename(by, &request.old_name, new).await };
+        let view = self.0.to_its_end(change).await.map_err(status)?;
         Ok(Response::new(v1::RenameResponse {
             connection: Some(convert::connection(&view)),
         }))
@@ -84,11 +84,12 @@ impl Connections for Service {
                 given.ok_or_else(|| Error::new(Kind::Invalid, "no credentials were given"))
             })
             .map_err(status)?;
-        let (view, probe) = self
-            .0
-            .replace_credentials(by, &request.name, credentials)
-            .await
-            .map_err(status)?;
+        let app = self.0.clone();
+        let change = async move {
+            app.replace_credentials(by, &request.name, credentials)
+                .await
+        };
+        let (view, probe) = self.0.to_its_end(change).await.map_err(status)?;
         Ok(Response::new(v1::ReplaceCredentialsResponse {
             connection: Some(convert::connection(&view)),
             probe: Some(convert::probe(&probe)),

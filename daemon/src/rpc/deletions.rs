@@ -53,7 +53,7 @@ impl Deletions for Service {
                     state: match checked.standing {
                         Standing::Met => v1::BoxState::Met,
                         Standing::Open => v1::BoxState::Open,
-                        Standing::NotChecked => v1::BoxState::NotApplicable,
+                        Standing::NotChecked => v1::BoxState::NotChecked,
                     }
                     .into(),
                     evidence: checked.evidence,
@@ -83,11 +83,12 @@ impl Deletions for Service {
             .map(|name| convert::parse("box", name))
             .collect::<Result<BTreeSet<CheckBox>, _>>()
             .map_err(status)?;
-        let subscription = self
-            .app
-            .delete(by, &request.connection, acknowledged, request.emergency)
-            .await
-            .map_err(status)?;
+        let app = self.app.clone();
+        let change = async move {
+            app.delete(by, &request.connection, acknowledged, request.emergency)
+                .await
+        };
+        let subscription = self.app.to_its_end(change).await.map_err(status)?;
         Ok(Response::new(self.events(subscription)))
     }
 

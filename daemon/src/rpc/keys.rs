@@ -24,7 +24,9 @@ impl Keys for Service {
     async fn issue(&self, request: Request<v1::IssueKeyRequest>) -> Answer<v1::IssueKeyResponse> {
         let by = caller(&request)?;
         let wish = wish(request.into_inner()).map_err(status)?;
-        let issued = self.0.issue_key(by, wish).await.map_err(status)?;
+        let app = self.0.clone();
+        let change = async move { app.issue_key(by, wish).await };
+        let issued = self.0.to_its_end(change).await.map_err(status)?;
         Ok(Response::new(v1::IssueKeyResponse {
             key: Some(convert::key(&issued.key, &issued.connection, None)),
             secret_access_key: issued.secret.expose().to_owned(),
@@ -54,11 +56,9 @@ impl Keys for Service {
         request: Request<v1::RevokeKeyRequest>,
     ) -> Answer<v1::RevokeKeyResponse> {
         let by = caller(&request)?;
-        let tombstone = self
-            .0
-            .revoke_key(by, &request.into_inner().access_key_id)
-            .await
-            .map_err(status)?;
+        let (app, id) = (self.0.clone(), request.into_inner().access_key_id);
+        let change = async move { app.revoke_key(by, &id).await };
+        let tombstone = self.0.to_its_end(change).await.map_err(status)?;
         Ok(Response::new(v1::RevokeKeyResponse {
             key: Some(convert::dead_key(&tombstone)),
         }))

@@ -64,7 +64,10 @@ pub(super) fn render(plan: &v1::PlanResponse, now: Timestamp) -> String {
         let style = match b.state() {
             v1::BoxState::Met => GOOD,
             v1::BoxState::Open => BAD,
-            v1::BoxState::Later | v1::BoxState::NotApplicable | v1::BoxState::Unspecified => DIM,
+            v1::BoxState::Later
+            | v1::BoxState::NotApplicable
+            | v1::BoxState::NotChecked
+            | v1::BoxState::Unspecified => DIM,
         };
         table.row([
             Cell::new(&b.name),
@@ -128,7 +131,7 @@ mod tests {
                 a_box("survey-complete", v1::BoxState::Open),
                 a_box("no-open-transfers", v1::BoxState::Met),
                 a_box("name-typed", v1::BoxState::Open),
-                a_box("quiet", v1::BoxState::NotApplicable),
+                a_box("quiet", v1::BoxState::NotChecked),
             ],
             open_transfers: 2,
             siblings: vec!["other\u{1b}[2J".into()],

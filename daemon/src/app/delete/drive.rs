@@ -2,7 +2,7 @@
 //! effect may be performed again after a crash. A provider that is away parks the deletion; it is
 //! tried again by itself.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bascule_domain::{
     audit::{Caller, Change},
@@ -12,11 +12,12 @@ use bascule_domain::{
     tombstone::{CauseOfDeath, Tombstone},
     verdict::OwnChange,
 };
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::{
-    running::{Cancel, Progress},
+    running::{Cancel, NotCancelled, Progress},
     survey::{self, Failure},
 };
 use crate::{
@@ -45,12 +46,21 @@ pub(super) fn spawn(app: Arc<App>, id: DeletionId) {
         findings,
         cancels,
         failures: 0,
+        revoking: false,
     };
     let span =
         tracing::info_span!("deletion", deletion = %id, connection = %driver.deletion.connection);
     let work = async move {
+        let worked = AssertUnwindSafe(driver.drive()).catch_unwind();
         // Dropping the work at a stop is like a crash, and as harmless.
-        stop.run_until_cancelled(Box::pin(driver.drive())).await;
+        if let Some(Err(_)) = stop.run_until_cancelled(Box::pin(worked)).await {
+            tracing::error!(
+                "a defect stopped the work on a deletion; it goes on when the daemon is restarted"
+            );
+            driver.publish(Progress::Parked(
+                "a defect stopped the work; restart the daemon".into(),
+            ));
+        }
     };
     tracker.spawn(work.instrument(span));
 }
@@ -62,6 +72,9 @@ struct Driver {
     cancels: mpsc::Receiver<Cancel>,
     /// Failures in a row, for the wait before the next try.
     failures: u32,
+    /// Set once the keys were taken from the gateway: from then on there is no way back, whatever
+    /// becomes of the transaction.
+    revoking: bool,
 }
 
 impl Driver {
@@ -81,10 +94,13 @@ impl Driver {
         &mut self,
         effect: Effect,
     ) -> std::result::Result<(), String> {
-        let revocable = matches!(effect, Effect::Drain | Effect::SurveyBefore);
-        if !revocable {
-            self.answer_late_cancels();
-            return self.perform(effect).await;
+        match effect {
+            Effect::Drain | Effect::SurveyBefore => {}
+            Effect::Revoke | Effect::SurveyAfter | Effect::Erase => {
+                let performed = self.perform_for_good(effect).await;
+                self.answer_late_cancels();
+                return performed;
+            }
         }
         let app = self.app.clone();
         let (deletion, findings) = (self.deletion.clone(), self.findings.clone());
@@ -106,16 +122,16 @@ impl Driver {
         self.take(event).await
     }
 
-    async fn perform(&mut self, effect: Effect) -> std::result::Result<(), String> {
+    /// Performs an effect that can't be called off.
+    async fn perform_for_good(&mut self, effect: Effect) -> std::result::Result<(), String> {
         match effect {
             Effect::Revoke => self.revoke().await,
-            Effect::SurveyAfter => {
+            Effect::Erase => self.erase().await,
+            _ => {
                 let app = self.app.clone();
                 let event = survey_after(&app, &self.deletion, &mut self.findings).await;
                 self.take(event).await
             }
-            Effect::Erase => self.erase().await,
-            Effect::Drain | Effect::SurveyBefore => Ok(()),
         }
     }
 
@@ -191,6 +207,7 @@ impl Driver {
                 (key.clone(), tombstone)
             })
             .collect();
+        self.revoking = true;
         // Dead in memory first: if the commit's outcome is unknown, the gateway stays closed.
         for (key, tombstone) in &dead {
             app.graves.add(&key.access_key_id, tombstone.clone());
@@ -272,26 +289,22 @@ impl Driver {
     }
 
     async fn cancel(&mut self, reply: Cancel) -> std::result::Result<(), String> {
-        let mut probe = self.deletion.clone();
-        let answer = match probe.apply(
-            &mut self.findings.clone(),
-            Event::Cancel,
-            self.app.clock.now(),
-        ) {
-            Err(refusal) => Err(refusal),
-            Ok(()) => match self.take(Event::Cancel).await {
-                Ok(()) => Ok(self.deletion.clone()),
-                Err(reason) => {
-                    // Not journalled, so not cancelled.
-                    reply
-                        .send(Err(Refusal::OutOfOrder(self.deletion.phase)))
-                        .ok();
-                    return Err(reason);
-                }
-            },
-        };
-        reply.send(answer).ok();
-        Ok(())
+        if self.revoking {
+            reply
+                .send(Err(NotCancelled::Refused(Refusal::TooLate)))
+                .ok();
+            return Ok(());
+        }
+        match self.take(Event::Cancel).await {
+            Ok(()) => {
+                reply.send(Ok(self.deletion.clone())).ok();
+                Ok(())
+            }
+            Err(reason) => {
+                reply.send(Err(NotCancelled::Failed(reason.clone()))).ok();
+                Err(reason)
+            }
+        }
     }
 
     fn answer_late_cancels(&mut self) {
@@ -300,7 +313,7 @@ impl Driver {
                 phase if phase.is_over() => Refusal::Over(phase),
                 _ => Refusal::TooLate,
             };
-            reply.send(Err(refusal)).ok();
+            reply.send(Err(NotCancelled::Refused(refusal))).ok();
         }
     }
 
@@ -341,23 +354,19 @@ async fn drain(app: &App, deletion: &Deletion) -> Event {
     Event::Drained { in_doubt }
 }
 
-fn reachable(app: &App, deletion: &Deletion) -> std::result::Result<Entry, Failure> {
-    let entry = app
-        .registry
+fn connection(app: &App, deletion: &Deletion) -> std::result::Result<Entry, Failure> {
+    app.registry
         .get(deletion.connection)
-        .ok_or(Failure::Away("the connection's record is missing"))?;
-    if entry.storage.is_err() {
-        return Err(Failure::Away("the provider can't be opened"));
-    }
-    Ok(entry)
+        .ok_or(Failure::Away("the connection's record is missing"))
 }
 
 async fn survey_before(app: &App, deletion: &Deletion, findings: &Findings) -> Event {
-    let outcome = match reachable(app, deletion) {
+    let outcome = match connection(app, deletion) {
         Err(failure) => Err(failure),
         Ok(entry) => {
-            // From here on, what siblings write lies between the surveys.
-            app.own_changes.open(deletion.id, entry.connection.clone());
+            // From here on, what siblings write lies between the surveys; so does what they
+            // have under way.
+            app.open_window(deletion, &entry);
             survey::before(app, deletion, findings, &entry).await
         }
     };
@@ -368,7 +377,7 @@ async fn survey_before(app: &App, deletion: &Deletion, findings: &Findings) -> E
 }
 
 async fn survey_after(app: &App, deletion: &Deletion, findings: &mut Findings) -> Event {
-    let outcome = match reachable(app, deletion) {
+    let outcome = match connection(app, deletion) {
         Err(failure) => Err(failure),
         Ok(entry) => survey::after(app, deletion, findings, &entry).await,
     };
@@ -402,6 +411,20 @@ fn step(deletion: &Deletion) -> Change {
 }
 
 impl App {
+    fn open_window(&self, deletion: &Deletion, entry: &Entry) {
+        self.own_changes.open(deletion.id, entry.connection.clone());
+        for sibling in self.registry.living() {
+            for doubt in self.keyring.in_doubt(sibling.connection.id) {
+                self.own_changes.note(
+                    &sibling.connection,
+                    &doubt.bucket,
+                    &[doubt.key.as_ref()],
+                    doubt.action,
+                );
+            }
+        }
+    }
+
     pub(super) async fn journal(
         &self,
         deletion: &Deletion,

@@ -10,6 +10,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use bascule_domain::{
+    Timestamp,
     audit::Caller,
     deletion::{Deletion, Findings, Phase, Stamps},
     ids::DeletionId,
@@ -17,16 +18,20 @@ use bascule_domain::{
     plan::{self, CheckBox, Checked, Sight},
 };
 
-pub(crate) use self::running::{Progress, Running, Subscription};
+pub(crate) use self::running::{NotCancelled, Progress, Running, Subscription};
 use super::{
     App,
     error::{Error, Kind, Result},
     registry::{Entry, View},
 };
 use crate::random;
+use jiff::SignedDuration;
 
 /// How long the provider has to answer before a plan calls it away.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// After this long, what a killed daemon had sent has happened at the provider or never will.
+const SETTLED_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
 /// What a deletion would do.
 pub(crate) struct Plan {
@@ -45,7 +50,7 @@ impl App {
     /// Shows what a deletion would do. Changes nothing.
     pub(crate) async fn plan(&self, name: &str, emergency: bool) -> Result<Plan> {
         let entry = self.living(name)?;
-        let sight = self.look(&entry).await;
+        let sight = self.look(&entry, emergency).await;
         let boxes = plan::judge(&sight, &BTreeSet::new(), emergency);
         let siblings = self.registry.siblings(&entry.connection);
         let keys: Vec<Key> = entry.keys.values().cloned().collect();
@@ -94,7 +99,7 @@ impl App {
         acknowledged: BTreeSet<CheckBox>,
         emergency: bool,
     ) -> Result<Subscription> {
-        let sight = self.look(&self.living(name)?).await;
+        let sight = self.look(&self.living(name)?, emergency).await;
         let _changing = self.one_change_at_a_time().await;
         let entry = self.living(name)?;
         if let Some(id) = entry.deletion {
@@ -122,7 +127,10 @@ impl App {
             parked: None,
             verdict: None,
         };
-        let findings = Findings::default();
+        let findings = Findings {
+            journal_gap: self.gap_before(deletion.requested_at),
+            ..Findings::default()
+        };
         self.journal(&deletion, &findings, Some(by)).await?;
         self.registry.update(entry.connection.id, |entry| {
             entry.deletion = Some(deletion.id);
@@ -136,6 +144,14 @@ impl App {
             .ok_or_else(|| super::deletion::no_deletion(id))?;
         drive::spawn(self.clone(), id);
         Ok(subscription)
+    }
+
+    /// A daemon that was killed may have left a request with the provider that nobody remembers.
+    fn gap_before(&self, requested_at: Timestamp) -> Option<String> {
+        let lately = requested_at.duration_since(self.started_at) < SETTLED_AFTER;
+        (self.killed_before && lately).then(|| {
+            "the daemon was killed shortly before, so what it had sent then is not known".to_owned()
+        })
     }
 
     /// Follows a deletion from where it is.
@@ -160,37 +176,38 @@ impl App {
         }
     }
 
-    /// Stops working on deletions; they go on at the next start.
-    pub(crate) async fn stop_deletions(&self) {
-        self.deletions.stop().await;
-    }
-
-    async fn look(&self, entry: &Entry) -> Sight {
-        let provider_away = match &entry.storage {
-            Err(trouble) => Some(trouble.clone()),
-            Ok(storage) => {
-                let witness = storage.witness((*entry.credentials).clone());
-                let answers = async {
-                    for bucket in entry.connection.buckets.iter() {
-                        match witness.exists(bucket).await {
-                            Ok(true) => {}
-                            Ok(false) => return Some(format!("bucket {bucket} does not exist")),
-                            Err(error) => return Some(error.to_string()),
-                        }
-                    }
-                    None
-                };
-                tokio::time::timeout(PATIENCE, answers)
-                    .await
-                    .unwrap_or_else(|_| {
-                        Some(format!("no answer within {} seconds", PATIENCE.as_secs()))
-                    })
-            }
+    /// An emergency does not wait for the provider's word.
+    async fn look(&self, entry: &Entry, emergency: bool) -> Sight {
+        let provider_away = if emergency {
+            None
+        } else {
+            self.provider_away(entry).await
         };
         Sight {
             open_transfers: self.keyring.open_requests_of(entry.connection.id) as u32,
             provider_away,
         }
+    }
+
+    async fn provider_away(&self, entry: &Entry) -> Option<String> {
+        let storage = match self.storage(entry) {
+            Ok(storage) => storage,
+            Err(trouble) => return Some(trouble),
+        };
+        let witness = storage.witness((*entry.credentials).clone());
+        let answers = async {
+            for bucket in entry.connection.buckets.iter() {
+                match witness.exists(bucket).await {
+                    Ok(true) => {}
+                    Ok(false) => return Some(format!("bucket {bucket} does not exist")),
+                    Err(error) => return Some(error.to_string()),
+                }
+            }
+            None
+        };
+        tokio::time::timeout(PATIENCE, answers)
+            .await
+            .unwrap_or_else(|_| Some(format!("no answer within {} seconds", PATIENCE.as_secs())))
     }
 }
 

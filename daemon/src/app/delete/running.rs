@@ -6,7 +6,7 @@ use std::{
 };
 
 use bascule_domain::{
-    deletion::{Deletion, Findings, Refusal},
+    deletion::{Deletion, Findings, Parked, Refusal},
     ids::DeletionId,
     names::BucketName,
     receipt::Receipt,
@@ -39,8 +39,21 @@ pub(crate) struct Subscription {
     pub events: broadcast::Receiver<(Deletion, Progress)>,
 }
 
+/// Why a deletion was not called off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotCancelled {
+    #[error(transparent)]
+    Refused(Refusal),
+    #[error("the deletion was not called off: {0}")]
+    Failed(String),
+    #[error(
+        "nobody works on this deletion now; the daemon is stopping, or a defect stopped the work"
+    )]
+    NoDriver,
+}
+
 /// A request to call a deletion off.
-pub(super) type Cancel = oneshot::Sender<Result<Deletion, Refusal>>;
+pub(super) type Cancel = oneshot::Sender<Result<Deletion, NotCancelled>>;
 
 struct Slot {
     deletion: Deletion,
@@ -113,6 +126,13 @@ impl Running {
     ) -> Option<(Deletion, Findings, mpsc::Receiver<Cancel>)> {
         let mut slots = self.slots();
         let slot = slots.get_mut(&id)?;
+        if slot
+            .driver
+            .as_ref()
+            .is_some_and(|driver| !driver.is_closed())
+        {
+            return None;
+        }
         let (sender, receiver) = mpsc::channel(4);
         slot.driver = Some(sender);
         Some((
@@ -126,19 +146,38 @@ impl Running {
     pub(super) fn publish(&self, deletion: &Deletion, findings: &Findings, progress: Progress) {
         if let Some(slot) = self.slots().get_mut(&deletion.id) {
             slot.deletion = deletion.clone();
+            if let Progress::Parked(reason) = &progress {
+                // Also why it waits for our own disk, which the journal can't hold.
+                let since = deletion.requested_at;
+                let parked = Parked {
+                    reason: reason.clone(),
+                    since,
+                    attempts: 1,
+                };
+                slot.deletion.parked.get_or_insert(parked);
+            }
             // What reveals an erased connection goes from memory too.
             slot.findings = (!deletion.phase.is_over()).then(|| findings.clone());
             // Nobody following is fine.
-            slot.events.send((deletion.clone(), progress)).ok();
+            slot.events.send((slot.deletion.clone(), progress)).ok();
         }
     }
 
     /// Asks the driver to call it off. `None` when there is no such deletion.
-    pub(crate) async fn cancel(&self, id: DeletionId) -> Option<Result<Deletion, Refusal>> {
-        let (phase, driver) = {
+    pub(crate) async fn cancel(&self, id: DeletionId) -> Option<Result<Deletion, NotCancelled>> {
+        let driver = {
             let slots = self.slots();
             let slot = slots.get(&id)?;
-            (slot.deletion.phase, slot.driver.clone())
+            // Answered at once: the driver may be busy with a survey for hours.
+            match slot.deletion.phase {
+                phase if phase.is_over() => {
+                    return Some(Err(NotCancelled::Refused(Refusal::Over(phase))));
+                }
+                phase if phase.keys_are_dead() => {
+                    return Some(Err(NotCancelled::Refused(Refusal::TooLate)));
+                }
+                _ => slot.driver.clone(),
+            }
         };
         let (reply, answer) = oneshot::channel();
         if let Some(driver) = driver
@@ -147,16 +186,10 @@ impl Running {
         {
             return Some(outcome);
         }
-        // The driver has left, so the phase is final.
-        let phase = self.get(id).map_or(phase, |(deletion, _)| deletion.phase);
-        Some(Err(if phase.is_over() {
-            Refusal::Over(phase)
-        } else {
-            Refusal::TooLate
-        }))
+        Some(Err(NotCancelled::NoDriver))
     }
 
-    pub(super) async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         self.stop.cancel();
         self.tracker.close();
         self.tracker.wait().await;

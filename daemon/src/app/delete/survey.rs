@@ -7,7 +7,6 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use bascule_adapters::{Witness, WitnessError};
 use bascule_domain::{
-    connection::BucketIdentity,
     deletion::{Deletion, Findings},
     names::BucketName,
     survey::{
@@ -52,7 +51,7 @@ impl From<WitnessError> for Failure {
             WitnessError::NotOrdered(_) => {
                 Self::Impossible("the provider lists objects out of order")
             }
-            WitnessError::Malformed(_) => Self::Impossible("the provider's listing can't be read"),
+            WitnessError::Malformed(_) => Self::Away("the provider's answers can't be read"),
         }
     }
 }
@@ -116,7 +115,7 @@ pub(super) async fn before(
     findings: &Findings,
     entry: &Entry,
 ) -> Result<Vec<BucketOutcome>, Failure> {
-    let witness = witness(entry)?;
+    let witness = witness(app, entry)?;
     let mut outcomes = Vec::new();
     for bucket in entry.connection.buckets.iter() {
         let mut meter = Meter::new(app, deletion, findings, false);
@@ -140,7 +139,7 @@ pub(super) async fn after(
     findings: &mut Findings,
     entry: &Entry,
 ) -> Result<(Vec<BucketOutcome>, Differences), Failure> {
-    let witness = witness(entry)?;
+    let witness = witness(app, entry)?;
     let mut outcomes = Vec::new();
     let mut differences = Differences::default();
     let mut unreadable = false;
@@ -156,6 +155,10 @@ pub(super) async fn after(
             );
             match blocking(move || store.manifest_reader(connection, id, &name)).await {
                 Ok(reader) => Some(reader),
+                // Short of descriptors or memory: it is still there.
+                Err(ManifestError::Path(_)) => {
+                    return Err(Failure::Away("the manifest could not be opened"));
+                }
                 Err(_) => {
                     unreadable = true;
                     None
@@ -164,7 +167,7 @@ pub(super) async fn after(
         } else {
             None
         };
-        let comparison = Comparison::new(bucket.clone(), reader, std::mem::take(&mut differences));
+        let comparison = Comparison::new(bucket.clone(), reader);
         let mut meter = Meter::new(app, deletion, findings, true);
         match again(app, &witness, bucket, comparison, &mut meter).await {
             Err(Listing::Gone) => outcomes.push(BucketOutcome::Gone {
@@ -173,7 +176,7 @@ pub(super) async fn after(
             Err(Listing::Failed(failure)) => return Err(failure),
             Ok((survey, comparison)) => {
                 unreadable |= comparison.unreadable;
-                differences = comparison.differences;
+                differences.add(comparison.differences);
                 outcomes.push(BucketOutcome::Surveyed(survey));
             }
         }
@@ -184,10 +187,9 @@ pub(super) async fn after(
     Ok((outcomes, differences))
 }
 
-fn witness(entry: &Entry) -> Result<Witness, Failure> {
-    let storage = entry
-        .storage
-        .as_ref()
+fn witness(app: &App, entry: &Entry) -> Result<Witness, Failure> {
+    let storage = app
+        .storage(entry)
         .map_err(|_| Failure::Away("the provider can't be opened"))?;
     Ok(storage.witness((*entry.credentials).clone()))
 }
@@ -220,7 +222,7 @@ async fn keep(
     bucket: &BucketName,
     meter: &mut Meter<'_>,
 ) -> Result<BucketSurvey, Listing> {
-    let identity = identity(witness, bucket).await?;
+    let identity = witness.identity(bucket).await?;
     let (store, id, connection, name) = (
         app.store.clone(),
         deletion.id,
@@ -277,7 +279,7 @@ async fn again(
     let (digest, comparison) = blocking(move || comparison.finish()).await;
     // Asked after the listing, as the first survey's is before its own: equal identities then
     // enclose both listings.
-    let identity = identity(witness, bucket).await?;
+    let identity = witness.identity(bucket).await?;
     meter.tell(bucket, comparison.objects, comparison.bytes, true);
     let survey = BucketSurvey {
         bucket: bucket.clone(),
@@ -288,10 +290,6 @@ async fn again(
         taken_at: app.clock.now(),
     };
     Ok((survey, comparison))
-}
-
-async fn identity(witness: &Witness, bucket: &BucketName) -> Result<BucketIdentity, WitnessError> {
-    witness.identity(bucket).await
 }
 
 /// Compares a listing with a kept manifest as it streams.
@@ -308,12 +306,12 @@ struct Comparison {
 }
 
 impl Comparison {
-    fn new(bucket: BucketName, reader: Option<ManifestReader>, differences: Differences) -> Self {
+    fn new(bucket: BucketName, reader: Option<ManifestReader>) -> Self {
         let mut comparison = Self {
             bucket,
             reader,
             head: None,
-            differences,
+            differences: Differences::default(),
             unreadable: false,
             digest: digest::Context::new(&digest::SHA256),
             scratch: Vec::new(),
