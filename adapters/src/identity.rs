@@ -67,7 +67,8 @@ pub(crate) async fn identities<'a>(
             .ask(credentials, question)
             .await
             .map_err(IdentityError::Exchange)?;
-        if answer.status.is_server_error() {
+        // Also what only asks for patience: it must not be taken for a refusal.
+        if answer.status.is_server_error() || matches!(answer.status.as_u16(), 408 | 429) {
             return Err(IdentityError::Fault(answer.status));
         }
         // Refusals and foreign answers both mean that we are not told.

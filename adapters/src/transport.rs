@@ -84,7 +84,12 @@ impl TransportError {
     }
 
     fn from_hyper(error: hyper_util::client::legacy::Error) -> Self {
-        let (kind, message) = classify(&error);
+        // Once there is a connection, whatever breaks it leaves open what the provider got.
+        let (kind, message) = if error.is_connect() {
+            classify(&error)
+        } else {
+            broken()
+        };
         Self {
             kind,
             message,
@@ -109,6 +114,10 @@ fn classify(error: &(dyn StdError + 'static)) -> (TransportErrorKind, String) {
             .and_then(io::Error::get_ref);
         next = content.map_or_else(|| cause.source(), |content| Some(content));
     }
+    broken()
+}
+
+fn broken() -> (TransportErrorKind, String) {
     (
         TransportErrorKind::Broken,
         "the exchange with the provider broke off".into(),

@@ -13,6 +13,7 @@ use crate::{
     cells::ConnectionCell,
     exchange::{InFlight, Tied},
     forward::place,
+    handle::virtual_bucket,
     load::Parcel,
     reply::{self, Download, LocationRewrite, ReplyBody},
     respond::Refusal,
@@ -24,7 +25,11 @@ use crate::{
 const LONGEST_ERROR: usize = 64 * 1024;
 
 /// The client's own address of an object it completed.
-pub(crate) fn location(exchange: &InFlight, parcel: &Parcel) -> Option<LocationRewrite> {
+pub(crate) fn location(
+    gateway: &Gateway,
+    exchange: &InFlight,
+    parcel: &Parcel,
+) -> Option<LocationRewrite> {
     let operation = exchange.permit().operation();
     if operation.action != Action::CompleteMultipartUpload {
         return None;
@@ -32,9 +37,11 @@ pub(crate) fn location(exchange: &InFlight, parcel: &Parcel) -> Option<LocationR
     let (bucket, key) = place(operation).ok()?;
     let host = parcel.headers.get(header::HOST)?.to_str().ok()?;
     let key = encode_path(key?.as_str().as_bytes());
-    Some(LocationRewrite::new(format!(
-        "http://{host}/{bucket}/{key}"
-    )))
+    let location = match virtual_bucket(host, gateway.settings.host_suffix.as_deref()) {
+        Some(_) => format!("http://{host}/{key}"),
+        None => format!("http://{host}/{bucket}/{key}"),
+    };
+    Some(LocationRewrite::new(location))
 }
 
 pub(crate) async fn answer(
@@ -52,9 +59,14 @@ pub(crate) async fn answer(
         tracing::warn!(connection = %connection.id(), "the provider refuses the connection's credentials");
         Refusal::CredentialsRefused(connection.name())
     };
-    let redirected = head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED;
-    if redirected || head.status == StatusCode::UNAUTHORIZED {
+    if head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED {
+        return Err(Refusal::Redirected(connection.name()));
+    }
+    if head.status == StatusCode::UNAUTHORIZED {
         return Err(refused());
+    }
+    if head.status.is_success() || matches!(head.status.as_u16(), 304 | 404 | 412 | 416) {
+        connection.accept_credentials(access.generation);
     }
     let mut answer = Response::new(ReplyBody::empty());
     *answer.status_mut() = head.status;

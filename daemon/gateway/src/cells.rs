@@ -130,6 +130,13 @@ impl ConnectionCell {
         self.credentials_refused.store(false, Ordering::Relaxed);
     }
 
+    /// Notes that the provider took the credentials of this generation.
+    pub(crate) fn accept_credentials(&self, generation: u64) {
+        if self.credentials_refused() && self.access.load().generation == generation {
+            self.credentials_refused.store(false, Ordering::Relaxed);
+        }
+    }
+
     /// Notes that the provider refused the credentials of this generation.
     pub(crate) fn refuse_credentials(&self, generation: u64) {
         if self.access.load().generation == generation {

@@ -162,11 +162,20 @@ impl InFlight {
     pub(crate) fn answered(&self, status: u16) {
         self.status.store(status, Ordering::Relaxed);
         // These mean that something went wrong inside, perhaps after the change was made.
-        let vague = matches!(status, 500 | 502 | 504);
+        let inside = status >= 500 && !matches!(status, 501 | 503);
+        // A proxy's, which does not know what became of what it passed on.
+        let vague = inside || matches!(status, 408 | 499);
         let in_body = self.late() && status == 200;
         if !vague && !in_body {
             self.settle();
         }
+    }
+
+    /// Whether the provider does not have the whole request yet.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.change
+            .as_ref()
+            .is_some_and(|change| change.phase() == Phase::Sending)
     }
 
     /// Nothing reached the provider.

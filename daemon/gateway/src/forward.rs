@@ -2,7 +2,7 @@
 //! connection's credentials, sends it, and waits for the outcome. It must never send what the
 //! permit does not cover.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bascule_domain::{
     names::{BucketName, ObjectKey},
@@ -22,7 +22,10 @@ use crate::{
     reply::{Download, ReplyBody},
     respond::Refusal,
     serve::Gateway,
-    upstream::{ProviderBody, UpstreamAccess, UpstreamBody, UpstreamError, UpstreamErrorKind},
+    upstream::{
+        ProviderBody, UpstreamAccess, UpstreamBody, UpstreamError, UpstreamErrorKind,
+        UpstreamFuture,
+    },
 };
 
 /// Sends a permitted request and returns the answer for the client.
@@ -47,17 +50,23 @@ pub(crate) async fn forward(
     let sent = if exchange.mutates() {
         send_change(gateway, &exchange, request).await
     } else {
-        let sent = connection.upstream().send(request).await;
+        let sending = connection.upstream().send(request);
+        let sent = in_time(&exchange, gateway.settings.answer_limit, sending).await;
         note(&exchange, &sent);
         sent
     };
     match sent {
         // A provider that answers a body we broke off knows less about it than we do.
-        Ok(_) if exchange.fault().is_some() => {
+        // But one that answers before the end is believed, although the rest is then not sent.
+        Ok(_)
+            if exchange
+                .fault()
+                .is_some_and(|fault| fault != Fault::Cut || !exchange.honoured()) =>
+        {
             Err(failure(gateway, &exchange, UpstreamErrorKind::Aborted))
         }
         Ok(response) => {
-            let location = location(&exchange, &parcel);
+            let location = location(gateway, &exchange, &parcel);
             answer(gateway, exchange, tied, &access, location, response).await
         }
         Err(error) => Err(failure(gateway, &exchange, error.kind)),
@@ -151,10 +160,12 @@ async fn send_change(
     let task = {
         let exchange = Arc::clone(exchange);
         let limit = gateway.settings.outcome_limit;
+        let answer_limit = gateway.settings.answer_limit;
         let tasks = gateway.tasks.clone();
         async move {
             let connection = Arc::clone(exchange.key().connection());
-            let mut sending = connection.upstream().send(request);
+            let sending = connection.upstream().send(request);
+            let mut sending = Box::pin(in_time(&exchange, answer_limit, sending));
             let sent = tokio::select! {
                 sent = &mut sending => sent,
                 () = left_alone(&exchange, &mut reply) => {
@@ -185,6 +196,22 @@ async fn send_change(
     gateway.tasks.spawn(task);
     wait.await
         .unwrap_or_else(|_| Err(UpstreamErrorKind::Broken.into()))
+}
+
+/// Waits for the answer, and gives up on a provider that stays silent: not while the body is on
+/// its way, which may take hours, but once the provider has the whole request (threats.md I2).
+async fn in_time(
+    exchange: &InFlight,
+    limit: Duration,
+    mut sending: UpstreamFuture<'_>,
+) -> Result<Response<ProviderBody>, UpstreamError> {
+    loop {
+        match tokio::time::timeout(limit, &mut sending).await {
+            Ok(sent) => return sent,
+            Err(_) if exchange.is_sending() => {}
+            Err(_) => return Err(UpstreamErrorKind::Timeout.into()),
+        }
+    }
 }
 
 /// Ends when the exchange was cut or its client is gone.

@@ -211,7 +211,7 @@ fn place(gateway: &Gateway, headers: &HeaderMap, path: &[u8]) -> Result<Place, R
     Ok(Place::Object(bucket, key))
 }
 
-fn virtual_bucket<'a>(host: &'a str, suffix: Option<&str>) -> Option<&'a str> {
+pub(crate) fn virtual_bucket<'a>(host: &'a str, suffix: Option<&str>) -> Option<&'a str> {
     let name = host.rsplit_once(':').map_or(host, |(name, port)| {
         if port.bytes().all(|b| b.is_ascii_digit()) {
             name

@@ -3,7 +3,7 @@
 //! not on the list is refused, and any other is left behind.
 
 use bascule_domain::operation::Action;
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::respond::Refusal;
 
@@ -20,7 +20,7 @@ const DELETE_CONDITIONS: &[&str] = &[
     "x-amz-if-match-last-modified-time",
     "x-amz-if-match-size",
 ];
-const READ: &[&str] = &["range", "x-amz-checksum-mode"];
+const READ: &[&str] = &["range", "if-range", "x-amz-checksum-mode"];
 const LISTING: &[&str] = &["x-amz-optional-object-attributes"];
 const ATTRIBUTES: &[&str] = &[
     "x-amz-object-attributes",
@@ -64,6 +64,8 @@ const RENAME: &[&str] = &[
     "x-amz-client-token",
 ];
 const META: &str = "x-amz-meta-";
+/// MinIO would unpack the object into many that nobody asked a permit for.
+const SNOWBALL: &str = "x-amz-meta-snowball-";
 const CHECKSUM: &str = "x-amz-checksum-";
 const SSE: &str = "x-amz-server-side-encryption";
 const SSE_CUSTOMER: &str = "x-amz-server-side-encryption-customer-";
@@ -91,6 +93,11 @@ pub(crate) fn rebuild(action: Action, client: &HeaderMap) -> Result<HeaderMap, R
         if hop_by_hop(client, name) {
             continue;
         }
+        if name == "x-amz-trailer" && !announces_checksums(value)
+            || name.as_str().starts_with(SNOWBALL)
+        {
+            return Err(Refusal::HeaderNotSupported(name.clone()));
+        }
         if forwards(action, name.as_str()) {
             rebuilt.append(name, value.clone());
         } else if !harmless(name.as_str()) {
@@ -99,6 +106,19 @@ pub(crate) fn rebuild(action: Action, client: &HeaderMap) -> Result<HeaderMap, R
     }
     encoding(action, client, &mut rebuilt);
     Ok(rebuilt)
+}
+
+/// Whether the header states an object's checksum, of whatever algorithm (gateway.md 29).
+pub(crate) fn is_checksum(name: &str) -> bool {
+    name.starts_with(CHECKSUM)
+}
+
+/// Trailers are read after the permit was given, so they may hold nothing that needs one.
+fn announces_checksums(names: &HeaderValue) -> bool {
+    names.as_bytes().split(|&b| b == b',').all(|name| {
+        std::str::from_utf8(name.trim_ascii())
+            .is_ok_and(|name| is_checksum(&name.to_ascii_lowercase()))
+    })
 }
 
 /// Whether the request carries a customer's encryption key (gateway.md 50).
@@ -177,7 +197,7 @@ fn encoding(action: Action, client: &HeaderMap, rebuilt: &mut HeaderMap) {
         Action::HeadObject | Action::HeadBucket => {
             rebuilt.insert(
                 header::ACCEPT_ENCODING,
-                header::HeaderValue::from_static("identity"),
+                HeaderValue::from_static("identity"),
             );
         }
         Action::GetObject => {

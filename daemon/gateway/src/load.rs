@@ -161,6 +161,11 @@ pub(crate) fn load(
         Freight::Whole(collected) => {
             strip_chunked(headers);
             for (name, value) in collected.trailers {
+                // Nothing else of a trailer may become a header: a copy source there would be one
+                // that nobody permitted.
+                if !crate::headers::is_checksum(name.as_str()) || headers.contains_key(&name) {
+                    return Err(Refusal::HeaderNotSupported(name));
+                }
                 headers.insert(name, value);
             }
             return Ok(Loaded {
@@ -220,6 +225,9 @@ pub(crate) fn load(
             }
         }
     };
+    if payload == Payload::UnsignedTrailer {
+        announce_chunked(headers);
+    }
     let upload = UploadBody::new(incoming, form, length, Arc::clone(exchange));
     Ok(Loaded {
         body: UpstreamBody(Source::Streamed(upload)),
@@ -245,6 +253,25 @@ fn copy(from: &HeaderMap, to: &mut HeaderMap, names: &[&'static str]) {
         for value in from.get_all(name) {
             to.append(HeaderName::from_static(name), value.clone());
         }
+    }
+}
+
+/// A framed body says so, also where the client left it out (gateway.md 25).
+fn announce_chunked(headers: &mut HeaderMap) {
+    let announced = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|value| {
+            value
+                .as_bytes()
+                .split(|&b| b == b',')
+                .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"aws-chunked"))
+        });
+    if !announced {
+        headers.append(
+            header::CONTENT_ENCODING,
+            HeaderValue::from_static("aws-chunked"),
+        );
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) enum Refusal {
     Upstream(UpstreamErrorKind),
     /// The provider refused the connection's own credentials (gateway.md 46).
     CredentialsRefused(Arc<ConnectionName>),
+    /// The provider sends elsewhere: a wrong region or address, or a bucket made just now.
+    Redirected(Arc<ConnectionName>),
 }
 
 struct Answer {
@@ -195,6 +197,13 @@ impl Refusal {
                 "PROVIDER-UNAVAILABLE",
             )
             .next("bascule status"),
+            Self::Redirected(name) => Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                format!("Bascule: the provider redirects requests of connection \"{name}\": its region or address may be wrong. This key is valid."),
+                "PROVIDER-REDIRECTS",
+            )
+            .next(format!("bascule show {name}")),
             Self::CredentialsRefused(name) => Answer::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "ServiceUnavailable",

@@ -51,6 +51,8 @@ pub struct Settings {
     pub host_suffix: Option<String>,
     /// How long a change is awaited whose client is gone.
     pub outcome_limit: Duration,
+    /// How long a provider that has the whole request may stay silent.
+    pub answer_limit: Duration,
 }
 
 impl Default for Settings {
@@ -60,6 +62,7 @@ impl Default for Settings {
             max_connections: 1024,
             host_suffix: None,
             outcome_limit: Duration::from_secs(120),
+            answer_limit: Duration::from_secs(300),
         }
     }
 }

@@ -147,7 +147,12 @@ const UPLOADS: &[&str] = &[
     "max-uploads",
 ];
 const PARTS: &[&str] = &["max-parts", "part-number-marker", "encoding-type"];
-const SERVICE: &[&str] = &["prefix", "max-buckets", "continuation-token"];
+const SERVICE: &[&str] = &[
+    "prefix",
+    "max-buckets",
+    "continuation-token",
+    "bucket-region",
+];
 const CONFIGS: &[&str] = &["id", "continuation-token"];
 
 use Action as A;

@@ -342,3 +342,63 @@ async fn a_bulk_delete_forwards_the_same_bytes() {
     assert_eq!(seen.body, body.as_bytes());
     assert_eq!(seen.header("content-md5"), Some("abc="));
 }
+
+/// Trailers are read after the permit was given: none of them may become a header of the request
+/// upstream but a checksum, whichever way the body is framed.
+#[tokio::test]
+async fn no_trailer_becomes_a_header_that_nobody_permitted() {
+    let world = World::new().await;
+    let hostile = [
+        ("x-amz-copy-source", "/private/secret"),
+        ("x-amz-acl", "public-read"),
+        ("x-amz-bypass-governance-retention", "true"),
+        ("transfer-encoding", "chunked"),
+        ("x-amz-meta-owner", "somebody"),
+    ];
+    for (name, value) in hostile {
+        for announced in [true, false] {
+            let announce = |ask: Ask| match announced {
+                true => ask.header("x-amz-trailer", name),
+                false => ask,
+            };
+            for data in [&b""[..], b"hello"] {
+                let ask = announce(chunked(&world, Payload::SignedChunksTrailer, data.len()));
+                let mut chunker = Chunker::new(&world, &ask);
+                if !data.is_empty() {
+                    chunker = chunker.chunk(data);
+                }
+                let body = chunker.chunk(&[]).trailer(name, value);
+                let reply = world.send(&load(ask, body)).await;
+                if data.is_empty() || announced {
+                    assert!(
+                        reply.status >= 400,
+                        "{name}, announced: {announced}: {}",
+                        reply.text()
+                    );
+                }
+            }
+            let objects = b"<Delete><Object><Key>a</Key></Object></Delete>";
+            let framed = [
+                format!("{:x}\r\n", objects.len()).as_bytes(),
+                objects,
+                format!("\r\n0\r\n{name}:{value}\r\n\r\n").as_bytes(),
+            ]
+            .concat();
+            let ask = announce(
+                world
+                    .ask("POST", "/photos?delete")
+                    .payload(Payload::UnsignedTrailer)
+                    .header("x-amz-decoded-content-length", &objects.len().to_string()),
+            );
+            let reply = world.send(&load(ask, framed)).await;
+            assert!(
+                reply.status >= 400,
+                "{name}, announced: {announced}: {}",
+                reply.text()
+            );
+        }
+        for seen in world.provider.seen() {
+            assert_eq!(seen.header(name), None, "{name} reached the provider");
+        }
+    }
+}
