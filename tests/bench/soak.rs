@@ -20,7 +20,7 @@ use std::{
 
 use bascule_tests::{
     Issued, S3, World,
-    measure::{Held, held},
+    measure::{Held, held, on_disk},
 };
 use http::Method;
 
@@ -175,9 +175,9 @@ fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / MIB as f64
 }
 
-fn print(elapsed: Duration, course: &Course, held: &Held) {
+fn print(elapsed: Duration, course: &Course, held: &Held, state: u64) {
     println!(
-        "{:>8.0} {:>10} {:>12} {:>13.1} {:>9.1} {:>12} {:>8}",
+        "{:>8.0} {:>10} {:>12} {:>13.1} {:>9.1} {:>12} {:>8} {:>10.1}",
         elapsed.as_secs_f64(),
         course.requests.load(SeqCst),
         course.connections.load(SeqCst),
@@ -186,14 +186,22 @@ fn print(elapsed: Duration, course: &Course, held: &Held) {
         held.descriptors
             .map_or_else(|| "-".to_owned(), |count| count.to_string()),
         held.threads,
+        mebibytes(state),
     );
 }
 
 /// Prints what the daemon holds until the time is over or a thread has ended, and returns it.
-fn watch(course: &Course, pid: u32, length: Duration) -> Vec<Held> {
+fn watch(course: &Course, world: &World, length: Duration) -> Vec<Held> {
     println!(
-        "{:>8} {:>10} {:>12} {:>13} {:>9} {:>12} {:>8}",
-        "seconds", "requests", "connections", "resident MiB", "peak MiB", "descriptors", "threads"
+        "{:>8} {:>10} {:>12} {:>13} {:>9} {:>12} {:>8} {:>10}",
+        "seconds",
+        "requests",
+        "connections",
+        "resident MiB",
+        "peak MiB",
+        "descriptors",
+        "threads",
+        "state MiB"
     );
     let start = Instant::now();
     let mut seen = Vec::new();
@@ -205,8 +213,8 @@ fn watch(course: &Course, pid: u32, length: Duration) -> Vec<Held> {
         if !course.goes_on() {
             break;
         }
-        if let Some(held) = held(pid) {
-            print(start.elapsed(), course, &held);
+        if let Some(held) = held(world.daemon.pid()) {
+            print(start.elapsed(), course, &held, on_disk(&world.home.state()));
             seen.push(held);
         }
     }
@@ -237,7 +245,7 @@ fn main() {
             scope.spawn(move || come_and_go(course, world, newcomer));
         }
         let _end = EndsWith(course);
-        watch(course, world.daemon.pid(), Duration::from_secs(seconds))
+        watch(course, world, Duration::from_secs(seconds))
     });
     // The first quarter of the run is for warming up.
     let Some((warm, last)) = seen.get(seen.len() / 4).zip(seen.last()) else {

@@ -1,6 +1,7 @@
-//! What a running process takes from the machine, as Linux tells it in `/proc`.
+//! What the daemon takes from the machine: what its process holds, as Linux tells it in `/proc`,
+//! and what its folder takes on the disk.
 
-use std::fs;
+use std::{fs, path::Path};
 
 /// What a process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,4 +32,16 @@ pub fn held(pid: u32) -> Option<Held> {
             .map(Iterator::count),
         threads: number("Threads:")?,
     })
+}
+
+/// The bytes of all files below a folder; a file that vanishes meanwhile counts nothing.
+#[must_use]
+pub fn on_disk(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| match entry.file_type().ok()? {
+            kind if kind.is_dir() => Some(on_disk(&entry.path())),
+            _ => Some(entry.metadata().ok()?.len()),
+        })
+        .sum()
 }
