@@ -12,7 +12,9 @@
 
 pub mod cli;
 pub mod daemon;
+pub mod generated;
 pub mod home;
+pub mod measure;
 pub mod minio;
 pub mod process;
 pub mod recorder;

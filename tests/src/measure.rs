@@ -1,0 +1,47 @@
+//! What the daemon takes from the machine: what its process holds, as Linux tells it in `/proc`,
+//! and what its folder takes on the disk.
+
+use std::{fs, path::Path};
+
+/// What a process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Resident memory now, in bytes.
+    pub resident: u64,
+    /// The most resident memory since its start, in bytes.
+    pub peak: u64,
+    /// Open descriptors; `None` when only the superuser may count them.
+    pub descriptors: Option<usize>,
+    /// Threads.
+    pub threads: u64,
+}
+
+/// Looks at a process. `None` where there is no `/proc`.
+#[must_use]
+pub fn held(pid: u32) -> Option<Held> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let number = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    Some(Held {
+        resident: number("VmRSS:")? * 1024,
+        peak: number("VmHWM:")? * 1024,
+        descriptors: fs::read_dir(format!("/proc/{pid}/fd"))
+            .ok()
+            .map(Iterator::count),
+        threads: number("Threads:")?,
+    })
+}
+
+/// The bytes of all files below a folder; a file that vanishes meanwhile counts nothing.
+#[must_use]
+pub fn on_disk(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| match entry.file_type().ok()? {
+            kind if kind.is_dir() => Some(on_disk(&entry.path())),
+            _ => Some(entry.metadata().ok()?.len()),
+        })
+        .sum()
+}
