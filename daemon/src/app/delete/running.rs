@@ -6,7 +6,7 @@ use std::{
 };
 
 use bascule_domain::{
-    deletion::{Deletion, Findings, Parked, Refusal},
+    deletion::{Deletion, Findings, Parked, Phase, Refusal},
     ids::DeletionId,
     names::BucketName,
     receipt::Receipt,
@@ -62,6 +62,11 @@ struct Slot {
     driver: Option<mpsc::Sender<Cancel>>,
 }
 
+/// Its room is taken at once and kept as long as the deletion is remembered, which is for ever.
+fn channel(deletion: &Deletion) -> broadcast::Sender<(Deletion, Progress)> {
+    broadcast::Sender::new(if deletion.phase.is_over() { 1 } else { 64 })
+}
+
 /// All of them.
 #[derive(Default)]
 pub(crate) struct Running {
@@ -79,7 +84,7 @@ impl Running {
     pub(crate) fn remember(&self, deletion: Deletion, findings: Option<Findings>) {
         let slot = Slot {
             findings,
-            events: broadcast::Sender::new(256),
+            events: channel(&deletion),
             driver: None,
             deletion,
         };
@@ -146,6 +151,11 @@ impl Running {
     pub(super) fn publish(&self, deletion: &Deletion, findings: &Findings, progress: Progress) {
         if let Some(slot) = self.slots().get_mut(&deletion.id) {
             slot.deletion = deletion.clone();
+            let last = match &progress {
+                Progress::Receipt(_) => true,
+                Progress::Reached => deletion.phase == Phase::Cancelled,
+                Progress::Survey { .. } | Progress::Parked(_) => false,
+            };
             if let Progress::Parked(reason) = &progress {
                 // Also why it waits for our own disk, which the journal can't hold.
                 let since = deletion.requested_at;
@@ -160,6 +170,11 @@ impl Running {
             slot.findings = (!deletion.phase.is_over()).then(|| findings.clone());
             // Nobody following is fine.
             slot.events.send((slot.deletion.clone(), progress)).ok();
+            if last {
+                // Followers still read what was sent; then the channel is closed for them.
+                slot.events = channel(&slot.deletion);
+                slot.driver = None;
+            }
         }
     }
 
