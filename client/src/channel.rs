@@ -101,6 +101,9 @@ impl Client {
 
 const START: &str = "start the daemon: basculed";
 
+/// No daemon ever makes a socket of another name.
+const OTHER_NAME: &str = "the daemon's socket is always called bascule.sock: basculed --runtime-dir DIR, then bascule --socket DIR/bascule.sock …";
+
 /// What is wrong at the socket's path, and the command that helps.
 fn diagnose(path: &Path, given: bool, error: &io::Error) -> Error {
     let shown = path.display();
@@ -161,6 +164,7 @@ fn start_command(path: &Path, given: bool) -> String {
                 quoted(folder)
             )
         }
+        None if given => OTHER_NAME.to_owned(),
         _ => START.to_owned(),
     }
 }
@@ -228,6 +232,19 @@ mod tests {
             next.ends_with(&format!("basculed --runtime-dir {}", quoted(dir.path()))),
             "{next}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_socket_of_another_name_is_one_that_no_daemon_makes() {
+        let dir = tempfile::tempdir().unwrap();
+        let next = refused(&dir.path().join("nosock")).await.next.unwrap();
+        for said in [
+            "always called bascule.sock",
+            "basculed --runtime-dir DIR",
+            "--socket DIR/bascule.sock",
+        ] {
+            assert!(next.contains(said), "{next}");
+        }
     }
 
     #[tokio::test]

@@ -140,6 +140,9 @@ impl From<tonic::Status> for Error {
             };
         }
         // Without our details it did not come from a verb: the transport, or another release.
+        if is_of_transport(&status) {
+            return broken();
+        }
         match status.code() {
             Code::Unimplemented => Self::new(
                 Kind::NotAvailable,
@@ -149,11 +152,7 @@ impl From<tonic::Status> for Error {
             Code::PermissionDenied | Code::Unauthenticated => {
                 Self::new(Kind::Refused, status.message().to_owned())
             }
-            Code::Unavailable | Code::Cancelled | Code::Unknown => Self::new(
-                Kind::NoDaemon,
-                "the daemon closed the connection before it answered",
-            )
-            .next("bascule status"),
+            Code::Unavailable | Code::Cancelled | Code::Unknown => broken(),
             code => Self::new(
                 Kind::Failed,
                 format!("the daemon failed ({code:?}): {}", status.message()),
@@ -161,6 +160,22 @@ impl From<tonic::Status> for Error {
             .next("bascule status"),
         }
     }
+}
+
+/// Whether the status was made on this side, out of a failed connection, or by a foreign server:
+/// only then it has a source, or words of the protocols below ours.
+fn is_of_transport(status: &tonic::Status) -> bool {
+    const WORDS: [&str; 6] = ["h2", "http2", "http/2", "hyper", "grpc", "transport error"];
+    let message = status.message().to_ascii_lowercase();
+    std::error::Error::source(status).is_some() || WORDS.iter().any(|word| message.contains(word))
+}
+
+fn broken() -> Error {
+    Error::new(
+        Kind::NoDaemon,
+        "the connection to the daemon broke before it had answered; it has stopped, or what listens there is no Bascule daemon",
+    )
+    .next("start the daemon: basculed; if it runs, try again: bascule status")
 }
 
 #[cfg(test)]
@@ -191,6 +206,25 @@ mod tests {
         assert_eq!(provider.kind.exit(), Exit::Failed);
         let transport = Error::from(tonic::Status::unavailable("broken"));
         assert_eq!(transport.kind.exit(), Exit::NoDaemon);
+    }
+
+    #[test]
+    fn a_broken_transport_is_a_missing_daemon_and_is_told_in_plain_words() {
+        let broken: Box<dyn std::error::Error + Send + Sync> = "h2 broke".into();
+        for status in [
+            tonic::Status::from_error(broken),
+            tonic::Status::internal("h2 protocol error: http2 error"),
+            tonic::Status::unknown("transport error"),
+            tonic::Status::cancelled("h2 protocol error: stream reset"),
+        ] {
+            let error = Error::from(status);
+            assert_eq!(error.kind, Kind::NoDaemon, "{error:?}");
+            assert!(!error.message.contains("h2"), "{error}");
+            assert!(!error.message.contains("http2"), "{error}");
+            assert!(error.next.is_some_and(|next| next.contains("basculed")));
+        }
+        let other = Error::from(tonic::Status::internal("no room"));
+        assert_eq!(other.kind, Kind::Failed);
     }
 
     #[test]

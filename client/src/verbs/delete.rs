@@ -20,6 +20,7 @@ use crate::{
     clock,
     error::{Error, Kind},
     exit::Exit,
+    interruption::Interruption,
     output::document,
 };
 use receipt_file::ReceiptFile;
@@ -78,15 +79,26 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             arguments.name
         )));
     }
+    // Before the file is made, so that whoever ends this command ends it without leaving the file.
+    let mut interruption = Interruption::listen();
     let file = arguments
         .receipt
         .as_deref()
         .map(ReceiptFile::reserve)
         .transpose()?;
-    let client = context.client().await?;
-    if !confirmed {
-        ask(&client, &arguments, context).await?;
-    }
+    let prepare = async {
+        let client = context.client().await?;
+        if !confirmed {
+            ask(&client, &arguments, context).await?;
+        }
+        Ok::<_, Error>(client)
+    };
+    let client = tokio::select! {
+        client = prepare => client?,
+        () = interruption.asked() => {
+            return Err(Error::new(Kind::Interrupted, "interrupted; nothing was deleted"));
+        }
+    };
     if !acknowledged.iter().any(|name| name == name_typed) {
         acknowledged.push(name_typed.to_owned());
     }
@@ -98,7 +110,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let mut deletions = client.deletions();
     let stream = tokio::select! {
         started = deletions.start(request) => started?.into_inner(),
-        _ = tokio::signal::ctrl_c() => {
+        () = interruption.asked() => {
             return Err(Error::new(
                 Kind::Interrupted,
                 "interrupted; whether the deletion has started is not known, and if it has it goes on in the daemon",
@@ -106,7 +118,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             .next("bascule deletion list"));
         }
     };
-    follow::follow(stream, context, file).await
+    follow::follow(stream, context, file, interruption).await
 }
 
 async fn show_plan(arguments: &Arguments, context: &Context) -> Result<Exit, Error> {
@@ -148,13 +160,21 @@ async fn ask(client: &Client, arguments: &Arguments, context: &Context) -> Resul
     context
         .output
         .stderr("\nType the connection's name to delete it, anything else to leave it: ");
-    let mut typed = String::new();
-    io::stdin().lock().read_line(&mut typed).map_err(|error| {
-        Error::new(
-            Kind::Failed,
-            format!("the terminal could not be read: {error}"),
-        )
-    })?;
+    // On a thread of its own: a signal must be heard while the terminal waits.
+    let read = tokio::task::spawn_blocking(|| {
+        let mut typed = String::new();
+        io::stdin().lock().read_line(&mut typed).map(|_| typed)
+    });
+    let typed = read
+        .await
+        .map_err(io::Error::other)
+        .flatten()
+        .map_err(|error| {
+            Error::new(
+                Kind::Failed,
+                format!("the terminal could not be read: {error}"),
+            )
+        })?;
     // A terminal hands over the line with its end; blanks are not part of any name.
     if typed.trim() == arguments.name {
         Ok(())

@@ -10,6 +10,7 @@ use crate::{
     clock,
     error::Error,
     exit::Exit,
+    interruption::Interruption,
     output::{
         document, receipt,
         table::{Cell, Facts, Table},
@@ -73,7 +74,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
                 .watch(request)
                 .await?
                 .into_inner();
-            return follow::follow(stream, context, None).await;
+            return follow::follow(stream, context, None, Interruption::listen()).await;
         }
         Action::Show { id, watch: false } => show(id, context).await?,
         Action::Cancel { id } => cancel(id, context).await?,

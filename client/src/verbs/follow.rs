@@ -9,6 +9,7 @@ use crate::{
     clock,
     error::{Error, Kind},
     exit::Exit,
+    interruption::Interruption,
     output::{
         Output, document,
         progress::{Progress, phase_line},
@@ -31,6 +32,7 @@ pub(crate) async fn follow(
     mut stream: Streaming<v1::DeletionEvent>,
     context: &Context,
     file: Option<ReceiptFile>,
+    mut interruption: Interruption,
 ) -> Result<Exit, Error> {
     let output = context.output;
     let mut progress = Progress::new(output);
@@ -43,7 +45,7 @@ pub(crate) async fn follow(
     loop {
         let event = tokio::select! {
             event = stream.message() => event,
-            _ = tokio::signal::ctrl_c() => {
+            () = interruption.asked() => {
                 progress.clear();
                 return Err(left(&seen.deletion, "interrupted", Kind::Interrupted));
             }

@@ -74,6 +74,6 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Receipt(arguments) => receipt::run(arguments, context).await,
         Verb::Status(arguments) => status::run(arguments, context).await,
         Verb::Demo(arguments) => demo::run(arguments, context).await,
-        Verb::Reset(arguments) => reset::run(&arguments, context),
+        Verb::Reset(arguments) => reset::run(arguments, context).await,
     }
 }

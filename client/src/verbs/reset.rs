@@ -1,13 +1,21 @@
-//! `bascule reset`: hands over to `basculed reset`. What it destroys is the daemon's business.
+//! `bascule reset`: has `basculed reset` do it and says what came of it. What is destroyed is the
+//! daemon's business; this must never remove or make anything itself.
 
-use std::{os::unix::process::CommandExt, path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Output as Ended,
+};
 
+use bascule_proto::location;
 use clap::Args;
+use serde::Serialize;
 
 use super::Context;
 use crate::{
+    channel::quoted,
     error::{Error, Kind},
     exit::Exit,
+    output::text::{WARN, escape, styled},
     program,
 };
 
@@ -29,9 +37,37 @@ pub(crate) struct Arguments {
     pub(crate) state_dir: Option<PathBuf>,
 }
 
-pub(crate) fn run(arguments: &Arguments, _: &Context) -> Result<Exit, Error> {
+#[derive(Serialize)]
+struct Document {
+    reset: bool,
+    /// `null` if the daemon's configuration file says where it is.
+    state_dir: Option<String>,
+}
+
+/// What a store consists of in its folder; one of them is enough for a reset to make sense.
+const PARTS: [&str; 7] = [
+    "root.key",
+    "root.key.new",
+    "root.key.pending",
+    "store.redb",
+    "store.redb.pending",
+    "keys",
+    "manifests",
+];
+
+/// The daemon's exit code for a bad configuration.
+const CONFIGURATION: i32 = 78;
+
+/// How the daemon says that its state folder is in use.
+const IN_USE: &str = "another instance is running";
+
+pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
     let program = program::basculed()?;
-    let mut command = Command::new(&program);
+    let folder = folder(arguments.state_dir.as_deref());
+    if let Some(folder) = &folder {
+        holds_a_store(folder)?;
+    }
+    let mut command = tokio::process::Command::new(&program);
     command.arg("reset");
     if arguments.yes_lose_everything {
         command.arg("--yes-lose-everything");
@@ -39,10 +75,96 @@ pub(crate) fn run(arguments: &Arguments, _: &Context) -> Result<Exit, Error> {
     if let Some(folder) = &arguments.state_dir {
         command.arg("--state-dir").arg(folder);
     }
-    // On success this process is that program.
-    let error = command.exec();
-    Err(Error::new(
-        Kind::Failed,
-        format!("{} could not be run: {error}", program.display()),
+    let ended = command
+        .stdin(std::process::Stdio::null())
+        .output()
+        .await
+        .map_err(|error| {
+            Error::new(
+                Kind::Failed,
+                format!("{} could not be run: {error}", program.display()),
+            )
+        })?;
+    if !ended.status.success() {
+        return Err(failure(&ended, arguments.state_dir.as_deref()));
+    }
+    let shown = folder.map(|folder| folder.display().to_string());
+    let document = Document {
+        reset: true,
+        state_dir: shown.clone(),
+    };
+    context.output.result(&document, || {
+        format!(
+            "{}: every connection, key, tombstone and receipt in {} is destroyed\nBuckets were not touched.\n",
+            styled(WARN, "reset"),
+            shown.as_deref().map_or_else(
+                || "the configured state folder".to_owned(),
+                |folder| escape(folder).to_string()
+            )
+        )
+    })?;
+    context.output.status("begin anew: basculed");
+    Ok(Exit::Ok)
+}
+
+/// The folder, unless a configuration file decides about it.
+fn folder(given: Option<&Path>) -> Option<PathBuf> {
+    if let Some(folder) = given {
+        return Some(folder.to_owned());
+    }
+    let configured = location::config_file().is_some_and(|file| file.exists());
+    if configured {
+        None
+    } else {
+        location::state_dir()
+    }
+}
+
+/// Whether there is anything to destroy. What can't be looked at is left to the daemon.
+fn holds_a_store(folder: &Path) -> Result<(), Error> {
+    let absent = |path: &Path| {
+        path.symlink_metadata().is_err_and(|error| {
+            matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            )
+        })
+    };
+    let shown = folder.display();
+    let message = if absent(folder) {
+        format!("there is no folder {shown}; nothing was destroyed")
+    } else if PARTS.iter().all(|part| absent(&folder.join(part))) {
+        format!("{shown} holds no store of Bascule; nothing was destroyed")
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Kind::NotFound, message).next(
+        "name the folder that basculed uses: bascule reset --yes-lose-everything --state-dir DIR",
     ))
+}
+
+/// What the daemon's program said when it failed.
+fn failure(ended: &Ended, given: Option<&Path>) -> Error {
+    let said = String::from_utf8_lossy(&ended.stderr);
+    let said = said.trim();
+    let said = said.strip_prefix("basculed: ").unwrap_or(said);
+    let said = said.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let mut again = "bascule reset --yes-lose-everything".to_owned();
+    if let Some(folder) = given {
+        again = format!("{again} --state-dir {}", quoted(folder));
+    }
+    if said.contains(IN_USE) {
+        return Error::new(Kind::Refused, format!("{said}; nothing was destroyed"))
+            .next(format!("stop the daemon (basculed), then: {again}"));
+    }
+    if ended.status.code() == Some(CONFIGURATION) {
+        return Error::new(Kind::Invalid, format!("{said}; nothing was destroyed"))
+            .next("correct it, then run the same command again");
+    }
+    let message = if said.is_empty() {
+        format!("the reset failed: basculed ended with {}", ended.status)
+    } else {
+        format!("the reset failed: {said}")
+    };
+    Error::new(Kind::Failed, message).next(format!("once the cause is gone: {again}"))
 }
