@@ -316,3 +316,39 @@ fn a_second_sigterm_ends_at_once() {
     assert!(!was_killed(world.daemon.wait()));
     assert!(upload.finish().is_err());
 }
+
+/// The client is killed at other instants of the call; the daemon must neither lose the change
+/// half-made nor be unable to delete the connection afterwards.
+#[test]
+fn a_change_is_made_whole_when_its_caller_is_killed() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let bucket = world.minio.bucket();
+    world.connect("left", &[&bucket]);
+    let cli = world.cli();
+    for round in 0..24_u32 {
+        let mut caller = cli.command();
+        caller.args(["key", "issue", "left", "--label", &format!("k{round}")]);
+        caller
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
+        let mut caller = caller.spawn().unwrap();
+        // Not a wait for anything: it only spreads the kills over the call's steps.
+        std::thread::sleep(std::time::Duration::from_micros(u64::from(round) * 700));
+        caller.kill().unwrap();
+        caller.wait().unwrap();
+    }
+    let living = || {
+        let listed = cli.run(&["key", "list", "left"]).ok();
+        listed["keys"].as_array().unwrap().len()
+    };
+    let before = living();
+    world.daemon.kill();
+    world.daemon.restart(&world.home);
+    assert!(
+        living() >= before,
+        "a key that was listed is gone after a restart"
+    );
+    world.delete("left", &[]).verdict("intact");
+}
