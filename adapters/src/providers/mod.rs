@@ -63,6 +63,23 @@ fn server(wish: &Wish, server: Server) -> Result<Location, WishError> {
     })
 }
 
+/// A server of the user's own: its endpoint must be named; path style, and the region that such
+/// servers take when none is said.
+fn named_server(kind: ProviderKind, wish: &Wish) -> Result<Location, WishError> {
+    no_path(kind, wish)?;
+    no_account(kind, wish)?;
+    let endpoint = needs_endpoint(kind, wish)?;
+    let region = region_or(wish, "us-east-1")?;
+    server(
+        wish,
+        Server {
+            endpoint,
+            region,
+            addressing: Addressing::Path,
+        },
+    )
+}
+
 fn is_this_machine(endpoint: &Endpoint) -> bool {
     endpoint
         .ip()

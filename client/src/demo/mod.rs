@@ -9,11 +9,11 @@ mod story;
 use std::time::Instant;
 
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     error::{Error, Kind},
     exit::Exit,
+    interruption::Interruption,
     output::{
         Output,
         text::{BAD, GOOD, HEAD, escape, styled},
@@ -105,11 +105,13 @@ pub(crate) async fn run(output: Output) -> Result<Exit, Error> {
             styled(HEAD, "Bascule demo")
         ))?;
     }
+    // Before the folder is made, so that no signal ends the demo without clearing it.
+    let mut interruption = Interruption::listen();
     let mut stage = Stage::set()?;
     let folder = stage.folder().to_path_buf();
     let finished = tokio::select! {
         finished = story::tell(&mut stage, &mut teller) => finished,
-        () = interrupted() => {
+        () = interruption.asked() => {
             // How the daemon ended does not matter now: it may not have been up yet.
             let stopped = stage.clear().await;
             let left = check_gone(Ok(()), &folder).err();
@@ -170,24 +172,6 @@ fn check_gone(cleared: Outcome<()>, folder: &std::path::Path) -> Outcome<()> {
         return Err(format!("{} is still there", folder.display()));
     }
     Ok(())
-}
-
-/// Waits for a signal that asks to stop.
-async fn interrupted() {
-    let wait = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            // Without a handler the signal does what it always did.
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::hangup()) => {}
-    }
 }
 
 #[cfg(test)]

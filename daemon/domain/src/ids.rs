@@ -94,6 +94,13 @@ typed_id!(
     DeletionId, "deletion", "del_"
 );
 
+typed_id!(
+    /// What a plan showed: the same facts have the same id.
+    PlanId,
+    "plan",
+    "plan_"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

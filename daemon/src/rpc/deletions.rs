@@ -38,7 +38,7 @@ impl Deletions for Service {
             .map_err(status)?;
         let name = plan.view.connection.name.to_string();
         Ok(Response::new(v1::PlanResponse {
-            plan_id: plan.id,
+            plan_id: plan.id.to_string(),
             connection: Some(convert::connection(&plan.view)),
             keys: plan
                 .keys

@@ -13,7 +13,7 @@ use bascule_domain::{
     Timestamp,
     audit::Caller,
     deletion::{Deletion, Findings, Phase, Stamps},
-    ids::DeletionId,
+    ids::{DeletionId, PlanId},
     key::Key,
     plan::{self, CheckBox, Checked, Sight},
 };
@@ -35,7 +35,7 @@ const SETTLED_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
 /// What a deletion would do.
 pub(crate) struct Plan {
-    pub id: String,
+    pub id: PlanId,
     pub view: View,
     pub keys: Vec<Key>,
     pub boxes: Vec<Checked>,
@@ -212,7 +212,7 @@ impl App {
 }
 
 /// An id of what a plan shows: the same facts have the same id.
-fn plan_id(entry: &Entry, keys: &[Key], boxes: &[Checked], siblings: &[String]) -> String {
+fn plan_id(entry: &Entry, keys: &[Key], boxes: &[Checked], siblings: &[String]) -> PlanId {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(entry.connection.id.as_bytes());
     context.update(&entry.connection.credentials_generation.to_be_bytes());
@@ -230,7 +230,5 @@ fn plan_id(entry: &Entry, keys: &[Key], boxes: &[Checked], siblings: &[String]) 
     }
     let mut bytes = [0; 10];
     bytes.copy_from_slice(&context.finish().as_ref()[..10]);
-    DeletionId::from_random(bytes)
-        .to_string()
-        .replacen("del_", "plan_", 1)
+    PlanId::from_random(bytes)
 }
