@@ -81,7 +81,22 @@ impl Exchange {
         &self.location
     }
 
+    /// Asks, and once more if the exchange broke off: the other end may have closed a pooled
+    /// connection just then, and a question changes nothing however often it is put.
     pub(crate) async fn ask(
+        &self,
+        credentials: &Credentials,
+        question: Question<'_>,
+    ) -> Result<Answer, ExchangeError> {
+        match self.ask_once(credentials, question).await {
+            Err(ExchangeError::Transport(error)) if error.kind() == TransportErrorKind::Broken => {
+                self.ask_once(credentials, question).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn ask_once(
         &self,
         credentials: &Credentials,
         question: Question<'_>,
