@@ -9,7 +9,7 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
-use crate::world::{CONNECTION, PATIENCE, Script, World, access, wait};
+use crate::harness::{CONNECTION, PATIENCE, Script, World, access, wait};
 
 #[tokio::test]
 async fn c2_a_kept_connection_is_refused_on_its_next_request() {

@@ -4,7 +4,7 @@ use bascule_domain::{endpoint::Region, key::Permission};
 use bascule_gateway::{Outcome, Settings, UpstreamErrorKind};
 use bascule_sigv4::{Service, Signer};
 
-use crate::world::{CONNECTION, Script, World, access, key};
+use crate::harness::{CONNECTION, Script, World, access, key};
 
 #[tokio::test]
 async fn requests_are_rebuilt_and_signed_anew() {

@@ -6,7 +6,7 @@ use bascule_domain::key::Permission;
 use bascule_gateway::Settings;
 use bascule_sigv4::Payload;
 
-use crate::world::{World, key, wait};
+use crate::harness::{World, key, wait};
 
 #[tokio::test]
 async fn h1_a_slow_head_is_closed_on_its_deadline() {

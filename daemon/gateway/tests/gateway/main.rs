@@ -7,11 +7,10 @@
     reason = "a test that cannot go on fails right there"
 )]
 
-mod client;
 mod cutting;
 mod forwarding;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod limits;
-mod provider;
 mod refusals;
 mod uploads;
-mod world;

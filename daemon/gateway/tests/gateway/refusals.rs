@@ -4,44 +4,7 @@ use bascule_domain::key::Permission;
 use bascule_gateway::Settings;
 use bascule_sigv4::Payload;
 
-use crate::world::{Ask, World, key};
-
-/// Sends a request that must be refused with this status and code.
-async fn refused(world: &World, ask: &Ask, status: u16, code: &str) -> crate::client::Reply {
-    let reply = world.send(ask).await;
-    assert_eq!(
-        reply.status,
-        status,
-        "{} {:?}: {}",
-        ask.path,
-        ask.query,
-        reply.text()
-    );
-    if ask.method != http::Method::HEAD {
-        assert_eq!(
-            reply.code(),
-            code,
-            "{} {:?}: {}",
-            ask.path,
-            ask.query,
-            reply.text()
-        );
-    }
-    assert_eq!(
-        world.provider.requests(),
-        0,
-        "{} {:?} reached the provider",
-        ask.path,
-        ask.query
-    );
-    assert!(
-        reply
-            .headers
-            .iter()
-            .all(|(name, _)| !name.starts_with("access-control"))
-    );
-    reply
-}
+use crate::harness::{CONNECTION, World, key, refused};
 
 #[tokio::test]
 async fn a_revoked_key_is_named_and_never_looks_like_an_empty_bucket() {
@@ -127,7 +90,7 @@ async fn a1_a_forged_signature_is_refused_whatever_the_payload_form() {
 #[tokio::test]
 async fn state_is_told_only_to_those_who_have_the_secret() {
     let world = World::new().await;
-    world.keyring.pause(crate::world::CONNECTION).unwrap();
+    world.keyring.pause(CONNECTION).unwrap();
     let reply = refused(&world, &world.ask("GET", "/photos/a"), 403, "AccessDenied").await;
     assert!(
         reply
@@ -150,7 +113,7 @@ async fn state_is_told_only_to_those_who_have_the_secret() {
         "SignatureDoesNotMatch"
     );
 
-    world.keyring.resume(crate::world::CONNECTION).unwrap();
+    world.keyring.resume(CONNECTION).unwrap();
     assert_eq!(world.send(&world.ask("GET", "/photos/a")).await.status, 200);
 }
 

@@ -5,7 +5,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::world::PATIENCE;
+use super::world::PATIENCE;
 
 /// A raw connection to the gateway.
 pub(crate) struct Client {

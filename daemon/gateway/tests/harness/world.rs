@@ -25,9 +25,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use crate::{
+use super::{
     client::{Client, Reply},
-    provider::{Provider, Script},
+    provider::Provider,
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,16 @@
+//! What the test binaries of the gateway share: a gateway on a port of its own, a client that
+//! writes raw bytes, and a provider in memory that records what reaches it.
+
+#![allow(dead_code, unused_imports, reason = "each binary uses a part of it")]
+
+mod chunks;
+mod client;
+mod provider;
+mod refused;
+mod world;
+
+pub(crate) use chunks::*;
+pub(crate) use client::*;
+pub(crate) use provider::*;
+pub(crate) use refused::*;
+pub(crate) use world::*;
