@@ -81,6 +81,7 @@ pub(crate) async fn answer(
             return Err(refused());
         }
         exchange.sent(error.len());
+        exchange.delivered();
         *answer.body_mut() = ReplyBody::whole(error);
         return Ok(answer);
     }

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admission::{Admission, Gate, Ticket},
     keyring::ConnectionSpec,
+    meter::Meter,
     upstream::{Upstream, UpstreamAccess},
 };
 
@@ -43,6 +44,7 @@ pub struct ConnectionCell {
     /// Cancelled by a pause, renewed by a resumption. The keys' tokens are its children.
     token: ArcSwap<CancellationToken>,
     credentials_refused: AtomicBool,
+    meter: Arc<Meter>,
 }
 
 impl ConnectionCell {
@@ -61,6 +63,7 @@ impl ConnectionCell {
             gate: Gate::new(spec.admission),
             token: ArcSwap::from_pointee(token),
             credentials_refused: AtomicBool::new(false),
+            meter: Meter::new(),
         }
     }
 
@@ -98,6 +101,10 @@ impl ConnectionCell {
     #[must_use]
     pub fn credentials_refused(&self) -> bool {
         self.credentials_refused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) const fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 
     pub(crate) const fn created_at(&self) -> Timestamp {

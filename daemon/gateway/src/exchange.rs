@@ -21,8 +21,10 @@ use bascule_sigv4::ChunkError;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
+    account::Line,
     admission::{Change, Phase, Ticket},
     cells::KeyCell,
+    meter::Meter,
     ports::{Exchange, Outcome, UsageSink},
 };
 
@@ -52,6 +54,9 @@ pub(crate) struct InFlight {
     received: AtomicU64,
     sent: AtomicU64,
     complete: AtomicBool,
+    /// The client has the whole answer.
+    delivered: AtomicBool,
+    line: Option<Arc<Line>>,
     /// Dropped last: whoever sees the count fall sees everything else.
     ticket: Ticket,
 }
@@ -65,6 +70,7 @@ impl InFlight {
         token: CancellationToken,
         objects: Vec<ObjectKey>,
         usage: Arc<dyn UsageSink>,
+        line: Option<Arc<Line>>,
     ) -> Arc<Self> {
         let operation = permit.operation();
         let bucket = operation.target.bucket();
@@ -90,6 +96,8 @@ impl InFlight {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             complete: AtomicBool::new(false),
+            delivered: AtomicBool::new(false),
+            line,
             ticket,
         });
         if this.mutates() {
@@ -152,10 +160,21 @@ impl InFlight {
 
     pub(crate) fn received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.meter().received(bytes as u64);
     }
 
     pub(crate) fn sent(&self, bytes: usize) {
         self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.meter().sent(bytes as u64);
+    }
+
+    /// The client's half came to its proper end.
+    pub(crate) fn delivered(&self) {
+        self.delivered.store(true, Ordering::Relaxed);
+    }
+
+    fn meter(&self) -> &Meter {
+        self.ticket.connection().meter()
     }
 
     /// The provider's head arrived. For most changes that is the outcome.
@@ -261,7 +280,18 @@ impl Drop for InFlight {
                 }
             }
         }
-        self.usage.ended(&self.report(outcome));
+        if outcome == Outcome::Unknown {
+            let objects = self.change.as_ref().map_or(0, |change| change.keys.len());
+            self.meter().in_doubt(objects.max(1) as u64);
+        }
+        if self.token.is_cancelled() && !self.delivered.load(Ordering::Relaxed) {
+            self.meter().cut();
+        }
+        let report = self.report(outcome);
+        if let Some(line) = &self.line {
+            line.moved(report.bytes_in, report.bytes_out);
+        }
+        self.usage.ended(&report);
     }
 }
 

@@ -15,6 +15,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::{
+    account::Account,
     admission::Admission,
     bulk,
     cells::{self, ConnectionCell},
@@ -41,9 +42,14 @@ pub(crate) async fn handle(
     // front may have believed the other one, so no further request is read from such a
     // connection (RFC 9112, 6.1; threats.md A17).
     let ambiguous = request.headers().contains_key(header::TRANSFER_ENCODING);
-    let mut answer = run(&gateway, request, peer, &slot)
+    let mut account = Account::open(&gateway, request.method(), request.uri().path(), peer);
+    let mut answer = run(&gateway, request, peer, &slot, &mut account)
         .await
-        .unwrap_or_else(|refusal| refusal.respond(asked, unread, &gateway.tail()));
+        .unwrap_or_else(|refusal| {
+            account.refused(&refusal);
+            refusal.respond(asked, unread, &gateway.tail())
+        });
+    account.answered(answer.status());
     if ambiguous {
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);
@@ -56,6 +62,7 @@ async fn run(
     request: Request<Incoming>,
     peer: IpAddr,
     slot: &Arc<Slot>,
+    account: &mut Account<'_>,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let (mut parts, incoming) = request.into_parts();
     refuse_browsers(&parts)?;
@@ -79,6 +86,7 @@ async fn run(
             Refusal::Revoked(Some(tombstone))
         }));
     };
+    account.key = Some(Arc::clone(&key));
     let proof = presented
         .verify(&head, key.id(), key.secret(), now)
         .map_err(Refusal::Signature)?;
@@ -106,6 +114,7 @@ async fn run(
         headers: &parts.headers,
     })
     .map_err(|refusal| refusal.held_by(holder))?;
+    account.action = Some(classified.operation.action);
     refuse_dot_segments(&living.key, &classified.operation)
         .map_err(|refusal| refusal.held_by(holder))?;
     let permit = access::decide(
@@ -160,6 +169,7 @@ async fn run(
         living.token.clone(),
         objects,
         Arc::clone(&gateway.usage),
+        account.line(),
     );
     forward::forward(gateway, exchange, tied, parcel, freight).await
 }

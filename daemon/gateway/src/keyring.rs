@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admission::{Admission, InDoubt},
     cells::{ConnectionCell, KeyCell},
+    meter::Meters,
+    metrics::Family,
     upstream::{Upstream, UpstreamAccess},
 };
 
@@ -56,6 +58,7 @@ pub enum KeyringError {
 pub struct Keyring {
     keys: papaya::HashMap<AccessKeyId, Arc<KeyCell>>,
     connections: papaya::HashMap<ConnectionId, Arc<ConnectionCell>>,
+    meters: Meters,
     /// Serialises changes. No request takes it.
     changes: Mutex<()>,
 }
@@ -182,6 +185,7 @@ impl Keyring {
         }
         cell.cut();
         keys.retain(|_, key| key.connection().id() != connection);
+        self.meters.keep(cell);
         connections.remove(&connection);
         true
     }
@@ -212,6 +216,17 @@ impl Keyring {
             .ok_or(KeyringError::UnknownConnection)?;
         cell.rename(name);
         Ok(())
+    }
+
+    pub(crate) const fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// What has passed through the gateway since it was made.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Family> {
+        let living: Vec<_> = self.connections.pin().values().cloned().collect();
+        self.meters.families(&living)
     }
 
     /// How many requests are open.

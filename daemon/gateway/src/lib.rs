@@ -6,6 +6,7 @@
 //! without a `Permit`, cache a key's state, or let a provider's view of our credentials reach a
 //! client.
 
+mod account;
 mod admission;
 mod answer;
 mod body;
@@ -18,16 +19,22 @@ mod handle;
 mod headers;
 mod keyring;
 mod load;
+mod meter;
+mod metrics;
 mod ports;
+mod reason;
 mod reply;
 mod respond;
 mod serve;
 mod upstream;
 
+pub use account::ACCESS_LOG;
 pub use admission::{Admission, InDoubt};
 pub use cells::{ConnectionCell, KeyCell};
 pub use keyring::{ConnectionSpec, Keyring, KeyringError};
+pub use metrics::{Family, Kind, Sample};
 pub use ports::{Clock, DeadKeys, Exchange, Outcome, UsageSink};
+pub use reason::Reason;
 pub use serve::{Gateway, Settings};
 pub use upstream::{
     BoxError, ProviderBody, Upstream, UpstreamAccess, UpstreamBody, UpstreamError,

@@ -127,6 +127,7 @@ impl Download {
                 None => {
                     self.inner = None;
                     self.tied = None;
+                    self.exchange.delivered();
                     self.exchange.end_of_answer();
                     match self.location.take() {
                         Some(rewrite) => rewrite.finish(),
@@ -158,6 +159,9 @@ impl Drop for Download {
         let Some(mut inner) = self.inner.take() else {
             return;
         };
+        if inner.is_end_stream() {
+            self.exchange.delivered();
+        }
         if !self.exchange.late() || !self.exchange.unsettled() {
             return;
         }

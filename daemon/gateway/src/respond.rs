@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use quick_xml::escape::escape;
 
-use crate::{reply::ReplyBody, upstream::UpstreamErrorKind};
+use crate::{reason::Reason, reply::ReplyBody, upstream::UpstreamErrorKind};
 
 /// Whose key it is, for messages.
 #[derive(Debug, Clone)]
@@ -80,7 +80,7 @@ struct Answer {
     code: &'static str,
     message: String,
     /// What the request id starts with.
-    marker: &'static str,
+    reason: Reason,
     /// A command for the human.
     next: Option<String>,
 }
@@ -114,13 +114,13 @@ impl Refusal {
         match self {
             Self::Signature(error) => {
                 let (status, code) = signature(error);
-                Answer::new(status, code, format!("Bascule: {error}."), "NOT-AUTHENTICATED")
+                Answer::new(status, code, format!("Bascule: {error}."), Reason::NotAuthenticated)
             }
             Self::UnknownKey => Answer::new(
                 FORBIDDEN,
                 "InvalidAccessKeyId",
                 "Bascule: no key with this access key id exists or has existed here.".into(),
-                "KEY-UNKNOWN",
+                Reason::KeyUnknown,
             )
             .next("bascule key list"),
             Self::Revoked(tombstone) => revoked(tombstone.as_deref()),
@@ -128,7 +128,7 @@ impl Refusal {
                 FORBIDDEN,
                 "AccessDenied",
                 format!("Bascule: connection \"{name}\" is paused, usually by a deletion under way."),
-                "KEY-PAUSED",
+                Reason::KeyPaused,
             )
             .next("bascule deletion list"),
             Self::Denied { denial, holder } => denied(*denial, holder.as_ref()),
@@ -136,38 +136,38 @@ impl Refusal {
                 FORBIDDEN,
                 "AccessDenied",
                 format!("Bascule: {what} is not among the operations that keys may run."),
-                "NOT-PERMITTED",
+                Reason::NotPermitted,
             )
             .next("bascule key list"),
             Self::Withdrawn => Answer::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "SlowDown",
                 "Bascule: this key was changed while the request was being admitted; send it again.".into(),
-                "KEY-CHANGED",
+                Reason::KeyChanged,
             ),
             Self::BucketIsYours => Answer::new(
                 StatusCode::CONFLICT,
                 "BucketAlreadyOwnedByYou",
                 "Bascule: this bucket exists, and this key may use it.".into(),
-                "BUCKET-EXISTS",
+                Reason::BucketExists,
             ),
             Self::Preflight => Answer::new(
                 FORBIDDEN,
                 "AccessForbidden",
                 "Bascule: this endpoint does not serve browsers.".into(),
-                "NOT-PERMITTED",
+                Reason::NotPermitted,
             ),
             Self::PostForm => Answer::new(
                 StatusCode::NOT_IMPLEMENTED,
                 "NotImplemented",
                 "Bascule: uploads by POST form are not supported; use PUT or a presigned PUT.".into(),
-                "NOT-SUPPORTED",
+                Reason::NotSupported,
             ),
             Self::HeaderNotSupported(name) => Answer::new(
                 StatusCode::NOT_IMPLEMENTED,
                 "NotImplemented",
                 format!("Bascule: the header {name} is not supported on this request."),
-                "NOT-SUPPORTED",
+                Reason::NotSupported,
             ),
             Self::InvalidUri(why) => Answer::bad("InvalidURI", why),
             Self::InvalidRequest(why) => Answer::bad("InvalidRequest", why),
@@ -176,42 +176,47 @@ impl Refusal {
             Self::TooLarge => Answer::bad("MaxMessageLengthExceeded", "the body of this request is longer than 2 MiB"),
             Self::Chunks(error) => {
                 let (status, code) = chunks(*error);
-                Answer::new(status, code, format!("Bascule: {error}."), "BODY-REFUSED")
+                Answer::new(status, code, format!("Bascule: {error}."), Reason::BodyRefused)
             }
             Self::ContentMismatch => Answer::new(
                 BAD,
                 "XAmzContentSHA256Mismatch",
                 "Bascule: the body has not the SHA-256 that x-amz-content-sha256 states; nothing was stored.".into(),
-                "BODY-REFUSED",
+                Reason::BodyRefused,
             ),
             Self::IncompleteBody => Answer::new(
                 BAD,
                 "IncompleteBody",
                 "Bascule: the body ended before its announced length; nothing was stored.".into(),
-                "BODY-REFUSED",
+                Reason::BodyRefused,
             ),
             Self::Upstream(kind) => Answer::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "ServiceUnavailable",
                 format!("Bascule: {kind}. The key is valid; try again later."),
-                "PROVIDER-UNAVAILABLE",
+                Reason::ProviderUnavailable,
             )
             .next("bascule status"),
             Self::Redirected(name) => Answer::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "ServiceUnavailable",
                 format!("Bascule: the provider redirects requests of connection \"{name}\": its region or address may be wrong. This key is valid."),
-                "PROVIDER-REDIRECTS",
+                Reason::ProviderRedirects,
             )
             .next(format!("bascule show {name}")),
             Self::CredentialsRefused(name) => Answer::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "ServiceUnavailable",
                 format!("Bascule: the provider refuses the credentials of connection \"{name}\". This key is valid."),
-                "PROVIDER-CREDENTIALS",
+                Reason::ProviderCredentials,
             )
             .next(format!("bascule show {name}")),
         }
+    }
+
+    /// In one word.
+    pub(crate) fn reason(&self) -> Reason {
+        self.answer().reason
     }
 
     /// The answer. `close` ends the connection after it, for requests whose body was not read;
@@ -221,7 +226,7 @@ impl Refusal {
         if answer.status == StatusCode::FORBIDDEN && asked != AskedBy::Other {
             answer.code = "AccessDenied";
         }
-        let request_id = format!("{}-{tail}", answer.marker);
+        let request_id = format!("{}-{tail}", answer.reason);
         let host_id = answer
             .next
             .as_ref()
@@ -278,17 +283,12 @@ impl AskedBy {
 }
 
 impl Answer {
-    const fn new(
-        status: StatusCode,
-        code: &'static str,
-        message: String,
-        marker: &'static str,
-    ) -> Self {
+    const fn new(status: StatusCode, code: &'static str, message: String, reason: Reason) -> Self {
         Self {
             status,
             code,
             message,
-            marker,
+            reason,
             next: None,
         }
     }
@@ -298,7 +298,7 @@ impl Answer {
             StatusCode::BAD_REQUEST,
             code,
             format!("Bascule: {why}."),
-            "NOT-VALID",
+            Reason::NotValid,
         )
     }
 
@@ -330,7 +330,7 @@ fn revoked(tombstone: Option<&Tombstone>) -> Answer {
         StatusCode::FORBIDDEN,
         "InvalidAccessKeyId",
         message,
-        "KEY-REVOKED",
+        Reason::KeyRevoked,
     )
     .next("bascule key list")
 }
@@ -345,25 +345,31 @@ fn denied(denial: Denial, holder: Option<&Holder>) -> Answer {
             )
         },
     );
-    let (marker, why) = match denial {
-        Denial::Paused => ("KEY-PAUSED", format!("{key} is paused")),
-        Denial::Expired => ("KEY-EXPIRED", format!("{key} has expired")),
+    let (reason, why) = match denial {
+        Denial::Paused => (Reason::KeyPaused, format!("{key} is paused")),
+        Denial::Expired => (Reason::KeyExpired, format!("{key} has expired")),
         Denial::Address => (
-            "ADDRESS-NOT-ALLOWED",
+            Reason::AddressNotAllowed,
             format!("{key} may not be used from this address"),
         ),
-        Denial::Permission => ("NOT-PERMITTED", format!("{key} lacks the right to do this")),
-        Denial::Bucket => ("NOT-PERMITTED", format!("{key} may not use this bucket")),
+        Denial::Permission => (
+            Reason::NotPermitted,
+            format!("{key} lacks the right to do this"),
+        ),
+        Denial::Bucket => (
+            Reason::NotPermitted,
+            format!("{key} may not use this bucket"),
+        ),
         Denial::Prefix => (
-            "NOT-PERMITTED",
+            Reason::NotPermitted,
             format!("{key} may not use objects outside its prefixes"),
         ),
         Denial::BucketAdmin => (
-            "NOT-PERMITTED",
+            Reason::NotPermitted,
             "changing a bucket, its rules or its owners is denied to every key".to_owned(),
         ),
         Denial::NotAvailable => (
-            "NOT-PERMITTED",
+            Reason::NotPermitted,
             format!("{key} has a right that is not available yet"),
         ),
     };
@@ -371,7 +377,7 @@ fn denied(denial: Denial, holder: Option<&Holder>) -> Answer {
         StatusCode::FORBIDDEN,
         "AccessDenied",
         format!("Bascule: {why}."),
-        marker,
+        reason,
     )
     .next("bascule key list")
 }

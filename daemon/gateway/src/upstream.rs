@@ -94,6 +94,27 @@ pub enum UpstreamErrorKind {
 }
 
 impl UpstreamErrorKind {
+    /// Every kind there is.
+    pub const ALL: &[Self] = &[
+        Self::Unreachable,
+        Self::Tls,
+        Self::Timeout,
+        Self::Broken,
+        Self::Aborted,
+    ];
+
+    /// In one word, for metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::Aborted => "aborted",
+        }
+    }
+
     /// Whether it is certain that the provider got no request.
     pub(crate) const fn nothing_sent(self) -> bool {
         matches!(self, Self::Unreachable | Self::Tls)

@@ -12,5 +12,6 @@ mod forwarding;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod limits;
+mod metrics;
 mod refusals;
 mod uploads;

@@ -1,0 +1,148 @@
+//! What one request came to, told once when it is over: to the meters, and to the access log if
+//! that is on. It must never log a query string, which may hold a signature, nor a header.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, AtomicU64, Ordering},
+    },
+};
+
+use bascule_domain::operation::Action;
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+
+use crate::{cells::KeyCell, meter::Meters, respond::Refusal, serve::Gateway};
+
+/// The target of access log lines, to switch them on or off apart from the rest.
+pub const ACCESS_LOG: &str = "bascule_gateway::access";
+
+/// A request while it is answered; what is known of it grows.
+pub(crate) struct Account<'a> {
+    meters: &'a Meters,
+    pub(crate) key: Option<Arc<KeyCell>>,
+    pub(crate) action: Option<Action>,
+    status: Option<StatusCode>,
+    line: Option<Arc<Line>>,
+}
+
+impl<'a> Account<'a> {
+    pub(crate) fn open(gateway: &'a Gateway, method: &Method, path: &str, peer: IpAddr) -> Self {
+        let logged = tracing::enabled!(target: ACCESS_LOG, tracing::Level::INFO);
+        Self {
+            meters: gateway.keyring.meters(),
+            key: None,
+            action: None,
+            status: None,
+            line: logged.then(|| Arc::new(Line::begin(method, path, peer))),
+        }
+    }
+
+    /// For the exchange, whose end is the request's.
+    pub(crate) fn line(&self) -> Option<Arc<Line>> {
+        self.line.clone()
+    }
+
+    pub(crate) fn refused(&self, refusal: &Refusal) {
+        let meter = self.meter();
+        meter.refusal(refusal.reason());
+        if let Refusal::Upstream(kind) = refusal {
+            meter.upstream_error(*kind);
+        }
+    }
+
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    fn meter(&self) -> &crate::meter::Meter {
+        match &self.key {
+            Some(key) => key.connection().meter(),
+            None => self.meters.nobody(),
+        }
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        self.meter().request(self.action, self.status);
+        if let Some(line) = &self.line {
+            line.tell(self);
+        }
+    }
+}
+
+/// A line of the access log. It is written when nobody holds it any more.
+pub(crate) struct Line {
+    method: Method,
+    path: String,
+    peer: IpAddr,
+    began: Instant,
+    /// Of the request, once it is answered.
+    about: std::sync::OnceLock<About>,
+    status: AtomicU16,
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+struct About {
+    operation: &'static str,
+    connection: String,
+    key: String,
+}
+
+impl Line {
+    fn begin(method: &Method, path: &str, peer: IpAddr) -> Self {
+        Self {
+            method: method.clone(),
+            path: path.to_owned(),
+            peer,
+            began: Instant::now(),
+            about: std::sync::OnceLock::new(),
+            status: AtomicU16::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+        }
+    }
+
+    fn tell(&self, account: &Account<'_>) {
+        let key = account.key.as_ref();
+        // Told once: an account is dropped once.
+        let _ = self.about.set(About {
+            operation: account.action.map_or("", Action::name),
+            connection: key.map_or_else(String::new, |key| key.connection().name().to_string()),
+            key: key.map_or_else(String::new, |key| key.id().to_string()),
+        });
+        if let Some(status) = account.status {
+            self.status.store(status.as_u16(), Ordering::Relaxed);
+        }
+    }
+
+    /// What the exchange with the provider moved.
+    pub(crate) fn moved(&self, received: u64, sent: u64) {
+        self.received.store(received, Ordering::Relaxed);
+        self.sent.store(sent, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let about = self.about.get();
+        tracing::info!(
+            target: ACCESS_LOG,
+            peer = %self.peer,
+            method = %self.method,
+            // Escaped: it is the client's.
+            path = ?self.path,
+            operation = about.map_or("", |about| about.operation),
+            status = self.status.load(Ordering::Relaxed),
+            connection = about.map_or("", |about| &about.connection),
+            key = about.map_or("", |about| &about.key),
+            received = self.received.load(Ordering::Relaxed),
+            sent = self.sent.load(Ordering::Relaxed),
+            milliseconds = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "request"
+        );
+    }
+}

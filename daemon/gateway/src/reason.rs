@@ -1,0 +1,66 @@
+//! The kinds of refusals: the word that begins a refusal's request id, and that metrics and
+//! findings go by. It must never grow with what clients send.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// Why a request was refused, in one word.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            /// Every reason there is.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// As it stands in request ids and metrics.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Not signed as it must be.
+    NotAuthenticated = "NOT-AUTHENTICATED";
+    /// No key, living or dead, has this id.
+    KeyUnknown = "KEY-UNKNOWN";
+    /// The key is dead.
+    KeyRevoked = "KEY-REVOKED";
+    /// The key, or its connection, is paused.
+    KeyPaused = "KEY-PAUSED";
+    /// The key's time is over.
+    KeyExpired = "KEY-EXPIRED";
+    /// The key may not be used from there.
+    AddressNotAllowed = "ADDRESS-NOT-ALLOWED";
+    /// The key lacks the right, or nobody has it.
+    NotPermitted = "NOT-PERMITTED";
+    /// The key was changed while the request was admitted.
+    KeyChanged = "KEY-CHANGED";
+    /// The connection has as many requests open as it may.
+    ConnectionBusy = "CONNECTION-BUSY";
+    /// The bucket to be made exists.
+    BucketExists = "BUCKET-EXISTS";
+    /// S3 knows it, the gateway does not.
+    NotSupported = "NOT-SUPPORTED";
+    /// The request makes no sense.
+    NotValid = "NOT-VALID";
+    /// The body is not the one that was announced.
+    BodyRefused = "BODY-REFUSED";
+    /// The provider did not answer.
+    ProviderUnavailable = "PROVIDER-UNAVAILABLE";
+    /// The provider sends elsewhere.
+    ProviderRedirects = "PROVIDER-REDIRECTS";
+    /// The provider refuses the connection's credentials.
+    ProviderCredentials = "PROVIDER-CREDENTIALS";
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
