@@ -95,6 +95,12 @@ pub fn find(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// The path of a tool, if it is there. The caller says what it does without.
+#[must_use]
+pub fn installed_path(name: &str) -> Option<PathBuf> {
+    installed().get(name).cloned()
+}
+
 /// The path of a tool that needs no Go toolchain.
 #[must_use]
 pub fn get(name: &str) -> PathBuf {
