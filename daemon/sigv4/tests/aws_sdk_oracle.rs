@@ -3,36 +3,34 @@
 #![allow(clippy::unwrap_used, reason = "a broken premise fails the test")]
 
 mod common;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with tests that use another part"
+)]
+#[path = "common/dice.rs"]
+mod dice;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with tests that use another part"
+)]
+#[path = "common/sdk.rs"]
+mod sdk;
 
 use std::{
     borrow::Cow,
     time::{Duration, UNIX_EPOCH},
 };
 
-use aws_sigv4::{
-    http_request::{
-        PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation,
-        SigningInstructions, SigningSettings, UriPathNormalizationMode, sign,
-    },
-    sign::v4,
-};
+use aws_sigv4::http_request::{SignableBody, SignatureLocation, SigningInstructions};
 use bascule_sigv4::{Payload, Service, Signer, encode_path};
 use common::{Request, credentials, noon};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
+use sdk::Sdk;
 
 const AUTHORITY: &str = "gateway.example:8642";
-
-fn settings(location: SignatureLocation) -> SigningSettings {
-    let mut settings = SigningSettings::default();
-    settings.percent_encoding_mode = PercentEncodingMode::Single;
-    settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-    settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-    settings.expires_in =
-        matches!(location, SignatureLocation::QueryParams).then(|| Duration::from_secs(900));
-    settings.signature_location = location;
-    settings
-}
 
 fn sdk(
     method: &str,
@@ -43,29 +41,13 @@ fn sdk(
     location: SignatureLocation,
 ) -> SigningInstructions {
     let credentials = credentials();
-    let identity = aws_credential_types::Credentials::new(
-        credentials.access_key_id.as_str(),
-        credentials.secret.expose(),
-        None,
-        None,
-        "test",
-    )
-    .into();
-    let params = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(region)
-        .name("s3")
-        .time(UNIX_EPOCH + Duration::from_secs(noon().as_second().unsigned_abs()))
-        .settings(settings(location))
-        .build()
-        .unwrap()
-        .into();
-    let headers = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
-    let request =
-        SignableRequest::new(method, format!("http://{AUTHORITY}{target}"), headers, body).unwrap();
-    sign(request, &params).unwrap().into_parts().0
+    let sdk = Sdk {
+        id: credentials.access_key_id.as_str(),
+        secret: credentials.secret.expose(),
+        authority: AUTHORITY,
+        time: UNIX_EPOCH + Duration::from_secs(noon().as_second().unsigned_abs()),
+    };
+    sdk.sign(method, target, headers, body, region, location)
 }
 
 /// Pieces that trip canonicalisers.
