@@ -64,7 +64,7 @@ fn spell(pairs: &[(String, String)], dice: &mut Dice) -> String {
 /// One drawn request, signed by the SDK, and what must be found in it.
 fn drawn(dice: &mut Dice) -> (Request, String, Payload, bool) {
     let presigned = dice.chance(30);
-    let method = *dice.pick(&["GET", "PUT", "HEAD", "POST", "DELETE"]);
+    let method = dice.pick(&["GET", "PUT", "HEAD", "POST", "DELETE"]);
     let decoded = format!("/{}", awkward(dice, 7));
     let pairs: Vec<(String, String)> = (0..dice.below(4))
         .map(|number| (format!("{number}{}", awkward(dice, 3)), awkward(dice, 4)))
@@ -80,7 +80,7 @@ fn drawn(dice: &mut Dice) -> (Request, String, Payload, bool) {
     let payload = if presigned {
         Payload::Unsigned
     } else {
-        *dice.pick(&FORMS)
+        dice.pick(&FORMS)
     };
     let credentials = credentials();
     let sdk = Sdk {
@@ -94,7 +94,7 @@ fn drawn(dice: &mut Dice) -> (Request, String, Payload, bool) {
     } else {
         SignatureLocation::Headers
     };
-    let region = *dice.pick(&["auto", "us-east-1", "eu-west-1", "my-region_1"]);
+    let region = dice.pick(&["auto", "us-east-1", "eu-west-1", "my-region_1"]);
     let signed = sdk.sign(
         method,
         &target,

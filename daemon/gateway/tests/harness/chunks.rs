@@ -28,8 +28,13 @@ pub(crate) struct Chunker {
 impl Chunker {
     pub(crate) fn new(world: &World, ask: &Ask) -> Self {
         let headers = ask.signed(world);
-        let text = headers["authorization"].to_str().unwrap();
-        let scope = text
+        let text = |name: &str| headers[name].to_str().unwrap();
+        Self::after(text("authorization"), text("x-amz-date"))
+    }
+
+    /// Goes on from the signature of a head.
+    pub(crate) fn after(authorization: &str, time: &str) -> Self {
+        let scope = authorization
             .split_once("Credential=")
             .unwrap()
             .1
@@ -48,9 +53,9 @@ impl Chunker {
         }
         Self {
             key,
-            time: headers["x-amz-date"].to_str().unwrap().into(),
+            time: time.into(),
             scope: scope.into(),
-            previous: text.rsplit_once("Signature=").unwrap().1.into(),
+            previous: authorization.rsplit_once("Signature=").unwrap().1.into(),
             body: vec![],
         }
     }

@@ -86,6 +86,11 @@ impl Provider {
         self.seen.lock().unwrap().clone()
     }
 
+    /// What was seen since the last call.
+    pub(crate) fn take(&self) -> Vec<Seen> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+
     pub(crate) fn only(&self) -> Seen {
         let seen = self.seen();
         assert_eq!(seen.len(), 1, "{seen:?}");

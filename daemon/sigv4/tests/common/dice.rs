@@ -22,8 +22,8 @@ impl Dice {
         usize::try_from(self.next() % limit as u64).unwrap()
     }
 
-    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
     }
 
     /// True in `percent` of a hundred draws.

@@ -73,12 +73,12 @@ pub fn awkward(dice: &mut Dice, pieces: usize) -> String {
     for _ in 0..dice.below(pieces + 1) {
         if dice.chance(60) {
             for _ in 0..=dice.below(4) {
-                text.push(char::from(*dice.pick(
+                text.push(char::from(dice.pick(
                     b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
                 )));
             }
         } else {
-            text.push_str(AWKWARD[dice.below(AWKWARD.len())]);
+            text.push_str(dice.pick(AWKWARD));
         }
     }
     text
