@@ -11,7 +11,7 @@
 mod chunks;
 mod client;
 #[path = "../../../sigv4/tests/common/dice.rs"]
-mod dice;
+pub(crate) mod dice;
 mod forged;
 mod provider;
 mod refused;

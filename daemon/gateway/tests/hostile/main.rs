@@ -12,4 +12,10 @@
 mod harness;
 mod matrix;
 mod mutations;
+mod positives;
 mod routes;
+#[allow(unreachable_pub, reason = "shared with the verifier's tests")]
+#[path = "../../../sigv4/tests/common/sdk.rs"]
+mod sdk;
+
+use harness::dice;
