@@ -5,12 +5,13 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence},
     },
     time::Duration,
 };
 
 use bascule_domain::{
+    ids::KeyId,
     names::{BucketName, ObjectKey},
     operation::Action,
 };
@@ -105,6 +106,9 @@ impl Gate {
             });
         }
         changes.insert(number, Arc::clone(&change));
+        // With the one in `named`: a hand-over that still finds its permit good is seen by
+        // whoever withdraws the permit and then looks for what is in doubt.
+        fence(Ordering::SeqCst);
         change
     }
 
@@ -113,14 +117,23 @@ impl Gate {
         self.changes.pin().remove(&change.number);
     }
 
-    pub(crate) fn in_doubt(&self) -> Vec<InDoubt> {
+    /// The changes whose outcome is not known now, those being sent included.
+    pub(crate) fn under_way(&self) -> Vec<InDoubt> {
+        self.named(|change| change.phase() == Phase::Sending || change.doubtful())
+    }
+
+    /// The changes of a key that may or may not have happened. What is being sent is not among
+    /// them: once the key is dead, it is never handed over.
+    pub(crate) fn in_doubt_of(&self, key: KeyId) -> Vec<InDoubt> {
+        self.named(|change| change.holder == key && change.doubtful())
+    }
+
+    fn named(&self, wanted: impl Fn(&Change) -> bool) -> Vec<InDoubt> {
+        fence(Ordering::SeqCst);
         let mut found = Vec::new();
         for change in self.changes.pin().values() {
-            let recent = change.began.elapsed() < SETTLED_AFTER;
-            match change.phase() {
-                Phase::Sending | Phase::Handed => change.name(&mut found),
-                Phase::Unknown if recent => change.name(&mut found),
-                Phase::Unknown | Phase::Cut | Phase::Settled => {}
+            if wanted(change) {
+                change.name(&mut found);
             }
         }
         found
@@ -147,6 +160,7 @@ pub(crate) enum Phase {
 /// One exchange that may change a bucket.
 pub(crate) struct Change {
     number: u64,
+    holder: KeyId,
     bucket: BucketName,
     key: Option<ObjectKey>,
     /// For `DeleteObjects`.
@@ -158,6 +172,7 @@ pub(crate) struct Change {
 
 impl Change {
     pub(crate) fn new(
+        holder: KeyId,
         bucket: BucketName,
         key: Option<ObjectKey>,
         keys: Vec<ObjectKey>,
@@ -165,6 +180,7 @@ impl Change {
     ) -> Self {
         Self {
             number: 0,
+            holder,
             bucket,
             key,
             keys,
@@ -194,6 +210,15 @@ impl Change {
 
     pub(crate) fn set(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::SeqCst);
+    }
+
+    /// Whether it may or may not have happened.
+    fn doubtful(&self) -> bool {
+        match self.phase() {
+            Phase::Handed => true,
+            Phase::Unknown => self.began.elapsed() < SETTLED_AFTER,
+            Phase::Sending | Phase::Cut | Phase::Settled => false,
+        }
     }
 
     fn name(&self, into: &mut Vec<InDoubt>) {

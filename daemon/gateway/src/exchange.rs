@@ -80,7 +80,13 @@ impl InFlight {
                     Target::Object { key, .. } => Some(key.clone()),
                     _ => None,
                 };
-                let change = Change::new(bucket.clone(), object, objects, operation.action);
+                let change = Change::new(
+                    permit.key(),
+                    bucket.clone(),
+                    object,
+                    objects,
+                    operation.action,
+                );
                 Some(ticket.connection().gate.begin(change))
             }
             _ => None,
@@ -132,13 +138,28 @@ impl InFlight {
     }
 
     /// Asks whether the last byte may go upstream. Once this said yes, a cut no longer aborts the
-    /// exchange; once a cut came first, it says no for ever.
+    /// exchange; once a cut came first, it says no for ever, even if the rights come back.
+    ///
+    /// The step is taken first and the permit looked at second, while a revocation voids the
+    /// permit first and looks for steps second: one of the two always sees the other, so nothing
+    /// is handed over that a revocation neither stopped nor reports as in doubt.
     pub(crate) fn hand_over(&self) -> bool {
-        self.honoured()
-            && self
-                .change
-                .as_ref()
-                .is_none_or(|change| change.leave_sending(Phase::Handed))
+        let Some(change) = &self.change else {
+            return self.holds();
+        };
+        if !change.leave_sending(Phase::Handed) {
+            return false;
+        }
+        if self.holds() {
+            return true;
+        }
+        change.set(Phase::Cut);
+        false
+    }
+
+    /// Whether the permit still holds, and did all along.
+    fn holds(&self) -> bool {
+        self.honoured() && !self.token.is_cancelled()
     }
 
     /// Gives the exchange up, unless the provider has the whole request already.

@@ -8,8 +8,13 @@ use std::{
 };
 
 use bascule_domain::{
-    Timestamp, access_key::AccessKeyId, connection::Buckets, ids::ConnectionId, key::Key,
-    names::ConnectionName, secret::SecretKey,
+    Timestamp,
+    access_key::AccessKeyId,
+    connection::Buckets,
+    ids::{ConnectionId, KeyId},
+    key::Key,
+    names::ConnectionName,
+    secret::SecretKey,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -258,7 +263,15 @@ impl Keyring {
     #[must_use]
     pub fn in_doubt(&self, connection: ConnectionId) -> Vec<InDoubt> {
         self.connection(connection)
-            .map_or_else(Vec::new, |cell| cell.gate.in_doubt())
+            .map_or_else(Vec::new, |cell| cell.gate.under_way())
+    }
+
+    /// The changes of a key at its provider that may or may not have happened. Asked after the
+    /// key was removed, it misses none: what it does not name never gets handed over.
+    #[must_use]
+    pub fn in_doubt_of(&self, connection: ConnectionId, key: KeyId) -> Vec<InDoubt> {
+        self.connection(connection)
+            .map_or_else(Vec::new, |cell| cell.gate.in_doubt_of(key))
     }
 
     /// Pauses a connection, cuts its client streams and the uploads whose last frame was not
@@ -276,6 +289,6 @@ impl Keyring {
             .ok_or(KeyringError::UnknownConnection)?;
         // Running into the limit is an answer: what is left is in doubt.
         let _ = tokio::time::timeout(limit, cell.gate.idle()).await;
-        Ok(cell.gate.in_doubt())
+        Ok(cell.gate.under_way())
     }
 }
