@@ -3,13 +3,13 @@
 //! when it is not.
 
 use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
 };
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bascule_domain::{
@@ -318,34 +318,66 @@ impl Drop for InFlight {
 
 /// Where a client connection keeps what may cut it. One exchange at a time uses it: HTTP/1.1.
 #[derive(Default)]
-pub(crate) struct Slot(Mutex<Option<Pin<Box<WaitForCancellationFutureOwned>>>>);
+pub(crate) struct Slot(Mutex<Option<Tie>>);
+
+struct Tie {
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The answer is complete here; what the client has not taken of it may still be stopped.
+    answered: bool,
+}
 
 impl Slot {
-    /// Ties the connection to a token until the guard is dropped.
-    pub(crate) fn tie(self: &Arc<Self>, token: &CancellationToken) -> Tied {
-        let wait = Box::pin(token.clone().cancelled_owned());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(wait);
-        Tied(Arc::clone(self))
+    fn tie_of(&self) -> MutexGuard<'_, Option<Tie>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ready when the connection must be cut.
-    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(wait) => wait.as_mut().poll(cx),
-            None => Poll::Pending,
+    /// Ties the connection to a token, until the guard is dropped.
+    pub(crate) fn tie(self: &Arc<Self>, token: &CancellationToken) -> Tied {
+        *self.tie_of() = Some(Tie {
+            cut: Box::pin(token.clone().cancelled_owned()),
+            answered: false,
+        });
+        Tied(Some(Arc::clone(self)))
+    }
+
+    /// Ready when the connection must be cut: its exchange was, or what is left of the last
+    /// answer must not be delivered any more. An idle connection is not cut.
+    pub(crate) fn poll_cut(
+        &self,
+        cx: &mut Context<'_>,
+        delivered: impl FnOnce() -> bool,
+    ) -> Poll<()> {
+        let mut slot = self.tie_of();
+        let Some(tie) = &mut *slot else {
+            return Poll::Pending;
+        };
+        ready!(tie.cut.as_mut().poll(cx));
+        if tie.answered && delivered() {
+            *slot = None;
+            return Poll::Pending;
         }
+        Poll::Ready(())
     }
 }
 
 /// Keeps a connection tied.
-pub(crate) struct Tied(Arc<Slot>);
+pub(crate) struct Tied(Option<Arc<Slot>>);
+
+impl Tied {
+    /// The answer is complete: the connection stays tied for as long as it is not delivered.
+    pub(crate) fn answered(mut self) {
+        if let Some(slot) = self.0.take()
+            && let Some(tie) = &mut *slot.tie_of()
+        {
+            tie.answered = true;
+        }
+    }
+}
 
 impl Drop for Tied {
     fn drop(&mut self) {
-        self.0
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        if let Some(slot) = &self.0 {
+            slot.tie_of().take();
+        }
     }
 }

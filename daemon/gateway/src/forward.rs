@@ -65,6 +65,8 @@ pub(crate) async fn forward(
         {
             Err(failure(gateway, &exchange, UpstreamErrorKind::Aborted))
         }
+        // What was asked under a permit is not answered without one. What became of a change is.
+        Ok(_) if !exchange.mutates() && !exchange.honoured() => Err(withdrawn(gateway, &exchange)),
         Ok(response) => {
             let location = location(gateway, &exchange, &parcel);
             answer(gateway, exchange, tied, &access, location, response).await

@@ -216,6 +216,7 @@ impl Keyring {
         connection: ConnectionId,
         name: ConnectionName,
     ) -> Result<(), KeyringError> {
+        let _changing = self.changing();
         let cell = self
             .connection(connection)
             .ok_or(KeyringError::UnknownConnection)?;

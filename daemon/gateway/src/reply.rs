@@ -103,6 +103,13 @@ impl Download {
         })
     }
 
+    /// Nothing more goes to the client.
+    fn end_of_body(&mut self) {
+        if let Some(tied) = self.tied.take() {
+            tied.answered();
+        }
+    }
+
     fn is_end(&self) -> bool {
         self.location.is_none() && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
@@ -126,7 +133,7 @@ impl Download {
             let data = match ready!(Pin::new(inner).poll_frame(cx)) {
                 None => {
                     self.inner = None;
-                    self.tied = None;
+                    self.end_of_body();
                     self.exchange.delivered();
                     self.exchange.end_of_answer();
                     match self.location.take() {
@@ -155,6 +162,7 @@ impl Download {
 
 impl Drop for Download {
     fn drop(&mut self) {
+        self.end_of_body();
         // The client is gone, but what the provider did stands in the rest of the body.
         let Some(mut inner) = self.inner.take() else {
             return;

@@ -5,6 +5,7 @@
 use std::{
     future::{Future, poll_fn},
     net::IpAddr,
+    os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -148,6 +149,9 @@ impl Gateway {
         // Small answers must not wait for the client's acknowledgement; failing costs only time.
         let _ = stream.set_nodelay(true);
         let slot = Arc::new(Slot::default());
+        let socket = stream.as_raw_fd();
+        // Where the system does not tell, an idle connection is not cut on suspicion.
+        let delivered = || bascule_os::undelivered(socket).unwrap_or(0) == 0;
         let service = service_fn(|request| {
             let answer = handle(Arc::clone(&self), request, peer, Arc::clone(&slot));
             let answer: Answering = Box::pin(async { Ok(answer.await) });
@@ -166,14 +170,14 @@ impl Gateway {
                 Pin::new(&mut connection).graceful_shutdown();
             }
             // First, so that a cut never ends like an answer that merely broke off.
-            if slot.poll_cut(cx).is_ready() {
+            if slot.poll_cut(cx, delivered).is_ready() {
                 return Poll::Ready(true);
             }
             if connection.poll_without_shutdown(cx).is_ready() {
                 return Poll::Ready(false);
             }
             // Again: the exchange may have begun in between, and must wake this task.
-            slot.poll_cut(cx).map(|()| true)
+            slot.poll_cut(cx, delivered).map(|()| true)
         })
         .await;
         let stream = connection.into_parts().io.into_inner();

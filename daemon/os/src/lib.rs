@@ -12,6 +12,7 @@ mod path_error;
 mod port;
 mod process;
 mod socket;
+mod tcp;
 
 pub use file::{
     check_private_file, create_private_file, destroy_file, open_private_file, read_private,
@@ -27,3 +28,4 @@ pub use process::{
     stderr_is_the_journal,
 };
 pub use socket::{SOCKET_PATH_LIMIT, SocketError, SocketState, check_socket_path};
+pub use tcp::undelivered;

@@ -46,6 +46,11 @@ impl Client {
         self.stream.write_all(bytes).await.unwrap();
     }
 
+    /// [`write`](Self::write); false if the connection was ended meanwhile.
+    pub(crate) async fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
     /// Reads more; false at the end.
     async fn more(&mut self) -> bool {
         let read = tokio::time::timeout(PATIENCE, self.stream.read_buf(&mut self.read)).await;
