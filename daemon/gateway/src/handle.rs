@@ -6,6 +6,7 @@ use std::{net::IpAddr, sync::Arc};
 use bascule_domain::{
     access::{self, Denial},
     key::Key,
+    names::ObjectKey,
     operation::{Action, Operation, Target},
 };
 use bascule_sigv4::{Head, Presented};
@@ -153,7 +154,10 @@ async fn run(
         let collected = load::collect(incoming, &mut parcel, bulk::LONGEST).await?;
         objects = bulk::keys(&collected.bytes)
             .map_err(|_| Refusal::MalformedXml("the body is not the plain form of DeleteObjects, with 1 to 1000 objects and no comments, CDATA or entities of its own"))?;
-        if !objects.iter().all(|object| permit.covers(object)) {
+        let within = |object: &ObjectKey| {
+            permit.covers(object) && !(climbs(object.as_str()) && limited(&living.key))
+        };
+        if !objects.iter().all(within) {
             return Err(Refusal::denied(Denial::Prefix).held_by(holder));
         }
         Freight::Whole(collected)
@@ -179,7 +183,11 @@ fn refuse_browsers(parts: &Parts) -> Result<(), Refusal> {
     if parts.method == Method::OPTIONS {
         return Err(Refusal::Preflight);
     }
+    // A signed request with a query is another operation on an object of that kind.
+    let operation =
+        parts.headers.contains_key(header::AUTHORIZATION) && parts.uri.query().is_some();
     let form = parts.method == Method::POST
+        && !operation
         && parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
             let kind = kind.as_bytes();
             kind.len() >= 19 && kind[..19].eq_ignore_ascii_case(b"multipart/form-data")
@@ -237,12 +245,19 @@ pub(crate) fn virtual_bucket<'a>(host: &'a str, suffix: Option<&str>) -> Option<
         .filter(|bucket| fits && !bucket.is_empty())
 }
 
+const fn limited(key: &Key) -> bool {
+    !key.scope.prefixes.is_empty()
+}
+
+fn climbs(name: &str) -> bool {
+    name.split('/').any(|segment| matches!(segment, "." | ".."))
+}
+
 /// A server that folds `a/../b` would take a key out of its prefixes (gateway.md 4).
 fn refuse_dot_segments(key: &Key, operation: &Operation) -> Result<(), Refusal> {
-    if key.scope.prefixes.is_empty() {
+    if !limited(key) {
         return Ok(());
     }
-    let climbs = |text: &str| text.split('/').any(|segment| matches!(segment, "." | ".."));
     let target = match &operation.target {
         Target::Service => false,
         Target::Bucket { prefix, .. } => climbs(prefix),

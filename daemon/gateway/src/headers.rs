@@ -7,19 +7,17 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::respond::Refusal;
 
-/// Any request may carry these.
-const ANY: &[&str] = &["x-amz-expected-bucket-owner", "x-amz-request-payer"];
-const CONDITIONS: &[&str] = &[
+/// Any request may carry these. A condition is the provider's to judge: left behind, it would turn
+/// a request that must not happen into one that does.
+const ANY: &[&str] = &[
+    "x-amz-expected-bucket-owner",
+    "x-amz-request-payer",
     "if-match",
     "if-none-match",
     "if-modified-since",
     "if-unmodified-since",
 ];
-const DELETE_CONDITIONS: &[&str] = &[
-    "if-match",
-    "x-amz-if-match-last-modified-time",
-    "x-amz-if-match-size",
-];
+const DELETE: &[&str] = &["x-amz-if-match-last-modified-time", "x-amz-if-match-size"];
 const READ: &[&str] = &["range", "if-range", "x-amz-checksum-mode"];
 const LISTING: &[&str] = &["x-amz-optional-object-attributes"];
 const ATTRIBUTES: &[&str] = &[
@@ -55,6 +53,7 @@ const COPY: &[&str] = &[
     "x-amz-copy-source-if-modified-since",
     "x-amz-copy-source-if-unmodified-since",
     "x-amz-copy-source-range",
+    "x-amz-source-expected-bucket-owner",
 ];
 const RENAME: &[&str] = &[
     "x-amz-rename-source-if-match",
@@ -150,31 +149,25 @@ type Lists = (&'static [&'static [&'static str]], &'static [&'static str]);
 
 const fn lists(action: Action) -> Lists {
     match action {
-        Action::GetObject | Action::HeadObject => (&[READ, CONDITIONS], &[SSE_CUSTOMER]),
-        Action::GetObjectAttributes => (&[ATTRIBUTES], &[SSE_CUSTOMER]),
+        Action::GetObject | Action::HeadObject => (&[READ], &[SSE]),
+        Action::GetObjectAttributes => (&[ATTRIBUTES], &[SSE]),
         Action::ListObjects | Action::ListObjectsV2 | Action::ListObjectVersions => {
             (&[LISTING], &[])
         }
-        Action::ListParts => (&[], &[SSE_CUSTOMER]),
-        Action::SelectObjectContent => (&[BODY], &[SSE_CUSTOMER]),
-        Action::PutObject => (&[NEW_OBJECT, BODY, CONDITIONS], &[META, CHECKSUM, SSE]),
-        Action::CopyObject => (
-            &[NEW_OBJECT, COPY, CONDITIONS],
-            &[META, CHECKSUM, SSE, COPY_SSE],
-        ),
+        Action::ListParts => (&[], &[SSE]),
+        Action::SelectObjectContent => (&[BODY], &[SSE]),
+        Action::PutObject => (&[NEW_OBJECT, BODY], &[META, CHECKSUM, SSE]),
+        Action::CopyObject => (&[NEW_OBJECT, COPY], &[META, CHECKSUM, SSE, COPY_SSE]),
         Action::CreateMultipartUpload => (&[NEW_OBJECT], &[META, CHECKSUM, SSE]),
-        Action::UploadPart => (&[BODY], &[CHECKSUM, SSE_CUSTOMER]),
-        Action::UploadPartCopy => (&[COPY], &[SSE_CUSTOMER, COPY_SSE]),
-        Action::CompleteMultipartUpload => (
-            &[BODY, CONDITIONS, &["x-amz-mp-object-size"]],
-            &[CHECKSUM, SSE_CUSTOMER],
-        ),
+        Action::UploadPart => (&[BODY], &[CHECKSUM, SSE]),
+        Action::UploadPartCopy => (&[COPY], &[SSE, COPY_SSE]),
+        Action::CompleteMultipartUpload => (&[BODY, &["x-amz-mp-object-size"]], &[CHECKSUM, SSE]),
         Action::AbortMultipartUpload => (&[&["x-amz-if-match-initiated-time"]], &[]),
         Action::PutObjectTagging | Action::RestoreObject | Action::DeleteObjects => {
             (&[BODY], &[CHECKSUM])
         }
-        Action::DeleteObject => (&[DELETE_CONDITIONS], &[]),
-        Action::RenameObject => (&[RENAME, CONDITIONS], &[]),
+        Action::DeleteObject => (&[DELETE], &[]),
+        Action::RenameObject => (&[RENAME], &[]),
         _ => (&[], &[]),
     }
 }

@@ -61,7 +61,10 @@ pub(crate) fn find(
     let presigned = query.iter().any(|(name, _)| authenticates(name));
     let presigned_v2 = query.iter().any(|(name, _)| name == "AWSAccessKeyId")
         && query.iter().any(|(name, _)| name == "Signature");
-    let header = headers.get(header::AUTHORIZATION);
+    // An empty header authorizes as little as none.
+    let header = headers
+        .get(header::AUTHORIZATION)
+        .filter(|value| !value.is_empty());
     if header.is_some() && (presigned || presigned_v2) || presigned && presigned_v2 {
         return Err(SignatureError::Conflict(
             "use either the Authorization header or a presigned URL",

@@ -108,6 +108,8 @@ const READ: &[&str] = &[
     "response-content-type",
     "response-expires",
 ];
+/// RGW's, for the bucket's size.
+const HEAD_BUCKET: &[&str] = &["read-stats"];
 /// `metadata` is MinIO's, `allow-unordered` RGW's.
 const LIST: &[&str] = &[
     "prefix",
@@ -163,7 +165,7 @@ use Name::{Flag, Is, Set};
 pub(super) const ROWS: &[Row] = &[
     row("GET", Level::Service, &[], SERVICE, A::ListBuckets),
     admin("POST", Level::Service, &[]),
-    row("HEAD", B, &[], &[], A::HeadBucket),
+    row("HEAD", B, &[], HEAD_BUCKET, A::HeadBucket),
     row("GET", B, &[Flag("location")], &[], A::GetBucketLocation),
     row("GET", B, &[Flag("versioning")], &[], A::GetBucketVersioning),
     row(
