@@ -112,7 +112,7 @@ async fn a16_headers_of_the_clients_hop_stay_there() {
 }
 
 #[tokio::test]
-async fn head_keeps_its_length_and_asks_for_the_plain_form() {
+async fn r42_head_keeps_its_length_and_asks_for_the_plain_form() {
     let world = World::new().await;
     world
         .provider
@@ -135,7 +135,7 @@ async fn head_keeps_its_length_and_asks_for_the_plain_form() {
 }
 
 #[tokio::test]
-async fn conditional_answers_pass_with_their_headers() {
+async fn r43_conditional_answers_pass_with_their_headers() {
     let world = World::new().await;
     for status in [304, 404, 405, 412, 416, 403] {
         let body = if status == 304 {
@@ -249,7 +249,7 @@ async fn every_row_of_the_table_is_forwarded_as_it_was_classified() {
 }
 
 #[tokio::test]
-async fn copies_are_written_anew_from_what_was_checked() {
+async fn r49_copies_are_written_anew_from_what_was_checked() {
     let world = World::new().await;
     let ask = world
         .ask("PUT", "/photos/b")
@@ -298,7 +298,7 @@ async fn a_presigned_link_works_and_dies_with_its_key() {
 }
 
 #[tokio::test]
-async fn a_virtual_host_names_the_bucket() {
+async fn r51_a_virtual_host_names_the_bucket() {
     let settings = Settings {
         host_suffix: Some("s3.local".into()),
         ..Settings::default()
@@ -317,7 +317,7 @@ async fn a_virtual_host_names_the_bucket() {
 }
 
 #[tokio::test]
-async fn what_the_provider_says_about_our_credentials_stays_here() {
+async fn r46_what_the_provider_says_about_our_credentials_stays_here() {
     let world = World::new().await;
     for (status, code) in [
         (403, "InvalidAccessKeyId"),
@@ -383,7 +383,7 @@ async fn a_provider_that_is_away_is_a_503_that_tools_retry() {
 }
 
 #[tokio::test]
-async fn a_completed_upload_is_located_here_and_blanks_pass_at_once() {
+async fn r48_a_completed_upload_is_located_here_and_blanks_pass_at_once() {
     let world = World::new().await;
     let (send, receive) = tokio::sync::mpsc::channel(4);
     let begin = "<?xml version=\"1.0\"?>\n";

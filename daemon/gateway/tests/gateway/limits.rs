@@ -34,7 +34,7 @@ async fn h3_an_endless_head_is_refused() {
 }
 
 #[tokio::test]
-async fn a_permit_comes_before_100_continue() {
+async fn r38_a_permit_comes_before_100_continue() {
     let world = World::new().await;
     let mut client = world.dial().await;
     let denied = world
@@ -59,7 +59,7 @@ async fn a_permit_comes_before_100_continue() {
 }
 
 #[tokio::test]
-async fn a_refusal_reaches_a_client_that_is_still_sending() {
+async fn r40_a_refusal_reaches_a_client_that_is_still_sending() {
     let world = World::new().await;
     let mut client = world.dial().await;
     let ask = world.ask("PUT", "/secrets/a").body(vec![0; 800_000]);

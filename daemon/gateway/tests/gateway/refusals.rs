@@ -7,7 +7,7 @@ use bascule_sigv4::Payload;
 use crate::harness::{CONNECTION, World, key, refused};
 
 #[tokio::test]
-async fn a_revoked_key_is_named_and_never_looks_like_an_empty_bucket() {
+async fn r54_a_revoked_key_is_named_and_never_looks_like_an_empty_bucket() {
     let world = World::new().await;
     world.revoke();
     let mut ids = Vec::new();
@@ -88,7 +88,7 @@ async fn a1_a_forged_signature_is_refused_whatever_the_payload_form() {
 }
 
 #[tokio::test]
-async fn state_is_told_only_to_those_who_have_the_secret() {
+async fn r23_state_is_told_only_to_those_who_have_the_secret() {
     let world = World::new().await;
     world.keyring.pause(CONNECTION).unwrap();
     let reply = refused(&world, &world.ask("GET", "/photos/a"), 403, "AccessDenied").await;
