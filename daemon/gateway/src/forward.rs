@@ -144,7 +144,10 @@ pub(crate) fn place(operation: &Operation) -> Result<(&BucketName, Option<&Objec
 fn source_header(source: &CopySource) -> Result<HeaderValue, Refusal> {
     let path = encode_path(format!("/{}/{}", source.bucket, source.key).as_bytes());
     let text = match &source.version {
-        Some(version) => format!("{path}?versionId={}", encode_path(version.as_bytes())),
+        Some(version) => {
+            let version = encode_query(&[("versionId".to_owned(), version.clone())]);
+            format!("{path}?{version}")
+        }
         None => path,
     };
     HeaderValue::from_str(&text)

@@ -9,7 +9,7 @@ use bascule_domain::{
     names::ObjectKey,
     operation::{Action, Operation, Target},
 };
-use bascule_sigv4::{Head, Presented};
+use bascule_sigv4::{Head, Payload, Presented};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
 use http_body::Body;
@@ -131,7 +131,7 @@ async fn run(
     let action = permit.operation().action;
     match action {
         Action::ListBuckets => {
-            return Ok(list_buckets(connection, &living.key, proof.target.query()));
+            return list_buckets(connection, &living.key, proof.target.query());
         }
         Action::CreateBucket => return Err(Refusal::BucketIsYours),
         Action::Preflight => return Err(Refusal::Preflight),
@@ -146,6 +146,9 @@ async fn run(
     };
     // Refuses what cannot be rebuilt before the client is told to go on with its body.
     headers::rebuild(action, &parcel.headers)?;
+    if load::has_body(action) {
+        refuse_absent_body(&parcel)?;
+    }
     let tied = slot.tie(&living.token);
     let mut objects = Vec::new();
     let freight = if !load::has_body(action) {
@@ -176,6 +179,19 @@ async fn run(
         account.line(),
     );
     forward::forward(gateway, exchange, tied, parcel, freight).await
+}
+
+/// HTTP takes a request without any length for one without a body. Where a body was signed, the
+/// length is what is missing (gateway.md 34).
+fn refuse_absent_body(parcel: &Parcel) -> Result<(), Refusal> {
+    let stated = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING]
+        .iter()
+        .any(|name| parcel.headers.contains_key(name));
+    match parcel.payload {
+        Payload::EMPTY | Payload::Unsigned => Ok(()),
+        _ if stated => Ok(()),
+        _ => Err(Refusal::LengthMissing),
+    }
 }
 
 /// Browsers are not this gateway's clients, and what they send first carries no signature.
@@ -274,12 +290,15 @@ fn refuse_dot_segments(key: &Key, operation: &Operation) -> Result<(), Refusal> 
     Ok(())
 }
 
+/// Buckets in one answer.
+const MOST_BUCKETS: usize = 10_000;
+
 /// The connection's buckets that the key may use: the provider is not asked, and would tell more.
 fn list_buckets(
     connection: &ConnectionCell,
     key: &Key,
     query: &[(String, String)],
-) -> Response<ReplyBody> {
+) -> Result<Response<ReplyBody>, Refusal> {
     let parameter = |wanted: &str| {
         query
             .iter()
@@ -288,9 +307,11 @@ fn list_buckets(
     };
     let prefix = parameter("prefix").unwrap_or_default();
     let after = parameter("continuation-token").unwrap_or_default();
-    let most = parameter("max-buckets")
-        .and_then(|text| text.parse::<usize>().ok())
-        .unwrap_or(usize::MAX);
+    let most = match parameter("max-buckets").map(str::parse) {
+        None => MOST_BUCKETS,
+        Some(Ok(most)) if (1..=MOST_BUCKETS).contains(&most) => most,
+        Some(_) => return Err(Refusal::InvalidArgument("max-buckets must be 1 to 10000")),
+    };
     let mut names: Vec<&str> = connection
         .buckets()
         .iter()
@@ -321,7 +342,7 @@ fn list_buckets(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/xml"),
     );
-    response
+    Ok(response)
 }
 
 #[cfg(test)]

@@ -63,6 +63,8 @@ pub(crate) enum Refusal {
     TooLarge,
     /// An aws-chunked body is wrong.
     Chunks(ChunkError),
+    /// A body was signed, but its length was not stated.
+    LengthMissing,
     /// The body has not the SHA-256 that was signed.
     ContentMismatch,
     /// The body ended early.
@@ -178,6 +180,12 @@ impl Refusal {
                 let (status, code) = chunks(*error);
                 Answer::new(status, code, format!("Bascule: {error}."), Reason::BodyRefused)
             }
+            Self::LengthMissing => Answer::new(
+                StatusCode::LENGTH_REQUIRED,
+                "MissingContentLength",
+                "Bascule: the header Content-Length is missing.".into(),
+                Reason::NotValid,
+            ),
             Self::ContentMismatch => Answer::new(
                 BAD,
                 "XAmzContentSHA256Mismatch",
