@@ -4,7 +4,7 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -18,18 +18,67 @@ pub(crate) struct Flags {
     pub config: Option<PathBuf>,
     pub state_dir: Option<PathBuf>,
     pub runtime_dir: Option<PathBuf>,
-    pub gateway: Option<String>,
+    pub gateway: Vec<String>,
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub allow_plain_http: bool,
 }
 
-/// Where the gateway listens.
+/// One address of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Listen {
+pub(crate) struct Listen {
+    pub at: At,
+    pub tls: bool,
+}
+
+/// An address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum At {
     /// The stored port, else the first free one from 8642 on.
     Chosen,
     /// The stored port, else one that the system picks (port 0 was asked for).
-    Ephemeral(std::net::IpAddr),
+    Ephemeral(IpAddr),
     /// Exactly this one.
     Exactly(SocketAddr),
+}
+
+impl Listen {
+    const DEFAULT: Self = Self {
+        at: At::Chosen,
+        tls: false,
+    };
+
+    /// Whether others than this machine could read and change what passes.
+    pub(crate) fn is_plain_beyond_loopback(&self) -> bool {
+        !self.tls
+            && match self.at {
+                At::Chosen => false,
+                At::Ephemeral(ip) => !is_loopback(ip),
+                At::Exactly(address) => !is_loopback(address.ip()),
+            }
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.tls { "https://" } else { "http://" })?;
+        match self.at {
+            At::Chosen => f.write_str("127.0.0.1"),
+            At::Ephemeral(ip) => SocketAddr::new(ip, 0).fmt(f),
+            At::Exactly(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Where the certificate of the TLS listeners is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// How log lines look.
@@ -47,15 +96,29 @@ pub(crate) enum LogFormat {
 pub(crate) struct Config {
     pub state_dir: PathBuf,
     pub runtime_dir: PathBuf,
+    /// The address that tools are given, whose port is kept.
     pub listen: Listen,
+    /// Further addresses, never [`At::Chosen`].
+    pub also: Vec<Listen>,
+    /// Set exactly if an address is TLS.
+    pub tls: Option<TlsFiles>,
     /// Virtual-host style: `<bucket>.<suffix>`.
     pub host_suffix: Option<String>,
+    /// Further names by which tools may call the gateway.
+    pub hosts: Vec<String>,
     pub max_connections: usize,
     pub header_timeout: Duration,
     /// How long SIGTERM and a deletion wait for exchanges with a provider to end.
     pub drain_limit: Duration,
     pub log_level: tracing::Level,
     pub log_format: LogFormat,
+}
+
+impl Config {
+    /// Every address, the first one first.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = Listen> {
+        std::iter::once(self.listen).chain(self.also.iter().copied())
+    }
 }
 
 /// One bad setting.
@@ -117,8 +180,12 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     }
     let mut state_dir = None;
     let mut runtime_dir = None;
-    let mut listen = None;
+    let mut listen = Vec::new();
+    let mut certificate = None;
+    let mut tls_key = None;
+    let mut allow_plain_http = flags.allow_plain_http;
     let mut host_suffix = None;
+    let mut hosts = Vec::new();
     let mut max_connections = 1024;
     let mut header_timeout = Duration::from_secs(30);
     let mut drain_limit = Duration::from_secs(10);
@@ -128,13 +195,19 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     for (key, value) in table.get_ref() {
         let at = key.span().start;
         match key.get_ref().as_ref() {
-            "state_dir" => state_dir = file.folder(value),
-            "runtime_dir" => runtime_dir = file.folder(value),
+            "state_dir" => state_dir = file.path(value),
+            "runtime_dir" => runtime_dir = file.path(value),
             "gateway" => {
                 for (key, value) in file.table("gateway", value) {
                     match key.get_ref().as_ref() {
-                        "listen" => listen = file.parse(value, parse_listen),
-                        "host_suffix" => host_suffix = file.parse(value, parse_host_suffix),
+                        "listen" => listen = file.each(value, parse_listen),
+                        "tls_certificate" => certificate = file.path(value),
+                        "tls_key" => tls_key = file.path(value),
+                        "allow_plain_http_beyond_loopback" => {
+                            allow_plain_http |= file.truth(value).unwrap_or_default();
+                        }
+                        "hosts" => hosts = file.each(value, parse_host_name),
+                        "host_suffix" => host_suffix = file.parse(value, parse_host_name),
                         "max_connections" => {
                             max_connections = file.number(value, 1, 65_536).unwrap_or(max_connections as u64) as usize;
                         }
@@ -142,7 +215,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                             header_timeout = file.seconds(value, 300).unwrap_or(header_timeout);
                         }
                         "drain_seconds" => drain_limit = file.seconds(value, 300).unwrap_or(drain_limit),
-                        other => file.unknown(key.span().start, "gateway", other, "listen, host_suffix, max_connections, header_timeout_seconds, drain_seconds"),
+                        other => file.unknown(key.span().start, "gateway", other, "listen, tls_certificate, tls_key, allow_plain_http_beyond_loopback, hosts, host_suffix, max_connections, header_timeout_seconds, drain_seconds"),
                     }
                 }
             }
@@ -167,13 +240,22 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
             what,
         });
     };
-    if let Some(text) = &flags.gateway {
+    if !flags.gateway.is_empty() {
+        listen.clear();
+    }
+    for text in &flags.gateway {
         match parse_listen(text) {
-            Ok(parsed) => listen = Some(parsed),
+            Ok(parsed) => listen.push(parsed),
             Err(what) => flag("--gateway", what),
         }
     }
     for (name, given, slot) in [
+        (
+            "--gateway-tls-certificate",
+            &flags.tls_certificate,
+            &mut certificate,
+        ),
+        ("--gateway-tls-key", &flags.tls_key, &mut tls_key),
         ("--state-dir", &flags.state_dir, &mut state_dir),
         ("--runtime-dir", &flags.runtime_dir, &mut runtime_dir),
     ] {
@@ -198,17 +280,68 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     if runtime_dir.is_none() {
         flag("--runtime-dir", no_home.to_owned());
     }
+    let mut listen = listen.into_iter();
+    let first = listen.next().unwrap_or(Listen::DEFAULT);
+    let also: Vec<_> = listen.collect();
+    let tls = check_listeners(first, &also, certificate, tls_key, allow_plain_http).unwrap_or_else(
+        |what| {
+            flag("--gateway or listen", what);
+            None
+        },
+    );
     Some(Config {
         state_dir: state_dir?,
         runtime_dir: runtime_dir?,
-        listen: listen.unwrap_or(Listen::Chosen),
+        listen: first,
+        also,
+        tls,
         host_suffix,
+        hosts,
         max_connections,
         header_timeout,
         drain_limit,
         log_level,
         log_format,
     })
+}
+
+/// Decides whether the addresses can be served together, and with which certificate.
+fn check_listeners(
+    first: Listen,
+    also: &[Listen],
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    allow_plain_http: bool,
+) -> Result<Option<TlsFiles>, String> {
+    let all = || std::iter::once(&first).chain(also);
+    for (number, listen) in all().enumerate() {
+        let twice = |other: &Listen| other.at == listen.at && matches!(listen.at, At::Exactly(_));
+        if all().take(number).any(twice) {
+            return Err(format!("{listen} is listed twice"));
+        }
+    }
+    if let Some(plain) = all().find(|listen| listen.is_plain_beyond_loopback())
+        && !allow_plain_http
+    {
+        return Err(format!(
+            "{plain} is reachable from other machines, which could then read everything that passes; use https:// with tls_certificate and tls_key, or accept that with allow_plain_http_beyond_loopback = true under [gateway] or --allow-plain-http"
+        ));
+    }
+    let secure = all().find(|listen| listen.tls);
+    match (secure, certificate, key) {
+        (Some(_), Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+        (None, None, None) => Ok(None),
+        (Some(listen), None, _) => Err(format!(
+            "{listen} needs a certificate: set tls_certificate under [gateway], or --gateway-tls-certificate"
+        )),
+        (Some(listen), _, None) => Err(format!(
+            "{listen} needs the certificate's key: set tls_key under [gateway], or --gateway-tls-key"
+        )),
+        (None, ..) => Err(format!(
+            "a certificate or its key is set, but no address uses it; write listen = \"{}\"",
+            Listen { tls: true, ..first }
+        )),
+    }
 }
 
 struct File<'a> {
@@ -269,7 +402,28 @@ impl File<'_> {
             .ok()
     }
 
-    fn folder(&mut self, value: &Value<'_>) -> Option<PathBuf> {
+    /// One text, or a list of texts.
+    fn each<T>(&mut self, value: &Value<'_>, parse: fn(&str) -> Result<T, String>) -> Vec<T> {
+        match value.get_ref() {
+            DeValue::Array(values) => values
+                .iter()
+                .filter_map(|value| self.parse(value, parse))
+                .collect(),
+            _ => self.parse(value, parse).into_iter().collect(),
+        }
+    }
+
+    fn truth(&mut self, value: &Value<'_>) -> Option<bool> {
+        match value.get_ref() {
+            DeValue::Boolean(truth) => Some(*truth),
+            _ => {
+                self.report(value.span().start, "must be true or false".to_owned());
+                None
+            }
+        }
+    }
+
+    fn path(&mut self, value: &Value<'_>) -> Option<PathBuf> {
         self.parse(value, |text| {
             let path = PathBuf::from(text);
             if path.is_absolute() {
@@ -301,23 +455,23 @@ impl File<'_> {
 }
 
 fn parse_listen(text: &str) -> Result<Listen, String> {
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| format!("{text:?} is not ADDRESS:PORT, such as 127.0.0.1:8642"))?;
-    if !address.ip().is_loopback() {
-        return Err(format!(
-            "{} is not a loopback address; listening beyond this machine is not available yet",
-            address.ip()
-        ));
-    }
-    Ok(if address.port() == 0 {
-        Listen::Ephemeral(address.ip())
+    let (tls, rest) = match text.split_once("://") {
+        Some(("https", rest)) => (true, rest),
+        Some(("http", rest)) => (false, rest),
+        _ => (false, text),
+    };
+    let address: SocketAddr = rest.parse().map_err(|_| {
+        format!("{text:?} is not ADDRESS:PORT, such as 127.0.0.1:8642 or https://172.17.0.1:8643")
+    })?;
+    let at = if address.port() == 0 {
+        At::Ephemeral(address.ip())
     } else {
-        Listen::Exactly(address)
-    })
+        At::Exactly(address)
+    };
+    Ok(Listen { at, tls })
 }
 
-fn parse_host_suffix(text: &str) -> Result<String, String> {
+fn parse_host_name(text: &str) -> Result<String, String> {
     let fits = (1..=190).contains(&text.len())
         && text.split('.').all(|label| {
             !label.is_empty()
@@ -373,7 +527,7 @@ mod tests {
     #[test]
     fn every_bad_setting_is_named_with_its_line() {
         let problems = check(
-            "state_dir = \"relative\"\ntypo = 1\n[gateway]\nlisten = \"0.0.0.0:80\"\nmax_connections = 0\n[log]\nlevel = 3\nformat = \"loud\"\n",
+            "state_dir = \"relative\"\ntypo = 1\n[gateway]\nlisten = \"0.0.0.0\"\nmax_connections = 0\n[log]\nlevel = 3\nformat = \"loud\"\n",
         )
         .unwrap_err();
         let lines: Vec<_> = problems
@@ -418,7 +572,10 @@ mod tests {
         .unwrap();
         assert_eq!(
             config.listen,
-            Listen::Exactly("127.0.0.1:9999".parse().unwrap())
+            Listen {
+                at: At::Exactly("127.0.0.1:9999".parse().unwrap()),
+                tls: false
+            }
         );
         assert_eq!(config.drain_limit, Duration::from_secs(3));
         assert_eq!(config.log_level, tracing::Level::DEBUG);
@@ -427,5 +584,78 @@ mod tests {
     #[test]
     fn a_state_folder_of_its_own_brings_a_socket_of_its_own() {
         assert_eq!(check("").unwrap().runtime_dir, Path::new("/tmp/x/run"));
+    }
+
+    fn listen(settings: &str) -> Result<Config, String> {
+        check(&format!("[gateway]\n{settings}")).map_err(|problems| problems.join("\n"))
+    }
+
+    #[test]
+    fn several_addresses_are_one_list_and_the_first_is_the_main_one() {
+        let files = "tls_certificate = \"/c.pem\"\ntls_key = \"/k.pem\"\n";
+        let config = listen(&format!(
+            "listen = [\"127.0.0.1:0\", \"https://[::]:8643\"]\n{files}"
+        ))
+        .unwrap();
+        assert_eq!(config.listen.at, At::Ephemeral([127, 0, 0, 1].into()));
+        assert_eq!(config.also.len(), 1);
+        assert_eq!(config.also[0].to_string(), "https://[::]:8643");
+        assert_eq!(config.tls.unwrap().key, Path::new("/k.pem"));
+        assert!(listen("listen = [\"127.0.0.1:9\", \"http://127.0.0.1:9\"]").is_err());
+    }
+
+    #[test]
+    fn plain_http_beyond_loopback_needs_a_word() {
+        for address in [
+            "0.0.0.0:80",
+            "[::]:80",
+            "192.0.2.1:0",
+            "[fd00::1]:80",
+            "[::ffff:192.0.2.1]:80",
+        ] {
+            for list in [
+                format!("listen = \"{address}\""),
+                format!("listen = [\"127.0.0.1:0\", \"http://{address}\"]"),
+            ] {
+                let problem = listen(&list).unwrap_err();
+                assert!(
+                    problem.contains("allow_plain_http_beyond_loopback = true"),
+                    "{problem}"
+                );
+                listen(&format!("{list}\nallow_plain_http_beyond_loopback = true")).unwrap();
+                assert!(
+                    listen(&format!("{list}\nallow_plain_http_beyond_loopback = false")).is_err()
+                );
+            }
+        }
+        for address in [
+            "127.0.0.1:80",
+            "127.9.9.9:80",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]:80",
+        ] {
+            listen(&format!("listen = \"{address}\"")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_certificate_and_https_come_together() {
+        for settings in [
+            "listen = \"https://127.0.0.1:1\"",
+            "listen = \"https://127.0.0.1:1\"\ntls_certificate = \"/c.pem\"",
+            "listen = \"https://127.0.0.1:1\"\ntls_key = \"/k.pem\"",
+            "listen = \"127.0.0.1:1\"\ntls_certificate = \"/c.pem\"\ntls_key = \"/k.pem\"",
+            "tls_key = \"/k.pem\"",
+            "listen = \"ftp://127.0.0.1:1\"",
+        ] {
+            assert!(listen(settings).is_err(), "{settings}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_names_in_lower_case() {
+        let config = listen("hosts = [\"host.docker.internal\", \"nas\"]").unwrap();
+        assert_eq!(config.hosts, ["host.docker.internal", "nas"]);
+        assert!(listen("hosts = [\"evil:80\"]").is_err());
     }
 }

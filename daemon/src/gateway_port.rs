@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use bascule_store::{Store, StoreError};
 
-use crate::config::Listen;
+use crate::config::{At, Listen};
 
 /// The port tried first.
 const FIRST: u16 = 8642;
@@ -30,16 +30,25 @@ pub(crate) enum PortError {
     Store(#[from] StoreError),
 }
 
-/// Binds the gateway's listener. Blocking; call once at start.
+/// Binds a further address, exactly as it was asked for.
+pub(crate) fn bind_also(listen: Listen) -> Result<TcpListener, PortError> {
+    match listen.at {
+        At::Exactly(address) => exactly(address),
+        At::Ephemeral(ip) => exactly(SocketAddr::new(ip, 0)),
+        At::Chosen => first_free(Ipv4Addr::LOCALHOST.into()),
+    }
+}
+
+/// Binds the listener whose port tools are given. Blocking; call once at start.
 pub(crate) fn bind(listen: Listen, store: &Store) -> Result<TcpListener, PortError> {
     let stored = store.gateway_port()?;
     let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let listener = match (listen, stored) {
-        (Listen::Exactly(address), _) => exactly(address)?,
-        (Listen::Chosen, Some(port)) => exactly(SocketAddr::new(localhost, port))?,
-        (Listen::Ephemeral(ip), Some(port)) => exactly(SocketAddr::new(ip, port))?,
-        (Listen::Ephemeral(ip), None) => exactly(SocketAddr::new(ip, 0))?,
-        (Listen::Chosen, None) => first_free(localhost)?,
+    let listener = match (listen.at, stored) {
+        (At::Exactly(address), _) => exactly(address)?,
+        (At::Chosen, Some(port)) => exactly(SocketAddr::new(localhost, port))?,
+        (At::Ephemeral(ip), Some(port)) => exactly(SocketAddr::new(ip, port))?,
+        (At::Ephemeral(ip), None) => exactly(SocketAddr::new(ip, 0))?,
+        (At::Chosen, None) => first_free(localhost)?,
     };
     let port = listener
         .local_addr()

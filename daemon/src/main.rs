@@ -6,6 +6,7 @@ mod clock;
 mod config;
 mod crash;
 mod gateway_port;
+mod listeners;
 mod logging;
 mod random;
 mod rpc;
@@ -36,9 +37,19 @@ struct Arguments {
     /// Folder for the control socket
     #[arg(long, value_name = "DIR")]
     runtime_dir: Option<PathBuf>,
-    /// Where the S3 gateway listens; port 0 lets the system choose once
+    /// Where the S3 gateway listens, https://ADDR:PORT for TLS; repeatable, the first is the one
+    /// tools are given; port 0 lets the system choose once
     #[arg(long, value_name = "ADDR:PORT")]
-    gateway: Option<String>,
+    gateway: Vec<String>,
+    /// Certificate chain (PEM) for https addresses; read again when it changes
+    #[arg(long, value_name = "FILE")]
+    gateway_tls_certificate: Option<PathBuf>,
+    /// Private key (PEM) of that certificate, mode 0600
+    #[arg(long, value_name = "FILE")]
+    gateway_tls_key: Option<PathBuf>,
+    /// Allow addresses beyond loopback without TLS: everybody on the way can read what passes
+    #[arg(long)]
+    allow_plain_http: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -64,6 +75,9 @@ fn main() -> ExitCode {
         state_dir: arguments.state_dir,
         runtime_dir: arguments.runtime_dir,
         gateway: arguments.gateway,
+        tls_certificate: arguments.gateway_tls_certificate,
+        tls_key: arguments.gateway_tls_key,
+        allow_plain_http: arguments.allow_plain_http,
     };
     let config = match config::load(&flags) {
         Ok(config) => config,

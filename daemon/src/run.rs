@@ -1,6 +1,6 @@
 //! Starting, serving and stopping: the order in which the rooms are opened and closed.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context;
 use bascule_gateway::{Gateway, Settings};
@@ -17,7 +17,8 @@ use crate::{
     bridge,
     clock::{Clock, SystemClock},
     config::Config,
-    gateway_port, rpc,
+    listeners::{self, Address, Bound},
+    rpc,
 };
 
 const LOCK_NAME: &str = "lock";
@@ -35,15 +36,12 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let lock = lock(&config)?;
     let store = Store::open_or_create(&config.state_dir)
         .context("the store was not opened, and nothing in it was changed")?;
-    let listener = gateway_port::bind(config.listen, &store)?;
-    listener
-        .set_nonblocking(true)
-        .context("the gateway's socket can't be set up")?;
+    let bound = listeners::bind(&config, &store)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("the runtime could not be started")?
-        .block_on(serve(config, store, listener, lock.left_behind()))
+        .block_on(serve(config, store, bound, lock.left_behind()))
 }
 
 /// Each client connection may need one to a provider, and the daemon needs some for itself.
@@ -83,19 +81,28 @@ fn lock(config: &Config) -> anyhow::Result<InstanceLock> {
 async fn serve(
     config: Config,
     store: Store,
-    listener: std::net::TcpListener,
+    bound: Vec<Bound>,
     killed_before: bool,
 ) -> anyhow::Result<()> {
     // Installed first, so that a signal during start is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let address = listener.local_addr()?;
+    let addresses: Vec<_> = bound.iter().map(|bound| bound.address).collect();
+    let listeners = bound
+        .into_iter()
+        .map(Bound::into_listener)
+        .collect::<std::io::Result<Vec<_>>>()?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let app = App::open(&config, store, clock.clone(), address, killed_before)
-        .await
-        .context("the stored connections could not be opened")?;
+    let app = App::open(
+        &config,
+        store,
+        clock.clone(),
+        addresses.clone(),
+        killed_before,
+    )
+    .await
+    .context("the stored connections could not be opened")?;
     let socket = rpc::socket::open(&config.runtime_dir)?;
     let stop = CancellationToken::new();
     let gateway = Arc::new(Gateway::new(
@@ -107,12 +114,13 @@ async fn serve(
             header_timeout: config.header_timeout,
             max_connections: config.max_connections,
             host_suffix: config.host_suffix.clone(),
+            hosts: config.hosts.clone(),
             ..Settings::default()
         },
     ));
     let mut servers = JoinSet::new();
-    {
-        let stop = stop.clone();
+    for listener in listeners {
+        let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
         servers.spawn(async move {
             gateway.serve(listener, stop).await;
             Ok(())
@@ -121,7 +129,7 @@ async fn serve(
     // Before anybody can ask: a deletion asked for now must not be taken for an interrupted one.
     app.resume_deletions().await;
     servers.spawn(rpc::serve(app.clone(), socket, stop.clone()));
-    announce(&config, address);
+    announce(&config, &addresses);
 
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),
@@ -157,9 +165,10 @@ async fn serve(
     outcome
 }
 
-fn announce(config: &Config, gateway: SocketAddr) {
+fn announce(config: &Config, gateway: &[Address]) {
+    let gateway: Vec<_> = gateway.iter().map(Address::to_string).collect();
     tracing::info!(
-        gateway = %format_args!("http://{gateway}"),
+        gateway = gateway.join(", "),
         socket = %config.runtime_dir.join(bascule_proto::location::SOCKET_NAME).display(),
         state = %config.state_dir.display(),
         version = env!("CARGO_PKG_VERSION"),

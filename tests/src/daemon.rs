@@ -1,6 +1,10 @@
 //! The real daemon on a home: started, killed, stopped and started again on the same state.
 
-use std::{ffi::OsString, process::ExitStatus};
+use std::{
+    ffi::OsString,
+    path::Path,
+    process::{Command, ExitStatus},
+};
 
 use serde_json::Value;
 
@@ -25,6 +29,7 @@ pub struct Start {
     environment: Vec<(String, String)>,
     arguments: Vec<OsString>,
     gateway: Option<String>,
+    files: Option<u32>,
 }
 
 impl Start {
@@ -62,10 +67,30 @@ impl Start {
         self
     }
 
+    /// It may open so many files and no more.
+    #[must_use]
+    pub fn limit_files(mut self, files: u32) -> Self {
+        self.files = Some(files);
+        self
+    }
+
+    fn command(&self, home: &Home) -> Command {
+        let program = tools::program("basculed");
+        let Some(files) = self.files else {
+            return home.command(&program);
+        };
+        let mut command = home.command(Path::new("/bin/sh"));
+        command
+            .args(["-c", "ulimit -n \"$0\" && exec \"$@\""])
+            .arg(files.to_string())
+            .arg(program);
+        command
+    }
+
     /// Starts it without waiting for anything.
     #[must_use]
     pub fn spawn(&self, home: &Home) -> Process {
-        let mut command = home.command(&tools::program("basculed"));
+        let mut command = self.command(home);
         command
             .arg("--state-dir")
             .arg(home.state())

@@ -13,7 +13,7 @@ use crate::{
     cells::ConnectionCell,
     exchange::{InFlight, Tied},
     forward::place,
-    handle::virtual_bucket,
+    hosts::Named,
     load::Parcel,
     reply::{self, Download, LocationRewrite, ReplyBody},
     respond::Refusal,
@@ -37,9 +37,10 @@ pub(crate) fn location(
     let (bucket, key) = place(operation).ok()?;
     let host = parcel.headers.get(header::HOST)?.to_str().ok()?;
     let key = encode_path(key?.as_str().as_bytes());
-    let location = match virtual_bucket(host, gateway.settings.host_suffix.as_deref()) {
-        Some(_) => format!("http://{host}/{key}"),
-        None => format!("http://{host}/{bucket}/{key}"),
+    let scheme = if parcel.tls { "https" } else { "http" };
+    let location = match gateway.hosts.read(host)? {
+        Named::Bucket(_) => format!("{scheme}://{host}/{key}"),
+        Named::Gateway => format!("{scheme}://{host}/{bucket}/{key}"),
     };
     Some(LocationRewrite::new(location))
 }

@@ -22,36 +22,66 @@ use crate::{
     cells::{self, ConnectionCell},
     classify::{self, Asked, Place},
     exchange::{InFlight, Slot},
-    forward, headers,
+    forward,
+    framing::Violation,
+    headers,
+    hosts::Named,
     load::{self, Freight, Parcel},
     reply::ReplyBody,
     respond::{AskedBy, Holder, Refusal},
     serve::Gateway,
 };
 
-/// Answers one request. `peer` is the socket's peer: forwarding headers count for nothing
-/// (gateway.md 52).
+/// Who asks, as far as the connection tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client {
+    /// The socket's peer: forwarding headers count for nothing (gateway.md 52).
+    pub(crate) peer: IpAddr,
+    pub(crate) tls: bool,
+}
+
+/// Answers what stands in the place of an unsound request.
+pub(crate) fn refuse_unsound(
+    gateway: &Gateway,
+    request: &Request<Incoming>,
+    client: Client,
+    violation: Violation,
+) -> Response<ReplyBody> {
+    let asked = AskedBy::of(request.method(), None);
+    let refusal = Refusal::Framing(violation);
+    let answer = refusal.respond(asked, true, &gateway.tail());
+    let mut account = Account::open(gateway, request.method(), "", client.peer);
+    account.refused(&refusal);
+    account.answered(answer.status());
+    answer
+}
+
+/// Answers one request.
 pub(crate) async fn handle(
     gateway: Arc<Gateway>,
     request: Request<Incoming>,
-    peer: IpAddr,
+    client: Client,
     slot: Arc<Slot>,
 ) -> Response<ReplyBody> {
     let asked = AskedBy::of(request.method(), request.uri().query());
     let unread = !request.body().is_end_stream();
-    // hyper drops a content-length beside a transfer-encoding without telling. Whoever is in
-    // front may have believed the other one, so no further request is read from such a
-    // connection (RFC 9112, 6.1; threats.md A17).
-    let ambiguous = request.headers().contains_key(header::TRANSFER_ENCODING);
-    let mut account = Account::open(&gateway, request.method(), request.uri().path(), peer);
-    let mut answer = run(&gateway, request, peer, &slot, &mut account)
+    // Chunks are not framed by us but by hyper, which is lenient: no further request is read from
+    // such a connection (RFC 9112, 6.1; threats.md A17). `framing` counts on it.
+    let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let mut account = Account::open(
+        &gateway,
+        request.method(),
+        request.uri().path(),
+        client.peer,
+    );
+    let mut answer = run(&gateway, request, client, &slot, &mut account)
         .await
         .unwrap_or_else(|refusal| {
             account.refused(&refusal);
             refusal.respond(asked, unread, &gateway.tail())
         });
     account.answered(answer.status());
-    if ambiguous {
+    if chunked {
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);
     }
@@ -61,11 +91,19 @@ pub(crate) async fn handle(
 async fn run(
     gateway: &Arc<Gateway>,
     request: Request<Incoming>,
-    peer: IpAddr,
+    client: Client,
     slot: &Arc<Slot>,
     account: &mut Account<'_>,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let (mut parts, incoming) = request.into_parts();
+    let host = host(&parts.headers)?;
+    let host = host
+        .to_str()
+        .map_err(|_| Refusal::InvalidRequest("the host header is malformed"))?;
+    let named = gateway
+        .hosts
+        .read(host)
+        .ok_or_else(|| Refusal::ForeignHost(host.into()))?;
     refuse_browsers(&parts)?;
     if parts.uri.authority().is_some() {
         return Err(Refusal::InvalidUri("the request target must be a path"));
@@ -106,8 +144,7 @@ async fn run(
     for (name, value) in proof.hoisted {
         parts.headers.insert(name, value);
     }
-    let place = place(gateway, &parts.headers, proof.target.decoded_path())
-        .map_err(|r| r.held_by(holder))?;
+    let place = place(named, proof.target.decoded_path()).map_err(|r| r.held_by(holder))?;
     let classified = classify::classify(&Asked {
         method: &parts.method,
         place,
@@ -123,7 +160,7 @@ async fn run(
         &living.key,
         connection.buckets(),
         classified.operation,
-        peer,
+        client.peer,
         now,
     )
     .map_err(|denial| Refusal::denied(denial).held_by(holder))?;
@@ -138,6 +175,7 @@ async fn run(
         _ => {}
     }
     let mut parcel = Parcel {
+        tls: client.tls,
         method: parts.method,
         query: classified.query,
         headers: parts.headers,
@@ -211,26 +249,27 @@ fn refuse_browsers(parts: &Parts) -> Result<(), Refusal> {
     if form { Err(Refusal::PostForm) } else { Ok(()) }
 }
 
-/// The bucket and object that the signed host and path name (gateway.md 51).
-fn place(gateway: &Gateway, headers: &HeaderMap, path: &[u8]) -> Result<Place, Refusal> {
+fn host(headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
     let mut hosts = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Refusal::InvalidRequest(
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Ok(host.clone()),
+        _ => Err(Refusal::InvalidRequest(
             "the request must have one host header",
-        ));
-    };
-    let host = host
-        .to_str()
-        .map_err(|_| Refusal::InvalidRequest("the host header is malformed"))?;
+        )),
+    }
+}
+
+/// The bucket and object that the signed host and path name (gateway.md 51).
+fn place(named: Named<'_>, path: &[u8]) -> Result<Place, Refusal> {
     let path = std::str::from_utf8(path)
         .map_err(|_| Refusal::InvalidUri("the object key is not UTF-8"))?;
     let path = path
         .strip_prefix('/')
         .ok_or(Refusal::InvalidUri("the path does not begin with a slash"))?;
-    let (bucket, key) = match virtual_bucket(host, gateway.settings.host_suffix.as_deref()) {
-        Some(bucket) => (bucket, path),
-        None if path.is_empty() => return Ok(Place::Service),
-        None => path.split_once('/').unwrap_or((path, "")),
+    let (bucket, key) = match named {
+        Named::Bucket(bucket) => (bucket, path),
+        Named::Gateway if path.is_empty() => return Ok(Place::Service),
+        Named::Gateway => path.split_once('/').unwrap_or((path, "")),
     };
     // Names no bucket can have are like buckets the key may not use.
     let bucket = bucket
@@ -243,22 +282,6 @@ fn place(gateway: &Gateway, headers: &HeaderMap, path: &[u8]) -> Result<Place, R
         .parse()
         .map_err(|_| Refusal::InvalidUri("the object key is longer than 1024 bytes"))?;
     Ok(Place::Object(bucket, key))
-}
-
-pub(crate) fn virtual_bucket<'a>(host: &'a str, suffix: Option<&str>) -> Option<&'a str> {
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| {
-        if port.bytes().all(|b| b.is_ascii_digit()) {
-            name
-        } else {
-            host
-        }
-    });
-    let suffix = suffix?;
-    let at = name.len().checked_sub(suffix.len())?;
-    let fits = name.get(at..)?.eq_ignore_ascii_case(suffix);
-    name.get(..at)?
-        .strip_suffix('.')
-        .filter(|bucket| fits && !bucket.is_empty())
 }
 
 const fn limited(key: &Key) -> bool {
@@ -343,30 +366,4 @@ fn list_buckets(
         HeaderValue::from_static("application/xml"),
     );
     Ok(response)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_configured_suffix_makes_a_virtual_host() {
-        let suffix = Some("s3.local");
-        assert_eq!(
-            virtual_bucket("photos.s3.local:8642", suffix),
-            Some("photos")
-        );
-        assert_eq!(virtual_bucket("a.b.S3.local", suffix), Some("a.b"));
-        for host in [
-            "s3.local",
-            ".s3.local",
-            "photosxs3.local",
-            "127.0.0.1:1",
-            "[::1]:8642",
-            "localhost",
-        ] {
-            assert_eq!(virtual_bucket(host, suffix), None, "{host}");
-        }
-        assert_eq!(virtual_bucket("photos.s3.local", None), None);
-    }
 }

@@ -15,8 +15,10 @@ mod cells;
 mod classify;
 mod exchange;
 mod forward;
+mod framing;
 mod handle;
 mod headers;
+mod hosts;
 mod keyring;
 mod load;
 mod meter;
@@ -26,7 +28,9 @@ mod reason;
 mod reply;
 mod respond;
 mod serve;
+mod tls;
 mod upstream;
+mod wire;
 
 pub use account::ACCESS_LOG;
 pub use admission::{Admission, InDoubt};
@@ -35,7 +39,8 @@ pub use keyring::{ConnectionSpec, Keyring, KeyringError};
 pub use metrics::{Family, Kind, Sample};
 pub use ports::{Clock, DeadKeys, Exchange, Outcome, UsageSink};
 pub use reason::Reason;
-pub use serve::{Gateway, Settings};
+pub use serve::{Gateway, Listener, Settings};
+pub use tls::{Certificate, CertificateError};
 pub use upstream::{
     BoxError, ProviderBody, Upstream, UpstreamAccess, UpstreamBody, UpstreamError,
     UpstreamErrorKind, UpstreamFuture,

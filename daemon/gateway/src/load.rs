@@ -20,6 +20,8 @@ use crate::{
 
 /// A verified and classified request, without its body.
 pub(crate) struct Parcel {
+    /// Whether the client came by TLS.
+    pub(crate) tls: bool,
     pub(crate) method: Method,
     /// For upstream, decoded.
     pub(crate) query: Vec<(String, String)>,

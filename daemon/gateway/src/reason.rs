@@ -37,6 +37,8 @@ reasons! {
     KeyExpired = "KEY-EXPIRED";
     /// The key may not be used from there.
     AddressNotAllowed = "ADDRESS-NOT-ALLOWED";
+    /// The host header names somebody else.
+    HostNotAllowed = "HOST-NOT-ALLOWED";
     /// The key lacks the right, or nobody has it.
     NotPermitted = "NOT-PERMITTED";
     /// The key was changed while the request was admitted.

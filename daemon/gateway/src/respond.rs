@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use quick_xml::escape::escape;
 
-use crate::{reason::Reason, reply::ReplyBody, upstream::UpstreamErrorKind};
+use crate::{framing::Violation, reason::Reason, reply::ReplyBody, upstream::UpstreamErrorKind};
 
 /// Whose key it is, for messages.
 #[derive(Debug, Clone)]
@@ -45,6 +45,10 @@ pub(crate) enum Refusal {
     Withdrawn,
     /// `CreateBucket` for a bucket that the key may use (gateway.md 55).
     BucketIsYours,
+    /// Where the request ends can be understood in several ways (threats.md A17).
+    Framing(Violation),
+    /// The host header names somebody else (threats.md E4).
+    ForeignHost(Box<str>),
     /// A browser's preflight.
     Preflight,
     /// A browser's upload form (gateway.md 36).
@@ -152,6 +156,20 @@ impl Refusal {
                 "BucketAlreadyOwnedByYou",
                 "Bascule: this bucket exists, and this key may use it.".into(),
                 Reason::BucketExists,
+            ),
+            Self::Framing(violation) => {
+                let (status, code) = match violation {
+                    Violation::TargetTooLong => (StatusCode::URI_TOO_LONG, "RequestHeaderSectionTooLarge"),
+                    Violation::HeadTooLong => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "RequestHeaderSectionTooLarge"),
+                    _ => (BAD, "InvalidRequest"),
+                };
+                Answer::new(status, code, format!("Bascule: {violation}."), Reason::NotValid)
+            }
+            Self::ForeignHost(host) => Answer::new(
+                FORBIDDEN,
+                "AccessDenied",
+                format!("Bascule: the host \"{host}\" is not this gateway. If it is meant to be, add the name to hosts under [gateway] in the daemon's configuration."),
+                Reason::HostNotAllowed,
             ),
             Self::Preflight => Answer::new(
                 FORBIDDEN,

@@ -4,7 +4,6 @@
 
 use std::{
     future::{Future, poll_fn},
-    net::IpAddr,
     os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::{
@@ -26,14 +25,22 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     exchange::Slot,
-    handle::handle,
+    framing,
+    handle::{Client, handle, refuse_unsound},
+    hosts::Hosts,
     keyring::Keyring,
     ports::{Clock, DeadKeys, UsageSink},
     reply::ReplyBody,
+    tls::Certificate,
+    wire::{Checked, Socket, Unsound},
 };
 
-/// Bytes that hyper may hold per connection and direction; also the longest head.
+/// Bytes that hyper may hold per connection and direction.
 const BUFFER: usize = 128 * 1024;
+const _: () = assert!(
+    framing::LONGEST_HEAD < BUFFER,
+    "hyper must not refuse first"
+);
 /// What is read and thrown away after the last answer, so that a client that is still sending
 /// gets to read it (gateway.md 40).
 const LINGER_BYTES: usize = 1024 * 1024;
@@ -44,12 +51,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Limits and names of the endpoint.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How long the head of a request may take, idle time before it included.
+    /// How long the head of a request may take, idle time before it included; also a greeting
+    /// by TLS.
     pub header_timeout: Duration,
-    /// How many client connections may be open; more wait to be accepted.
+    /// How many client connections may be open on all listeners; more wait to be accepted.
     pub max_connections: usize,
     /// `<bucket>.<suffix>` addresses a bucket; without it only path style is known.
     pub host_suffix: Option<String>,
+    /// Names of the gateway besides its addresses, `localhost` and the suffix.
+    pub hosts: Vec<String>,
     /// How long a change is awaited whose client is gone.
     pub outcome_limit: Duration,
     /// How long a provider that has the whole request may stay silent.
@@ -62,8 +72,35 @@ impl Default for Settings {
             header_timeout: Duration::from_secs(30),
             max_connections: 1024,
             host_suffix: None,
+            hosts: Vec::new(),
             outcome_limit: Duration::from_secs(120),
             answer_limit: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Where clients connect.
+pub struct Listener {
+    socket: TcpListener,
+    certificate: Option<Arc<Certificate>>,
+}
+
+impl Listener {
+    /// One that speaks TLS, HTTP/1.1 inside.
+    #[must_use]
+    pub const fn tls(socket: TcpListener, certificate: Arc<Certificate>) -> Self {
+        Self {
+            socket,
+            certificate: Some(certificate),
+        }
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        Self {
+            socket,
+            certificate: None,
         }
     }
 }
@@ -75,7 +112,9 @@ pub struct Gateway {
     pub(crate) dead_keys: Arc<dyn DeadKeys>,
     pub(crate) usage: Arc<dyn UsageSink>,
     pub(crate) settings: Settings,
+    pub(crate) hosts: Hosts,
     pub(crate) tasks: TaskTracker,
+    places: Arc<Semaphore>,
     /// Makes request ids differ between runs.
     run: u32,
     requests: AtomicU64,
@@ -97,6 +136,11 @@ impl Gateway {
         Self {
             run: u32::from_ne_bytes(run),
             requests: AtomicU64::new(0),
+            places: Arc::new(Semaphore::new(settings.max_connections)),
+            hosts: Hosts {
+                suffix: settings.host_suffix.clone(),
+                names: settings.hosts.clone(),
+            },
             keyring,
             clock,
             dead_keys,
@@ -107,14 +151,20 @@ impl Gateway {
     }
 
     /// Serves until `shutdown`, then stops accepting, lets what is open end, and returns. The
-    /// caller bounds how long that may take by dropping the future.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
-        let places = Arc::new(Semaphore::new(self.settings.max_connections));
+    /// caller bounds how long that may take by dropping the future. Several listeners are served
+    /// by several calls.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: impl Into<Listener>,
+        shutdown: CancellationToken,
+    ) {
+        let listener = listener.into();
+        let mut well = true;
         loop {
             let accepted = async {
                 // The semaphore is never closed.
-                let place = Arc::clone(&places).acquire_owned().await.ok();
-                (listener.accept().await, place)
+                let place = Arc::clone(&self.places).acquire_owned().await.ok();
+                (listener.socket.accept().await, place)
             };
             let (accepted, place) = tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -122,15 +172,26 @@ impl Gateway {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    well = true;
                     let gateway = Arc::clone(&self);
+                    let certificate = listener.certificate.clone();
                     let shutdown = shutdown.clone();
                     self.tasks.spawn(async move {
-                        gateway.connection(stream, peer.ip(), shutdown).await;
+                        let client = Client {
+                            peer: peer.ip(),
+                            tls: certificate.is_some(),
+                        };
+                        let greeted = gateway.greet(stream, certificate, &shutdown).await;
+                        if let Some(socket) = greeted {
+                            gateway.connection(socket, client, shutdown).await;
+                        }
                         drop(place);
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    if std::mem::take(&mut well) {
+                        tracing::warn!(%error, "a connection could not be accepted; it is tried again");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -140,28 +201,60 @@ impl Gateway {
         self.tasks.wait().await;
     }
 
-    async fn connection(
-        self: Arc<Self>,
+    /// Greets a client as its listener does. `None` if that came to nothing: whoever speaks no
+    /// TLS, or too slowly, is not worth a line in the log.
+    async fn greet(
+        &self,
         stream: TcpStream,
-        peer: IpAddr,
-        shutdown: CancellationToken,
-    ) {
+        certificate: Option<Arc<Certificate>>,
+        shutdown: &CancellationToken,
+    ) -> Option<Socket> {
         // Small answers must not wait for the client's acknowledgement; failing costs only time.
         let _ = stream.set_nodelay(true);
+        let Some(certificate) = certificate else {
+            return Some(Socket::Plain(stream));
+        };
+        let greeting = Box::pin(certificate.accept(stream));
+        let bounded = tokio::time::timeout(self.settings.header_timeout, greeting);
+        tokio::select! {
+            () = shutdown.cancelled() => None,
+            greeted = bounded => Some(Socket::Tls(Box::new(greeted.ok()?.ok()?))),
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        socket: Socket,
+        client: Client,
+        shutdown: CancellationToken,
+    ) {
         let slot = Arc::new(Slot::default());
-        let socket = stream.as_raw_fd();
+        let descriptor = socket.tcp().as_raw_fd();
         // Where the system does not tell, an idle connection is not cut on suspicion.
-        let delivered = || bascule_os::undelivered(socket).unwrap_or(0) == 0;
+        let delivered = || bascule_os::undelivered(descriptor).unwrap_or(0) == 0;
+        let unsound = Unsound::default();
+        let requests = AtomicU64::new(0);
         let service = service_fn(|request| {
-            let answer = handle(Arc::clone(&self), request, peer, Arc::clone(&slot));
-            let answer: Answering = Box::pin(async { Ok(answer.await) });
+            let number = requests.fetch_add(1, Ordering::Relaxed);
+            let violation = unsound.get().filter(|(unsound, _)| *unsound == number);
+            let answer: Answering = match violation {
+                Some((_, violation)) => {
+                    let answer = refuse_unsound(&self, &request, client, *violation);
+                    Box::pin(async { Ok(answer) })
+                }
+                None => {
+                    let answer = handle(Arc::clone(&self), request, client, Arc::clone(&slot));
+                    Box::pin(async { Ok(answer.await) })
+                }
+            };
             answer
         });
+        let socket = Checked::new(socket, Arc::clone(&unsound));
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.settings.header_timeout)
             .max_buf_size(BUFFER)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(socket), service);
         let mut stop = pin!(shutdown.cancelled());
         let mut stopping = false;
         let cut = poll_fn(|cx| {
@@ -180,13 +273,13 @@ impl Gateway {
             slot.poll_cut(cx, delivered).map(|()| true)
         })
         .await;
-        let stream = connection.into_parts().io.into_inner();
+        let socket = connection.into_parts().io.into_inner().into_inner();
         if cut {
             // What waits in the socket's buffer is not delivered either: several seconds of a
             // slow download. Failing to say so only delays the end.
-            let _ = stream.set_zero_linger();
+            let _ = socket.tcp().set_zero_linger();
         } else {
-            linger(stream).await;
+            linger(socket).await;
         }
     }
 
@@ -202,15 +295,15 @@ type Answering = Pin<
 >;
 
 /// Says that nothing more comes, then reads what the client still sends, for a while.
-async fn linger(mut stream: TcpStream) {
+async fn linger(mut socket: Socket) {
     let drain = async {
         let mut left = LINGER_BYTES;
         let mut scratch = vec![0; 16 * 1024];
-        if stream.shutdown().await.is_err() {
+        if socket.shutdown().await.is_err() {
             return;
         }
         while left > 0 {
-            match stream.read(&mut scratch).await {
+            match socket.read(&mut scratch).await {
                 Ok(0) | Err(_) => return,
                 Ok(read) => left = left.saturating_sub(read),
             }

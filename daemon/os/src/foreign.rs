@@ -1,9 +1,9 @@
 //! Other programs' files: read with a bound, without ever waiting for whoever holds them.
 
 use std::{
-    fs::OpenOptions,
+    fs::{self, Metadata, OpenOptions},
     io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -25,6 +25,14 @@ pub enum ForeignError {
         path: PathBuf,
         /// The limit in bytes.
         limit: u64,
+    },
+    /// A secret that other users can read is none.
+    #[error("{} holds a secret and has mode {mode:04o}, so that other users can reach it; run: chmod 600 {}", .path.display(), .path.display())]
+    TooOpen {
+        /// Which path.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
     },
     /// The operating system refused.
     #[error("can't read {}", .path.display())]
@@ -48,6 +56,56 @@ impl ForeignError {
 /// followed, since people link their configuration. Opening never blocks: the path may name a
 /// pipe (threats.md F1, F2). One allocation, so that no copy of a secret is left behind.
 pub fn read_foreign(path: &Path, limit: u64) -> Result<Vec<u8>, ForeignError> {
+    read_checked(path, limit, |_| Ok(()))
+}
+
+/// Reads another program's secret as [`read_foreign`] does, and refuses it when users who need not
+/// be trusted can reach it: everybody, or the group of a file that is not root's. Root hands keys
+/// to services by a group of their own.
+pub fn read_foreign_secret(path: &Path, limit: u64) -> Result<Vec<u8>, ForeignError> {
+    read_checked(path, limit, |metadata| {
+        let mode = metadata.mode() & 0o7777;
+        let closed = if metadata.uid() == 0 { 0o027 } else { 0o077 };
+        if mode & closed == 0 {
+            Ok(())
+        } else {
+            Err(ForeignError::TooOpen {
+                path: path.to_owned(),
+                mode,
+            })
+        }
+    })
+}
+
+/// What tells one content of a file from the next without reading it. A link's target counts, so
+/// that a link which is turned to another file is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileIdentity {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// The identity of what is at the path now; `None` when that can't be told.
+#[must_use]
+pub fn file_identity(path: &Path) -> Option<FileIdentity> {
+    let metadata = fs::metadata(path).ok()?;
+    Some(FileIdentity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        length: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+fn read_checked(
+    path: &Path,
+    limit: u64,
+    check: impl FnOnce(&Metadata) -> Result<(), ForeignError>,
+) -> Result<Vec<u8>, ForeignError> {
     let failed = |source: io::Error| {
         // A socket or a device without a driver.
         let special = [Errno::NXIO, Errno::OPNOTSUPP].map(|errno| Some(errno.raw_os_error()));
@@ -73,6 +131,7 @@ pub fn read_foreign(path: &Path, limit: u64) -> Result<Vec<u8>, ForeignError> {
             path: path.to_owned(),
         });
     }
+    check(&metadata)?;
     let too_large = || ForeignError::TooLarge {
         path: path.to_owned(),
         limit,
@@ -95,7 +154,10 @@ pub fn read_foreign(path: &Path, limit: u64) -> Result<Vec<u8>, ForeignError> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::net::UnixListener};
+    use std::{
+        fs,
+        os::unix::{fs::PermissionsExt, net::UnixListener},
+    };
 
     use super::*;
 
@@ -154,5 +216,37 @@ mod tests {
             read_foreign(&looped, 5),
             Err(ForeignError::Io { .. })
         ));
+    }
+
+    #[test]
+    fn a_secret_that_others_can_reach_is_refused_with_the_cure() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        fs::write(&path, "secret").unwrap();
+        for (mode, fits) in [(0o600, true), (0o400, true), (0o604, false), (0o620, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            match read_foreign_secret(&path, 10) {
+                Ok(bytes) => assert!(fits && bytes == b"secret", "{mode:o}"),
+                Err(error) => {
+                    assert!(!fits, "{mode:o}: {error}");
+                    assert!(error.to_string().contains("chmod 600"), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_content_is_another_identity() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cert.pem");
+        assert_eq!(file_identity(&path), None);
+        fs::write(&path, "one").unwrap();
+        let before = file_identity(&path);
+        assert!(before.is_some());
+        assert_eq!(file_identity(&path), before);
+        let next = folder.path().join("next.pem");
+        fs::write(&next, "two").unwrap();
+        fs::rename(&next, &path).unwrap();
+        assert_ne!(file_identity(&path), before);
     }
 }

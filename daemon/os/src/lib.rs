@@ -19,7 +19,7 @@ pub use file::{
     remove_file, replace_file, write_private,
 };
 pub use folder::{private_dir, sync_dir};
-pub use foreign::{ForeignError, read_foreign};
+pub use foreign::{FileIdentity, ForeignError, file_identity, read_foreign, read_foreign_secret};
 pub use lock::{InstanceLock, LockError};
 pub use path_error::PathError;
 pub use port::{Holder, port_holder};

@@ -20,7 +20,7 @@ mod rename;
 mod show;
 mod status;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bascule_adapters::{OwnAddresses, Surroundings};
 use bascule_domain::{
@@ -40,7 +40,7 @@ use self::{
     own_changes::OwnChanges,
     registry::{Entry, Registry},
 };
-use crate::{clock::Clock, config::Config};
+use crate::{clock::Clock, config::Config, listeners::Address};
 
 pub(crate) use connect::{Options, Place, Wish};
 pub(crate) use delete::{Progress, Subscription};
@@ -59,7 +59,8 @@ pub(crate) struct App {
     deletions: delete::Running,
     surroundings: Surroundings,
     writing: Mutex<()>,
-    gateway: SocketAddr,
+    /// That which tools are given first.
+    gateways: Vec<Address>,
     state_dir: PathBuf,
     drain_limit: Duration,
     started_at: Timestamp,
@@ -76,7 +77,7 @@ impl App {
         config: &Config,
         store: Store,
         clock: Arc<dyn Clock>,
-        gateway: SocketAddr,
+        gateways: Vec<Address>,
         killed_before: bool,
     ) -> Result<Arc<Self>> {
         let store = Arc::new(store);
@@ -90,7 +91,7 @@ impl App {
             own_changes: Arc::new(OwnChanges::new(registry.clone())),
             keyring: Arc::new(Keyring::new()),
             deletions: delete::Running::default(),
-            surroundings: surroundings(clock.clone(), gateway),
+            surroundings: surroundings(clock.clone(), &gateways),
             writing: Mutex::new(()),
             state_dir: config.state_dir.clone(),
             drain_limit: config.drain_limit,
@@ -100,7 +101,7 @@ impl App {
             store,
             clock,
             registry,
-            gateway,
+            gateways,
         };
         for (connection, credentials) in image.connections {
             let deletion = image
@@ -140,7 +141,10 @@ impl App {
 
     /// Where tools reach the gateway.
     pub(crate) fn gateway_url(&self) -> String {
-        format!("http://{}", self.gateway)
+        self.gateways
+            .first()
+            .map(|address| address.to_dial().to_string())
+            .unwrap_or_default()
     }
 
     /// When a living key was last used, as far as it was since the daemon started.
@@ -210,9 +214,11 @@ impl App {
 }
 
 /// What the adapters need from us: the clock, and where we listen ourselves.
-fn surroundings(clock: Arc<dyn Clock>, gateway: SocketAddr) -> Surroundings {
+fn surroundings(clock: Arc<dyn Clock>, gateways: &[Address]) -> Surroundings {
     let own = OwnAddresses::default();
-    own.add(gateway);
+    for address in gateways {
+        own.add(address.socket);
+    }
     Surroundings {
         clock: Arc::new(move || clock.now()),
         own,

@@ -8,7 +8,7 @@ use super::App;
 
 pub(crate) struct Status {
     pub started_at: Timestamp,
-    pub gateway: String,
+    pub gateways: Vec<String>,
     pub state_dir: PathBuf,
     pub connections: usize,
     pub living_keys: usize,
@@ -43,7 +43,7 @@ impl App {
         }));
         Status {
             started_at: self.started_at,
-            gateway: self.gateway_url(),
+            gateways: self.gateways.iter().map(ToString::to_string).collect(),
             state_dir: self.state_dir.clone(),
             connections: living.len(),
             living_keys: living.iter().map(|entry| entry.keys.len()).sum(),

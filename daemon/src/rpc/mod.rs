@@ -67,7 +67,10 @@ pub(crate) async fn serve(
             app.clone(),
         )))
         .add_service(v1::system_server::SystemServer::new(system::Service(app)))
-        .serve_with_incoming_shutdown(socket::own_peers(listener), stop.cancelled_owned())
+        .serve_with_incoming_shutdown(
+            Box::pin(socket::own_peers(listener)),
+            stop.cancelled_owned(),
+        )
         .await?;
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! The owner-only Unix socket: made in a private folder, replaced only when nobody answers, and
 //! open only to the daemon's own user.
 
-use std::{io, os::unix::fs::PermissionsExt, path::Path};
+use std::{io, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use bascule_proto::location::SOCKET_NAME;
+use futures_util::{Stream, stream};
 use tokio::net::{UnixListener, UnixStream};
-use tokio_stream::{Stream, StreamExt, wrappers::UnixListenerStream};
 
 /// Why the socket could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -43,21 +43,41 @@ pub(crate) fn open(runtime_dir: &Path) -> Result<UnixListener, SocketError> {
     Ok(listener)
 }
 
-/// Connections of our own user only; others are dropped before a byte is read.
+/// Connections of our own user only; others are dropped before a byte is read. A failed accept, as
+/// for want of file descriptors, is waited out: tonic would end the server (threats.md H2).
 pub(crate) fn own_peers(listener: UnixListener) -> impl Stream<Item = io::Result<UnixStream>> {
+    const PAUSE: Duration = Duration::from_millis(100);
     let own = bascule_os::effective_uid();
-    UnixListenerStream::new(listener).filter(move |peer| match peer {
-        Ok(stream) => match stream.peer_cred() {
-            Ok(credentials) if credentials.uid() == own => true,
-            Ok(credentials) => {
-                tracing::warn!(
-                    uid = credentials.uid(),
-                    "refused a connection of another user"
-                );
-                false
+    stream::unfold((listener, true), move |(listener, mut well)| async move {
+        loop {
+            match listener.accept().await {
+                Ok((peer, _)) => {
+                    well = true;
+                    if is_of(own, &peer) {
+                        return Some((Ok(peer), (listener, well)));
+                    }
+                }
+                Err(error) => {
+                    if std::mem::take(&mut well) {
+                        tracing::warn!(%error, "a call could not be accepted; it is tried again");
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
-            Err(_) => false,
-        },
-        Err(_) => true,
+        }
     })
+}
+
+fn is_of(own: u32, peer: &UnixStream) -> bool {
+    match peer.peer_cred() {
+        Ok(credentials) if credentials.uid() == own => true,
+        Ok(credentials) => {
+            tracing::warn!(
+                uid = credentials.uid(),
+                "refused a connection of another user"
+            );
+            false
+        }
+        Err(_) => false,
+    }
 }

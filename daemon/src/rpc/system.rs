@@ -21,7 +21,7 @@ impl System for Service {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started_at: Some(convert::time(status.started_at)),
-            gateways: vec![status.gateway],
+            gateways: status.gateways,
             state_dir: status.state_dir.display().to_string(),
             connections: status.connections as u32,
             living_keys: status.living_keys as u32,

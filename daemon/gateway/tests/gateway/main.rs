@@ -9,8 +9,10 @@
 
 mod cutting;
 mod forwarding;
+mod framing;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod hosts;
 mod limits;
 mod metrics;
 mod refusals;

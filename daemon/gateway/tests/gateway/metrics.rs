@@ -53,7 +53,7 @@ async fn refusals_are_counted_by_reason_and_name_no_key_bucket_or_object() {
         .await;
     let mut nameless = world.dial().await;
     nameless
-        .write(b"GET /photos/secret-name HTTP/1.1\r\nhost: x\r\n\r\n")
+        .write(b"GET /photos/secret-name HTTP/1.1\r\nhost: localhost\r\n\r\n")
         .await;
     assert_eq!(nameless.reply(false).await.unwrap().status, 403);
     world.provider.script(Script {
