@@ -89,7 +89,18 @@ pub(crate) fn find(
     }
 }
 
-/// What must be said once: the authorization, the host, and every `x-amz-*` name.
+/// Headers of which a second one may only repeat the first: servers differ in which they take.
+const SINGLE: [&str; 6] = [
+    "content-md5",
+    "content-type",
+    "if-modified-since",
+    "if-range",
+    "if-unmodified-since",
+    "range",
+];
+
+/// What must be said once: the authorization, the host, and every `x-amz-*` name; and what must
+/// not be said in two ways (gateway.md 11).
 fn refuse_repetition(target: &CanonicalTarget, headers: &HeaderMap) -> Result<(), SignatureError> {
     for name in headers.keys() {
         let text = name.as_str();
@@ -98,7 +109,10 @@ fn refuse_repetition(target: &CanonicalTarget, headers: &HeaderMap) -> Result<()
             || text.starts_with("x-amz-")
                 && !text.starts_with("x-amz-meta-")
                 && !LISTS.contains(&text);
-        if once && headers.get_all(name).iter().nth(1).is_some() {
+        let single = SINGLE.contains(&text);
+        let first = headers.get(name);
+        let mut others = headers.get_all(name).iter().skip(1);
+        if others.any(|value| once || single && Some(value) != first) {
             return Err(SignatureError::Conflict(
                 "a header that must stand alone was sent twice",
             ));

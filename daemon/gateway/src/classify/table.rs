@@ -110,34 +110,20 @@ const READ: &[&str] = &[
 ];
 /// RGW's, for the bucket's size.
 const HEAD_BUCKET: &[&str] = &["read-stats"];
-/// `metadata` is MinIO's, `allow-unordered` RGW's.
+/// Parameters of one listing may stand with another, where they mean nothing. `metadata` is
+/// MinIO's, `allow-unordered` RGW's.
 const LIST: &[&str] = &[
     "prefix",
     "delimiter",
     "marker",
     "max-keys",
     "encoding-type",
-    "allow-unordered",
-    "metadata",
-];
-const LIST_V2: &[&str] = &[
-    "prefix",
-    "delimiter",
-    "max-keys",
-    "encoding-type",
     "continuation-token",
     "start-after",
     "fetch-owner",
-    "allow-unordered",
-    "metadata",
-];
-const VERSIONS: &[&str] = &[
-    "prefix",
-    "delimiter",
-    "max-keys",
-    "encoding-type",
     "key-marker",
     "version-id-marker",
+    "allow-unordered",
     "metadata",
 ];
 const UPLOADS: &[&str] = &[
@@ -350,13 +336,7 @@ pub(super) const ROWS: &[Row] = &[
     row("GET", K, &[], READ, A::GetObject),
     row("HEAD", K, &[], READ, A::HeadObject),
     row("DELETE", K, &[], VERSION, A::DeleteObject),
-    row("GET", B, &[Is("list-type", "2")], LIST_V2, A::ListObjectsV2),
-    row(
-        "GET",
-        B,
-        &[Flag("versions")],
-        VERSIONS,
-        A::ListObjectVersions,
-    ),
+    row("GET", B, &[Is("list-type", "2")], LIST, A::ListObjectsV2),
+    row("GET", B, &[Flag("versions")], LIST, A::ListObjectVersions),
     row("GET", B, &[], LIST, A::ListObjects),
 ];

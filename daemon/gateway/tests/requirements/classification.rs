@@ -99,10 +99,17 @@ async fn pass(world: &World, cases: &[Case]) {
             case.body.unwrap_or_default().as_bytes(),
             "{name}"
         );
+        assert_eq!(counted(world).await, case.action, "{name}");
     }
 }
 
-const SSE_C: &[(&str, &str)] = &[
+/// As what the last request was classified.
+async fn counted(world: &World) -> &'static str {
+    world.idle().await;
+    world.meter.0.lock().unwrap().last().unwrap().0
+}
+
+const ON_READS: &[(&str, &str)] = &[
     ("x-amz-request-payer", "requester"),
     ("x-amz-expected-bucket-owner", "111122223333"),
     ("x-amz-server-side-encryption", "AES256"),
@@ -127,26 +134,26 @@ async fn classification_row_head_bucket_and_its_plain_facts() {
     .await;
 }
 
-const CONFIGURATION: [&str; 19] = [
-    "acl",
-    "policy",
-    "policyStatus",
-    "cors",
-    "lifecycle",
-    "tagging",
-    "ownershipControls",
-    "publicAccessBlock",
-    "website",
-    "logging",
-    "notification",
-    "replication",
-    "requestPayment",
-    "accelerate",
-    "analytics",
-    "inventory",
-    "metrics",
-    "intelligent-tiering",
-    "metadataConfiguration",
+const CONFIGURATION: [(&str, &str); 19] = [
+    ("acl", "GetBucketAcl"),
+    ("policy", "GetBucketPolicy"),
+    ("policyStatus", "GetBucketPolicyStatus"),
+    ("cors", "GetBucketCors"),
+    ("lifecycle", "GetBucketLifecycle"),
+    ("tagging", "GetBucketTagging"),
+    ("ownershipControls", "GetBucketOwnershipControls"),
+    ("publicAccessBlock", "GetPublicAccessBlock"),
+    ("website", "GetBucketWebsite"),
+    ("logging", "GetBucketLogging"),
+    ("notification", "GetBucketNotification"),
+    ("replication", "GetBucketReplication"),
+    ("requestPayment", "GetBucketRequestPayment"),
+    ("accelerate", "GetBucketAccelerate"),
+    ("analytics", "GetBucketAnalytics"),
+    ("inventory", "GetBucketInventory"),
+    ("metrics", "GetBucketMetrics"),
+    ("intelligent-tiering", "GetBucketIntelligentTiering"),
+    ("metadataConfiguration", "GetBucketMetadataConfiguration"),
 ];
 
 #[tokio::test]
@@ -155,11 +162,12 @@ async fn classification_row_bucket_configuration_is_read_by_keys_without_prefix(
     limited.scope.prefixes = vec!["in/".parse().unwrap()];
     let limited = World::with(limited, Settings::default()).await;
     let reader = World::with(key(1, Permission::Read), Settings::default()).await;
-    for name in CONFIGURATION {
+    for (name, action) in CONFIGURATION {
         let ask = reader.ask("GET", "/photos").query(name, "");
         assert_eq!(reader.send(&ask).await.status, 200, "{name}");
         let seen = reader.provider.seen().pop().unwrap();
         assert_eq!(target(&seen), format!("/photos?{name}="));
+        assert_eq!(counted(&reader).await, action);
         let ask = limited.ask("GET", "/photos").query(name, "");
         let reply = limited.send(&ask).await;
         assert_eq!((reply.status, reply.code().as_str()), (403, "AccessDenied"));
@@ -284,7 +292,7 @@ async fn classification_row_get_and_head_object() {
         &[
             case("GetObject", "GET", "/photos/a"),
             case("GetObject", "GET", "/photos/a").headers(read),
-            case("GetObject", "GET", "/photos/a").headers(SSE_C),
+            case("GetObject", "GET", "/photos/a").headers(ON_READS),
             case("GetObject", "GET", responses),
             case("GetObject", "GET", "/photos/a?partNumber=10000"),
             case("HeadObject", "HEAD", "/photos/a"),
@@ -300,13 +308,13 @@ async fn classification_row_get_and_head_object() {
 #[tokio::test]
 async fn classification_row_reads_of_an_objects_facts() {
     let world = World::with(key(1, Permission::Read), Settings::default()).await;
-    for name in [
-        "tagging",
-        "attributes",
-        "retention",
-        "legal-hold",
-        "acl",
-        "torrent",
+    for (name, action) in [
+        ("tagging", "GetObjectTagging"),
+        ("attributes", "GetObjectAttributes"),
+        ("retention", "GetObjectRetention"),
+        ("legal-hold", "GetObjectLegalHold"),
+        ("acl", "GetObjectAcl"),
+        ("torrent", "GetObjectTorrent"),
     ] {
         for version in ["", "null", "3/L4kqtJl"] {
             let mut ask = world.ask("GET", "/photos/a").query(name, "");
@@ -326,6 +334,7 @@ async fn classification_row_reads_of_an_objects_facts() {
             assert_eq!(reply.status, 200, "{expected}: {}", reply.text());
             let seen = world.provider.seen().pop().unwrap();
             assert_eq!(target(&seen), expected);
+            assert_eq!(counted(&world).await, action);
             if name == "attributes" {
                 let lines = seen.headers.get_all("x-amz-object-attributes").iter();
                 assert_eq!(lines.collect::<Vec<_>>(), ["ETag", "ObjectParts"]);
