@@ -278,9 +278,7 @@ fn place(named: Named<'_>, path: &[u8]) -> Result<Place, Refusal> {
     if key.is_empty() {
         return Ok(Place::Bucket(bucket));
     }
-    let key = key
-        .parse()
-        .map_err(|_| Refusal::InvalidUri("the object key is longer than 1024 bytes"))?;
+    let key = key.parse().map_err(|_| Refusal::KeyTooLong)?;
     Ok(Place::Object(bucket, key))
 }
 

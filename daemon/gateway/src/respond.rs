@@ -57,6 +57,8 @@ pub(crate) enum Refusal {
     HeaderNotSupported(HeaderName),
     /// The target is not in a form on which everybody agrees.
     InvalidUri(&'static str),
+    /// No provider keeps an object of this name.
+    KeyTooLong,
     /// The request contradicts itself.
     InvalidRequest(&'static str),
     /// A parameter cannot be read.
@@ -190,6 +192,7 @@ impl Refusal {
                 Reason::NotSupported,
             ),
             Self::InvalidUri(why) => Answer::bad("InvalidURI", why),
+            Self::KeyTooLong => Answer::bad("KeyTooLongError", "the object key is longer than 1024 bytes"),
             Self::InvalidRequest(why) => Answer::bad("InvalidRequest", why),
             Self::InvalidArgument(why) => Answer::bad("InvalidArgument", why),
             Self::MalformedXml(why) => Answer::bad("MalformedXML", why),

@@ -10,6 +10,7 @@
 mod aws;
 mod boto3;
 mod duckdb;
+mod matrix;
 mod mc;
 mod rclone;
 mod restic;

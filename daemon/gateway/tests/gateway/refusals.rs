@@ -269,6 +269,23 @@ async fn headers_that_change_what_a_request_does_are_refused_by_name() {
 }
 
 #[tokio::test]
+async fn what_providers_would_sign_otherwise_is_refused_before_it_seems_to_be_about_credentials() {
+    let world = World::new().await;
+    for name in ["x-amz-meta-note", "content-type"] {
+        let ask = world.ask("PUT", "/photos/a").header(name, "a\tb").body("x");
+        let reply = refused(&world, &ask, 400, "InvalidArgument").await;
+        assert!(reply.text().contains("tab"), "{}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_too_long_is_said_to_be() {
+    let world = World::new().await;
+    let ask = world.ask("GET", &format!("/photos/{}", "k".repeat(1025)));
+    refused(&world, &ask, 400, "KeyTooLongError").await;
+}
+
+#[tokio::test]
 async fn b1_a_copy_from_a_foreign_bucket_is_denied() {
     let world = World::new().await;
     for source in [
