@@ -159,9 +159,10 @@ def names():
         call(f"wire {name}", "PUT", decoded[1:], data=b"wire", target=f"/{plain}{target}")
         call(f"wire {name} is there", "GET", decoded[1:])
     for name, value in {"plain": "a", "utf8": "ünïcödé 😀", "latin": "é".encode("latin-1"), "spaces": " a  b ", "long": "v" * 1500, "too long": "v" * 9000, "quoted": '"a", b', "encoded": "=?UTF-8?B?w6k=?=",
-                        "percent": "%C3%A9", "colon": "a:b", "tab": "a\tb"}.items():
+                        "percent": "%C3%A9", "colon": "a:b", "tab": "a\tb", "blanks": "   ", "twice  blank": "a   b"}.items():
         call(f"put meta {name}", "PUT", f"meta/{name}", data=b"", headers={"x-amz-meta-" + name.replace(" ", "-"): value})
         call(f"head meta {name}", "HEAD", f"meta/{name}")
+    wire.call("DELETE", f"/{plain}/meta/tab")
     call("put meta name", "PUT", "meta/name", headers={"X-Amz-Meta-MiXed_under.dot": "1"})
     call("head meta name", "HEAD", "meta/name")
     call("put meta twice", "PUT", "meta/twice", headers=[("x-amz-meta-a", "1"), ("x-amz-meta-a", "2")])
@@ -173,7 +174,7 @@ def names():
                           "private": {"x-amz-acl": "private"}, "owner": {"x-amz-acl": "bucket-owner-full-control"}, "redirect": {"x-amz-website-redirect-location": "/other"},
                           "owner account": {"x-amz-expected-bucket-owner": "123456789012"}, "payer": {"x-amz-request-payer": "requester"},
                           "tags": {"x-amz-tagging": "a=1&b=%20two"}, "malformed tags": {"x-amz-tagging": "a=1&a=2"}, "unsigned type": {},
-                          "expires": {"expires": "never"}, "odd type": {"content-type": "nonsense"}, "kms": {"x-amz-server-side-encryption": "aws:kms"},
+                          "expires": {"expires": "never"}, "odd type": {"content-type": "nonsense"}, "no type": {"content-type": ""}, "wide type": {"content-type": "a/b;  c=d"}, "plus tags": {"x-amz-tagging": "a+b=c+d&%C3%BC=%2B"}, "odd disposition": {"content-disposition": "inline; filename*=UTF-8''%e2%82%ac"}, "twice cache": {"cache-control": "no-cache,  no-store"}, "kms": {"x-amz-server-side-encryption": "aws:kms"},
                           "sse": {"x-amz-server-side-encryption": "AES256"}, "sse unknown": {"x-amz-server-side-encryption": "ROT13"}}.items():
         call(f"put with {name}", "PUT", f"with/{name}", data=b"with", headers=headers)
         call(f"head with {name}", "HEAD", f"with/{name}")
@@ -186,7 +187,6 @@ def names():
 
 
 def writes():
-    etag = put("write", b"1")["ETag".lower()] if False else None
     call("put if none", "PUT", "write", data=b"1", headers={"if-none-match": "*"}, keep=[("etag", "etag")])
     call("put if none again", "PUT", "write", data=b"2", headers={"if-none-match": "*"})
     call("put if none match other", "PUT", "write", data=b"2", headers={"if-none-match": '"x"'})
@@ -278,7 +278,7 @@ def writes():
 def parts():
     large = bytes(range(251)) * (PART // 251 + 1)
     first, last = large[:PART], b"the end"
-    begun = call("begin", "POST", "parts", "uploads", {"content-type": "text/x-parts", "x-amz-meta-a": "1", "cache-control": "no-store", "x-amz-tagging": "t=1"}, keep=[("upload", "UploadId")])
+    call("begin", "POST", "parts", "uploads", {"content-type": "text/x-parts", "x-amz-meta-a": "1", "cache-control": "no-store", "x-amz-tagging": "t=1"}, keep=[("upload", "UploadId")])
     upload = kept["upload"]
     one = lambda number, id=None: f"partNumber={number}&uploadId={id or upload}"
     listed = lambda **more: [("uploadId", upload), *((n.replace("_", "-"), v) for n, v in more.items())]
@@ -361,7 +361,7 @@ def parts():
     call("abort", "DELETE", "aborted", f"uploadId={kept['aborted']}")
     call("abort again", "DELETE", "aborted", f"uploadId={kept['aborted']}")
     call("abort none", "DELETE", "aborted", "uploadId=none")
-    call("begin with body", "POST", "begun", "uploads", data=b"ignored")
+    call("begin with body", "POST", "begun", "uploads", data=b"ignored", keep=[("begun", "UploadId")])
     call("begin odd key", "POST", "ü + 😀/a b", "uploads", keep=[("odd", "UploadId")])
     call("part odd key", "PUT", "ü + 😀/a b", one(1, kept["odd"]), data=last)
     tag = __import__("hashlib").md5(last).hexdigest()
@@ -385,9 +385,9 @@ def listings():
         call(f"list v1 marker {marker}", "GET", None, [("prefix", "list/"), ("marker", marker)])
         call(f"list v2 start {marker}", "GET", None, [("list-type", "2"), ("prefix", "list/"), ("start-after", marker)])
         call(f"list versions marker {marker}", "GET", None, [("versions", ""), ("prefix", "list/"), ("key-marker", marker)])
-    page = call("list v2 first page", "GET", None, "list-type=2&prefix=list/&max-keys=2", keep=[("token", "NextContinuationToken")])
-    call("list v2 second page", "GET", None, [("list-type", "2"), ("prefix", "list/"), ("max-keys", "2"), ("continuation-token", kept["token"])])
-    call("list v2 token and start", "GET", None, [("list-type", "2"), ("prefix", "list/"), ("start-after", "list/z"), ("continuation-token", kept["token"])])
+    call("list v2 first page", "GET", None, "list-type=2&prefix=list/&max-keys=2", keep=[("token", "NextContinuationToken")])
+    call("list v2 second page", "GET", None, [("list-type", "2"), ("prefix", "list/"), ("max-keys", "2"), ("continuation-token", kept["token"])], keep=[("token2", "NextContinuationToken")])
+    call("list v2 token and start", "GET", None, [("list-type", "2"), ("prefix", "list/"), ("start-after", "list/z"), ("continuation-token", kept["token"])], keep=[("token3", "NextContinuationToken")])
     for token in ["", "x", "%%%"]:
         call(f"list v2 token {token!r}", "GET", None, [("list-type", "2"), ("prefix", "list/"), ("continuation-token", token)])
     call("list v2 owner", "GET", None, "list-type=2&prefix=list/&fetch-owner=true&max-keys=1")
@@ -441,7 +441,7 @@ def versions():
     call("versioned delete 1 again", "DELETE", "v", f"versionId={first}", **at)
     call("versioned delete malformed", "DELETE", "v", "versionId=x", **at)
     data = f"<Delete><Object><Key>v</Key><VersionId>{second}</VersionId></Object><Object><Key>w</Key></Object></Delete>".encode()
-    answer = call("versioned delete several", "POST", None, "delete", {"content-md5": md5(data)}, data, keep=[("marker2", "DeleteMarkerVersionId")], **at)
+    call("versioned delete several", "POST", None, "delete", {"content-md5": md5(data)}, data, keep=[("marker2", "DeleteMarkerVersionId")], **at)
     call("versioned put if none", "PUT", "w", data=b"3", headers={"if-none-match": "*"}, keep=[("version5", "x-amz-version-id")], **at)
 
 
