@@ -282,6 +282,10 @@ impl Framer {
 
     /// Bytes of the framed body, if the lengths of the trailers follow from their names.
     pub(crate) fn length(decoded_length: u64, trailers: &[HeaderName]) -> Option<u64> {
+        // Framed, it must still be countable.
+        if decoded_length > u64::MAX / 2 {
+            return None;
+        }
         let chunk = |size: u64| digits(size) + 2 + size + 2;
         let full = decoded_length / CHUNK;
         let rest = decoded_length % CHUNK;

@@ -2,7 +2,11 @@
 //! was not checked here (gateway.md 37, threats.md B3). It must never repair or guess.
 
 use bascule_domain::names::ObjectKey;
-use quick_xml::{Reader, escape::resolve_predefined_entity, events::Event};
+use quick_xml::{
+    Reader,
+    escape::resolve_predefined_entity,
+    events::{BytesDecl, BytesStart, Event},
+};
 
 /// Bytes of such a body.
 pub(crate) const LONGEST: usize = 2 * 1024 * 1024;
@@ -43,9 +47,11 @@ pub(crate) fn keys(body: &[u8]) -> Result<Vec<ObjectKey>, BulkError> {
     let mut at = At::Outside;
     let mut key: Option<ObjectKey> = None;
     let mut content = String::new();
+    let mut first = true;
     loop {
+        let first = std::mem::take(&mut first);
         match reader.read_event().map_err(|_| BulkError)? {
-            Event::Decl(_) if at == At::Outside && keys.is_empty() => {}
+            Event::Decl(declaration) if first => refuse_other_encodings(&declaration)?,
             Event::Start(tag) => {
                 let name = tag.name();
                 let plain = tag.attributes().next().is_none();
@@ -122,7 +128,19 @@ pub(crate) fn keys(body: &[u8]) -> Result<Vec<ObjectKey>, BulkError> {
     }
 }
 
-fn only_default_namespace(tag: &quick_xml::events::BytesStart<'_>) -> Result<(), BulkError> {
+/// What reads the same bytes in another encoding, or by the line ends of XML 1.1, reads other keys.
+fn refuse_other_encodings(declaration: &BytesDecl<'_>) -> Result<(), BulkError> {
+    let version = declaration.version().map_err(|_| BulkError)?;
+    let encoding = declaration.encoding().transpose().map_err(|_| BulkError)?;
+    let utf8 = encoding.is_none_or(|name| name.eq_ignore_ascii_case("utf-8"));
+    if version == "1.0" && utf8 {
+        Ok(())
+    } else {
+        Err(BulkError)
+    }
+}
+
+fn only_default_namespace(tag: &BytesStart<'_>) -> Result<(), BulkError> {
     for attribute in tag.attributes() {
         let attribute = attribute.map_err(|_| BulkError)?;
         if attribute.key.as_ref() != "xmlns" {

@@ -154,6 +154,7 @@ async fn run(
     .map_err(|refusal| refusal.held_by(holder))?;
     account.action = Some(classified.operation.action);
     refuse_dot_segments(&living.key, &classified.operation)
+        .and_then(|()| refuse_foreign_markers(&living.key, &classified.query))
         .map_err(|refusal| refusal.held_by(holder))?;
     let permit = access::decide(
         proof.verified,
@@ -306,6 +307,29 @@ fn refuse_dot_segments(key: &Key, operation: &Operation) -> Result<(), Refusal> 
             .as_ref()
             .is_some_and(|source| climbs(source.key.as_str()))
     {
+        return Err(Refusal::denied(Denial::Prefix));
+    }
+    Ok(())
+}
+
+/// Where a listing begins, by name.
+const MARKERS: [&str; 3] = ["marker", "start-after", "key-marker"];
+
+/// The prefix bounds what a listing shows, wherever it begins. But what a server says about a
+/// place outside, or does when it lies before or behind the prefix, is not the key's to learn
+/// (threats.md B4).
+fn refuse_foreign_markers(key: &Key, query: &[(String, String)]) -> Result<(), Refusal> {
+    let inside = |marker: &str| {
+        let prefixes = &key.scope.prefixes;
+        !climbs(marker)
+            && prefixes
+                .iter()
+                .any(|prefix| marker.starts_with(prefix.as_str()))
+    };
+    let begins_inside = |(name, value): &(String, String)| {
+        !MARKERS.contains(&name.as_str()) || value.is_empty() || inside(value)
+    };
+    if limited(key) && !query.iter().all(begins_inside) {
         return Err(Refusal::denied(Denial::Prefix));
     }
     Ok(())

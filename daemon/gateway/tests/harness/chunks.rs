@@ -16,6 +16,22 @@ pub(crate) fn hex(data: &[u8]) -> String {
     data.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// CRC-32 as S3 writes it: big-endian, in base64.
+pub(crate) fn crc32(data: &[u8]) -> String {
+    let sum = !data.iter().fold(u32::MAX, |sum, &byte| {
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| match sum & 1 {
+            1 => sum >> 1 ^ 0xedb8_8320,
+            _ => sum >> 1,
+        })
+    });
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits = u64::from(sum) << 4;
+    let digits = (0..6)
+        .rev()
+        .map(|at| DIGITS[(bits >> (6 * at) & 63) as usize]);
+    digits.map(char::from).chain("==".chars()).collect()
+}
+
 /// Signs chunks as a client does.
 pub(crate) struct Chunker {
     key: hmac::Key,

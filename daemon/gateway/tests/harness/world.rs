@@ -143,6 +143,10 @@ impl World {
     }
 
     pub(crate) async fn with(key: Key, settings: Settings) -> Self {
+        Self::listening(([127, 0, 0, 1], 0).into(), key, settings).await
+    }
+
+    pub(crate) async fn listening(listen: SocketAddr, key: Key, settings: Settings) -> Self {
         let keyring = Arc::new(Keyring::new());
         let provider = Arc::new(Provider::default());
         let now = "2026-11-23T12:00:00Z".parse().unwrap();
@@ -170,7 +174,7 @@ impl World {
             secret: secret.clone(),
         };
         keyring.add_key(key, secret).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let gateway = Arc::new(Gateway::new(
             Arc::clone(&keyring),

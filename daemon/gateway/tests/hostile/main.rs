@@ -8,6 +8,8 @@
     reason = "a test that cannot go on fails right there"
 )]
 
+mod authentication;
+mod authorisation;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod matrix;

@@ -2,7 +2,7 @@
 //! (threats.md A3). What must come of it is decided here by the rules, not by asking the gateway.
 
 use crate::{
-    harness::{Chunker, Forged, Line, Pen, Reply, Seen, World, hex, sha256},
+    harness::{Chunker, Forged, Line, Pen, Reply, Seen, World, crc32, hex, sha256},
     routes::{ROUTES, Route, Rule},
 };
 
@@ -139,7 +139,7 @@ fn expected(route: &Route, way: Way, said: Said, forged: bool) -> Expected {
     }
 }
 
-const CHECKSUM: (&str, &str) = ("x-amz-checksum-crc32", "NhCmhg==");
+const CHECKSUM: &str = "x-amz-checksum-crc32";
 
 fn request(world: &World, route: &Route, way: Way, said: Said) -> Forged {
     let mut pen = Pen::of(world);
@@ -163,7 +163,7 @@ fn request(world: &World, route: &Route, way: Way, said: Said) -> Forged {
             .as_deref()
             .is_some_and(|text| text.ends_with("TRAILER"))
         {
-            request = request.header("x-amz-trailer", CHECKSUM.0);
+            request = request.header("x-amz-trailer", CHECKSUM);
         }
     }
     let mut request = match way {
@@ -214,12 +214,15 @@ fn request(world: &World, route: &Route, way: Way, said: Said) -> Forged {
         if said == Said::Form(CHUNKS) {
             chunks.end()
         } else {
-            chunks.trailer(CHECKSUM.0, CHECKSUM.1)
+            chunks.trailer(CHECKSUM, &crc32(data))
         }
     } else {
-        let (name, value) = CHECKSUM;
-        let size = data.len();
-        format!("{size:x}\r\n{}\r\n0\r\n{name}:{value}\r\n\r\n", route.body).into_bytes()
+        let (size, value) = (data.len(), crc32(data));
+        format!(
+            "{size:x}\r\n{}\r\n0\r\n{CHECKSUM}:{value}\r\n\r\n",
+            route.body
+        )
+        .into_bytes()
     };
     request
 }
