@@ -19,6 +19,7 @@ pub mod minio;
 pub mod process;
 pub mod recorder;
 pub mod s3;
+pub mod sources;
 pub mod stream;
 pub mod tools;
 pub mod wait;

@@ -8,11 +8,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
-use bascule_tests::tools;
+use bascule_tests::{sources::sources, tools};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
 /// What a room may name of our own, besides itself.
@@ -260,29 +259,6 @@ fn pure_rooms_reach_no_io_clock_or_runtime() {
         "a decision must be the same before and after a crash, and testable without a world:\n{}",
         wrong.join("\n")
     );
-}
-
-/// Every Rust source of the workspace, relative to it.
-fn sources() -> Vec<(PathBuf, String)> {
-    fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            if path.is_dir() && name != "target" && !name.starts_with('.') {
-                collect(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                found.push((
-                    path.strip_prefix(tools::workspace()).unwrap().to_owned(),
-                    text,
-                ));
-            }
-        }
-    }
-    let mut found = Vec::new();
-    collect(tools::workspace(), &mut found);
-    assert!(found.len() > 50, "the sources are here");
-    found
 }
 
 /// The sources outside `homes` that hold one of the texts; this file is left out.
