@@ -14,7 +14,7 @@ use bascule_proto::{
     location,
     v1::{
         connections_client::ConnectionsClient, deletions_client::DeletionsClient,
-        keys_client::KeysClient, system_client::SystemClient,
+        findings_client::FindingsClient, keys_client::KeysClient, system_client::SystemClient,
     },
 };
 use hyper_util::rt::TokioIo;
@@ -90,6 +90,12 @@ impl Client {
     #[must_use]
     pub fn deletions(&self) -> DeletionsClient<Channel> {
         DeletionsClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// Keys that are used and refused.
+    #[must_use]
+    pub fn findings(&self) -> FindingsClient<Channel> {
+        FindingsClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
     /// The daemon itself.

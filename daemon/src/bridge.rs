@@ -50,6 +50,7 @@ pub(crate) fn connection_spec(
         access: upstream_access(entry),
         upstream,
         admission,
+        limits: entry.connection.limits,
     }
 }
 

@@ -112,6 +112,8 @@ pub(crate) struct Config {
     pub drain_limit: Duration,
     pub log_level: tracing::Level,
     pub log_format: LogFormat,
+    /// One line for each request, without its query string.
+    pub log_access: bool,
 }
 
 impl Config {
@@ -191,6 +193,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     let mut drain_limit = Duration::from_secs(10);
     let mut log_level = tracing::Level::INFO;
     let mut log_format = LogFormat::Auto;
+    let mut log_access = false;
 
     for (key, value) in table.get_ref() {
         let at = key.span().start;
@@ -226,7 +229,10 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                         "format" => {
                             log_format = file.parse(value, parse_format).unwrap_or(log_format);
                         }
-                        other => file.unknown(key.span().start, "log", other, "level, format"),
+                        "access" => log_access = file.switch(value).unwrap_or(log_access),
+                        other => {
+                            file.unknown(key.span().start, "log", other, "level, format, access")
+                        }
                     }
                 }
             }
@@ -302,6 +308,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
         drain_limit,
         log_level,
         log_format,
+        log_access,
     })
 }
 
@@ -447,6 +454,16 @@ impl File<'_> {
             );
         }
         number
+    }
+
+    fn switch(&mut self, value: &Value<'_>) -> Option<bool> {
+        match value.get_ref() {
+            DeValue::Boolean(on) => Some(*on),
+            _ => {
+                self.report(value.span().start, "must be true or false".to_owned());
+                None
+            }
+        }
     }
 
     fn seconds(&mut self, value: &Value<'_>, most: u64) -> Option<Duration> {

@@ -26,7 +26,8 @@ const OWN_CRATES: [&str; 9] = [
 pub(crate) fn install(config: &Config) {
     let filter = Targets::new()
         .with_default(LevelFilter::OFF)
-        .with_targets(OWN_CRATES.map(|name| (name, config.log_level)));
+        .with_targets(OWN_CRATES.map(|name| (name, config.log_level)))
+        .with_target(bascule_gateway::ACCESS_LOG, access(config));
     let terminal = std::io::stderr().is_terminal();
     let journal = bascule_os::stderr_is_the_journal();
     let layer = match config.log_format {
@@ -45,6 +46,15 @@ pub(crate) fn install(config: &Config) {
     tracing_subscriber::registry()
         .with(layer.with_filter(filter))
         .init();
+}
+
+/// The access log is a matter of its own: a line for each request would drown everything else.
+const fn access(config: &Config) -> LevelFilter {
+    if config.log_access {
+        LevelFilter::INFO
+    } else {
+        LevelFilter::OFF
+    }
 }
 
 type BoxedLayer = Box<dyn Layer<tracing_subscriber::Registry> + Send + Sync>;

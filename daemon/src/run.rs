@@ -110,6 +110,7 @@ async fn serve(
         Arc::new(bridge::GatewayClock(clock)),
         app.graves(),
         app.own_changes(),
+        app.knocks(),
         Settings {
             header_timeout: config.header_timeout,
             max_connections: config.max_connections,

@@ -27,6 +27,25 @@ pub(crate) struct Connection {
     pub(crate) living_keys: u32,
     pub(crate) deletion_id: Option<String>,
     pub(crate) trouble: Option<String>,
+    pub(crate) limits: Limits,
+}
+
+/// What a connection's keys may take together; `null` is no limit.
+#[derive(Debug, Serialize)]
+pub(crate) struct Limits {
+    /// Open at once.
+    pub(crate) requests: Option<u32>,
+    /// Bytes a second in each direction.
+    pub(crate) bandwidth: Option<u64>,
+}
+
+impl From<Option<&v1::Limits>> for Limits {
+    fn from(wire: Option<&v1::Limits>) -> Self {
+        Self {
+            requests: wire.map(|limits| limits.requests).filter(|&n| n != 0),
+            bandwidth: wire.map(|limits| limits.bandwidth).filter(|&n| n != 0),
+        }
+    }
 }
 
 impl From<&v1::Connection> for Connection {
@@ -46,6 +65,7 @@ impl From<&v1::Connection> for Connection {
             living_keys: wire.living_keys,
             deletion_id: given(&wire.deletion_id),
             trouble: given(&wire.flagged),
+            limits: wire.limits.as_ref().into(),
         }
     }
 }
@@ -93,6 +113,62 @@ impl From<&v1::Key> for Key {
             last_used_at: rfc3339(wire.last_used_at.as_ref()),
             died_at: rfc3339(wire.died_at.as_ref()),
             cause: given(&wire.cause),
+        }
+    }
+}
+
+/// A change that may or may not have happened.
+#[derive(Debug, Serialize)]
+pub(crate) struct DoubtfulChange {
+    pub(crate) operation: String,
+    pub(crate) bucket: String,
+    pub(crate) key: Option<String>,
+}
+
+impl From<&v1::DoubtfulChange> for DoubtfulChange {
+    fn from(wire: &v1::DoubtfulChange) -> Self {
+        Self {
+            operation: wire.operation.clone(),
+            bucket: wire.bucket.clone(),
+            key: given(&wire.key),
+        }
+    }
+}
+
+/// A key that is used and refused.
+#[derive(Debug, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    pub(crate) connection: String,
+    pub(crate) key: String,
+    pub(crate) label: String,
+    pub(crate) first_at: Option<String>,
+    pub(crate) last_at: Option<String>,
+    pub(crate) count: u64,
+    pub(crate) address: Option<String>,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) operation: Option<String>,
+    pub(crate) message: String,
+    pub(crate) next: Vec<String>,
+}
+
+impl From<&v1::Finding> for Finding {
+    fn from(wire: &v1::Finding) -> Self {
+        Self {
+            id: wire.id.clone(),
+            reason: wire.reason.clone(),
+            connection: wire.connection.clone(),
+            key: wire.key.clone(),
+            label: wire.label.clone(),
+            first_at: rfc3339(wire.found_at.as_ref()),
+            last_at: rfc3339(wire.last_at.as_ref()),
+            count: wire.count,
+            address: given(&wire.address),
+            user_agent: given(&wire.user_agent),
+            operation: given(&wire.operation),
+            message: wire.message.clone(),
+            next: wire.next.clone(),
         }
     }
 }

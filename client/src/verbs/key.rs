@@ -52,6 +52,7 @@ struct ListDocument {
 #[derive(Serialize)]
 struct RevokeDocument {
     key: document::Key,
+    in_doubt: Vec<document::DoubtfulChange>,
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
@@ -89,25 +90,37 @@ async fn list(connection: String, context: &Context) -> Result<(), Error> {
 
 async fn revoke(access_key_id: String, context: &Context) -> Result<(), Error> {
     let request = v1::RevokeKeyRequest { access_key_id };
-    let key = context
+    let response = context
         .client()
         .await?
         .keys()
         .revoke(request)
         .await?
-        .into_inner()
-        .key
-        .unwrap_or_default();
-    let document = RevokeDocument { key: (&key).into() };
+        .into_inner();
+    let key = response.key.unwrap_or_default();
+    let document = RevokeDocument {
+        key: (&key).into(),
+        in_doubt: response.in_doubt.iter().map(Into::into).collect(),
+    };
     context.output.result(&document, || {
-        format!(
+        let mut text = format!(
             "{} {} ({}, {}) is dead for good since {}\n",
             styled(GOOD, "revoked"),
             escape(&key.access_key_id),
             escape(&key.label),
             escape(&key.connection),
             human(key.died_at.as_ref(), clock::now())
-        )
+        );
+        for change in &response.in_doubt {
+            text.push_str(&format!(
+                "{} {} of {}/{} may or may not have happened\n",
+                styled(WARN, "in doubt"),
+                escape(&change.operation),
+                escape(&change.bucket),
+                escape(&change.key)
+            ));
+        }
+        text
     })
 }
 

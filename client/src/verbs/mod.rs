@@ -6,10 +6,13 @@ mod credentials;
 mod delete;
 mod deletion;
 mod demo;
+mod findings;
 pub(crate) mod follow;
 mod key;
+mod limit;
 mod list;
 mod ls;
+mod metrics;
 mod receipt;
 mod reconnect_card;
 mod rename;
@@ -47,13 +50,16 @@ pub(crate) enum Verb {
     List(list::Arguments),
     Show(show::Arguments),
     Rename(rename::Arguments),
+    Limit(limit::Arguments),
     Ls(ls::Arguments),
     ReconnectCard(reconnect_card::Arguments),
     Key(key::Arguments),
     Delete(delete::Arguments),
     Deletion(deletion::Arguments),
     Receipt(receipt::Arguments),
+    Findings(findings::Arguments),
     Status(status::Arguments),
+    Metrics(metrics::Arguments),
     Demo(demo::Arguments),
     Reset(reset::Arguments),
 }
@@ -66,13 +72,16 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::List(arguments) => list::run(arguments, context).await,
         Verb::Show(arguments) => show::run(arguments, context).await,
         Verb::Rename(arguments) => rename::run(arguments, context).await,
+        Verb::Limit(arguments) => limit::run(arguments, context).await,
         Verb::Ls(arguments) => ls::run(arguments, context).await,
         Verb::ReconnectCard(arguments) => reconnect_card::run(arguments, context).await,
         Verb::Key(arguments) => key::run(arguments, context).await,
         Verb::Delete(arguments) => delete::run(arguments, context).await,
         Verb::Deletion(arguments) => deletion::run(arguments, context).await,
         Verb::Receipt(arguments) => receipt::run(arguments, context).await,
+        Verb::Findings(arguments) => findings::run(arguments, context).await,
         Verb::Status(arguments) => status::run(arguments, context).await,
+        Verb::Metrics(arguments) => metrics::run(arguments, context).await,
         Verb::Demo(arguments) => demo::run(arguments, context).await,
         Verb::Reset(arguments) => reset::run(arguments, context).await,
     }

@@ -4,7 +4,7 @@ use bascule_proto::v1;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Context, key, list};
+use super::{Context, key, limit, list};
 use crate::{
     clock,
     error::Error,
@@ -85,6 +85,7 @@ pub(crate) fn facts(connection: &v1::Connection, now: bascule_domain::Timestamp)
                 ),
             },
         )
+        .add("Limits", limit::words(connection.limits.as_ref()))
         .add("Living keys", connection.living_keys.to_string())
         .add("Id", connection.id.as_str());
     facts

@@ -37,6 +37,7 @@ struct Document<'a> {
     open_requests: u32,
     deletions: &'a [String],
     troubles: &'a [String],
+    findings: u32,
 }
 
 pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> {
@@ -59,6 +60,7 @@ pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> 
         open_requests: status.open_requests,
         deletions: &status.deletions,
         troubles: &status.troubles,
+        findings: status.findings,
     };
     context.output.result(&document, || {
         let mut facts = Facts::default();
@@ -82,6 +84,11 @@ pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> 
             .add("Requests", format!("{} open", status.open_requests));
         for id in &status.deletions {
             facts.add("Deletion", Cell::new(format!("{id} under way")).style(WARN));
+        }
+        if status.findings > 0 {
+            let findings = count(status.findings.into(), "key");
+            let text = format!("{findings} used and refused; see: bascule findings");
+            facts.add("Findings", Cell::new(text).style(WARN));
         }
         for trouble in &status.troubles {
             facts.add("Trouble", Cell::new(trouble).style(BAD));

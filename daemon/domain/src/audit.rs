@@ -36,6 +36,11 @@ pub enum Change {
         /// Which.
         connection: ConnectionId,
     },
+    /// What a connection's keys may take together was changed.
+    Limited {
+        /// Of which connection.
+        connection: ConnectionId,
+    },
     /// A key was issued.
     KeyIssued {
         /// For which connection.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     endpoint::{Addressing, Endpoint, Region},
     ids::ConnectionId,
+    limits::Limits,
     names::{BucketName, ConnectionName},
     provider::ProviderKind,
 };
@@ -152,6 +153,9 @@ pub struct Connection {
     pub credentials_generation: u64,
     /// When the credentials last changed.
     pub credentials_changed_at: Timestamp,
+    /// What its keys may take together. Records of older releases have none.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
 }
 
 impl Connection {
@@ -231,5 +235,20 @@ mod tests {
             SameBucket::CannotTell
         );
         assert_eq!(known.same_as(&known), SameBucket::Yes);
+    }
+
+    #[test]
+    fn a_record_of_an_older_release_opens_without_limits_and_is_written_as_it_was() {
+        let old = r#"{"id":"ID","name":"photos","provider":"local","buckets":["photos"],"location":{"folder":{"path":"/srv"}},"identities":{},"created_at":"1970-01-01T00:00:00Z","credentials_generation":1,"credentials_changed_at":"1970-01-01T00:00:00Z"}"#;
+        let old = old.replace("ID", &ConnectionId::from_random([1; 10]).to_string());
+        let mut connection: Connection = serde_json::from_str(&old).unwrap();
+        assert!(connection.limits.is_none());
+        assert_eq!(serde_json::to_string(&connection).unwrap(), old);
+        connection.limits.bandwidth = Some("10MiB".parse().unwrap());
+        let new = serde_json::to_string(&connection).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Connection>(&new).unwrap(),
+            connection
+        );
     }
 }

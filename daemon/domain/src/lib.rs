@@ -13,6 +13,7 @@ pub mod deletion;
 pub mod endpoint;
 pub mod ids;
 pub mod key;
+pub mod limits;
 pub mod names;
 pub mod operation;
 pub mod plan;

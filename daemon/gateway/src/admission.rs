@@ -51,6 +51,7 @@ pub(crate) struct Gate {
     admission: AtomicU8,
     open: AtomicUsize,
     emptied: Notify,
+    ended: Notify,
     next_change: AtomicU64,
     changes: papaya::HashMap<u64, Arc<Change>>,
 }
@@ -61,6 +62,7 @@ impl Gate {
             admission: AtomicU8::new(admission as u8),
             open: AtomicUsize::new(0),
             emptied: Notify::new(),
+            ended: Notify::new(),
             next_change: AtomicU64::new(0),
             changes: papaya::HashMap::new(),
         }
@@ -115,6 +117,27 @@ impl Gate {
     /// Forgets a change whose outcome is known.
     pub(crate) fn settled(&self, change: &Change) {
         self.changes.pin().remove(&change.number);
+    }
+
+    /// An exchange with a change has ended, whatever it came to.
+    pub(crate) fn change_ended(&self) {
+        self.ended.notify_waiters();
+    }
+
+    /// Waits until no change of this key is under way.
+    pub(crate) async fn ended(&self, key: KeyId) {
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            let open = self.changes.pin().values().any(|change| {
+                change.holder == key && matches!(change.phase(), Phase::Sending | Phase::Handed)
+            });
+            if !open {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// The changes whose outcome is not known now, those being sent included.
@@ -239,9 +262,18 @@ impl Change {
 pub(crate) struct Ticket(Arc<ConnectionCell>);
 
 impl Ticket {
-    pub(crate) fn take(cell: &Arc<ConnectionCell>) -> Self {
-        cell.gate.open.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(cell))
+    /// `None` when as many as `limit` are open; 0 is no limit.
+    pub(crate) fn take(cell: &Arc<ConnectionCell>, limit: usize) -> Option<Self> {
+        let open = &cell.gate.open;
+        if limit == 0 {
+            open.fetch_add(1, Ordering::SeqCst);
+        } else {
+            open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |open| {
+                (open < limit).then_some(open + 1)
+            })
+            .ok()?;
+        }
+        Some(Self(Arc::clone(cell)))
     }
 
     pub(crate) const fn connection(&self) -> &Arc<ConnectionCell> {

@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 
 use crate::{
     exchange::{Fault, InFlight},
+    throttle::Shaper,
     upstream::BoxError,
 };
 
@@ -57,6 +58,7 @@ impl Expected {
 /// The body of one upload.
 pub(crate) struct UploadBody {
     incoming: Incoming,
+    shaper: Shaper,
     form: Form,
     exchange: Arc<InFlight>,
     /// Bytes that upstream is still to get, if known.
@@ -78,6 +80,7 @@ impl UploadBody {
     ) -> Box<Self> {
         Box::new(Self {
             incoming,
+            shaper: Shaper::default(),
             form,
             exchange,
             left: length,
@@ -90,6 +93,11 @@ impl UploadBody {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
         loop {
+            // Before anything is checked or handed over, so that a stream that waits can be cut.
+            let lane = self.exchange.throttle().inbound();
+            if let Some(piece) = ready!(self.shaper.poll(lane, cx)) {
+                return Poll::Ready(Ok(Some(piece)));
+            }
             match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
                 None => return Poll::Ready(Ok(None)),
                 Some(Err(_)) => return Poll::Ready(Err(Fault::Incomplete)),
@@ -97,7 +105,10 @@ impl UploadBody {
                     // HTTP trailers of the client's hop are not part of the body.
                     if let Ok(data) = frame.into_data() {
                         self.exchange.received(data.len());
-                        if !data.is_empty() {
+                        if data.is_empty() {
+                            continue;
+                        }
+                        if let Some(data) = self.shaper.take(lane, data) {
                             return Poll::Ready(Ok(Some(data)));
                         }
                     }

@@ -26,6 +26,7 @@ use crate::{
     admission::{Admission, Gate, Ticket},
     keyring::ConnectionSpec,
     meter::Meter,
+    throttle::Throttle,
     upstream::{Upstream, UpstreamAccess},
 };
 
@@ -45,6 +46,7 @@ pub struct ConnectionCell {
     token: ArcSwap<CancellationToken>,
     credentials_refused: AtomicBool,
     meter: Arc<Meter>,
+    throttle: Throttle,
 }
 
 impl ConnectionCell {
@@ -64,6 +66,7 @@ impl ConnectionCell {
             token: ArcSwap::from_pointee(token),
             credentials_refused: AtomicBool::new(false),
             meter: Meter::new(),
+            throttle: Throttle::new(spec.limits),
         }
     }
 
@@ -105,6 +108,10 @@ impl ConnectionCell {
 
     pub(crate) const fn meter(&self) -> &Arc<Meter> {
         &self.meter
+    }
+
+    pub(crate) const fn throttle(&self) -> &Throttle {
+        &self.throttle
     }
 
     pub(crate) const fn created_at(&self) -> Timestamp {
@@ -257,12 +264,28 @@ impl KeyCell {
     }
 }
 
+/// Why a request may not enter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// The connection is paused.
+    Paused,
+    /// It is gone.
+    Dead,
+    /// It has as many requests open as it may.
+    Busy {
+        /// So many.
+        limit: usize,
+    },
+}
+
 /// Counts a request as open before looking whether it is admitted. A pause sets the state before
 /// it looks at the count, so one of the two always sees the other.
-pub(crate) fn enter(cell: &Arc<ConnectionCell>) -> Result<Ticket, Admission> {
-    let ticket = Ticket::take(cell);
+pub(crate) fn enter(cell: &Arc<ConnectionCell>) -> Result<Ticket, Closed> {
+    let limit = cell.throttle.requests();
+    let ticket = Ticket::take(cell, limit);
     match cell.gate.admission() {
-        Admission::Open => Ok(ticket),
-        closed => Err(closed),
+        Admission::Open => ticket.ok_or(Closed::Busy { limit }),
+        Admission::Paused => Err(Closed::Paused),
+        Admission::Dead => Err(Closed::Dead),
     }
 }

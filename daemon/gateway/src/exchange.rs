@@ -26,6 +26,7 @@ use crate::{
     cells::KeyCell,
     meter::Meter,
     ports::{Exchange, Outcome, UsageSink},
+    throttle::Throttle,
 };
 
 /// Why an upload was not handed over whole.
@@ -194,6 +195,10 @@ impl InFlight {
         self.delivered.store(true, Ordering::Relaxed);
     }
 
+    pub(crate) fn throttle(&self) -> &Throttle {
+        self.ticket.connection().throttle()
+    }
+
     fn meter(&self) -> &Meter {
         self.ticket.connection().meter()
     }
@@ -300,6 +305,7 @@ impl Drop for InFlight {
                     self.ticket.connection().gate.settled(change);
                 }
             }
+            self.ticket.connection().gate.change_ended();
         }
         if outcome == Outcome::Unknown {
             let objects = self.change.as_ref().map_or(0, |change| change.keys.len());

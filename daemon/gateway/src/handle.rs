@@ -17,15 +17,15 @@ use hyper::body::Incoming;
 
 use crate::{
     account::Account,
-    admission::Admission,
     bulk,
-    cells::{self, ConnectionCell},
+    cells::{self, Closed, ConnectionCell},
     classify::{self, Asked, Place},
     exchange::{InFlight, Slot},
     forward,
     framing::Violation,
     headers,
     hosts::Named,
+    knock::knock,
     load::{self, Freight, Parcel},
     reply::ReplyBody,
     respond::{AskedBy, Holder, Refusal},
@@ -49,7 +49,7 @@ pub(crate) fn refuse_unsound(
 ) -> Response<ReplyBody> {
     let asked = AskedBy::of(request.method(), None);
     let refusal = Refusal::Framing(violation);
-    let answer = refusal.respond(asked, true, &gateway.tail());
+    let answer = refusal.respond(asked, true, &gateway.tail(), None);
     let mut account = Account::open(gateway, request.method(), "", client.peer);
     account.refused(&refusal);
     account.answered(answer.status());
@@ -68,17 +68,15 @@ pub(crate) async fn handle(
     // Chunks are not framed by us but by hyper, which is lenient: no further request is read from
     // such a connection (RFC 9112, 6.1; threats.md A17). `framing` counts on it.
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
-    let mut account = Account::open(
-        &gateway,
-        request.method(),
-        request.uri().path(),
-        client.peer,
-    );
+    let agent = request.headers().get(header::USER_AGENT).cloned();
+    let peer = client.peer;
+    let mut account = Account::open(&gateway, request.method(), request.uri().path(), peer);
     let mut answer = run(&gateway, request, client, &slot, &mut account)
         .await
         .unwrap_or_else(|refusal| {
             account.refused(&refusal);
-            refusal.respond(asked, unread, &gateway.tail())
+            let finding = knock(&gateway, &refusal, &account, peer, agent.as_ref());
+            refusal.respond(asked, unread, &gateway.tail(), finding.as_deref())
         });
     account.answered(answer.status());
     if chunked {
@@ -132,8 +130,12 @@ async fn run(
     key.used_at(now);
     let connection = key.connection();
     let ticket = cells::enter(connection).map_err(|closed| match closed {
-        Admission::Dead => Refusal::Revoked(dead()),
-        Admission::Open | Admission::Paused => Refusal::ConnectionPaused(connection.name()),
+        Closed::Dead => Refusal::Revoked(dead()),
+        Closed::Paused => Refusal::ConnectionPaused(connection.name()),
+        Closed::Busy { limit } => Refusal::ConnectionBusy {
+            connection: connection.name(),
+            limit,
+        },
     })?;
     let living = key.living().ok_or_else(|| Refusal::Revoked(dead()))?;
     let holder = || Holder {
@@ -194,6 +196,10 @@ async fn run(
         Freight::None
     } else if action == Action::DeleteObjects {
         let collected = load::collect(incoming, &mut parcel, bulk::LONGEST).await?;
+        connection
+            .throttle()
+            .inbound()
+            .charge(collected.bytes.len());
         objects = bulk::keys(&collected.bytes)
             .map_err(|_| Refusal::MalformedXml("the body is not the plain form of DeleteObjects, with 1 to 1000 objects and no comments, CDATA or entities of its own"))?;
         let within = |object: &ObjectKey| {

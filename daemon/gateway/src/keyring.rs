@@ -13,6 +13,7 @@ use bascule_domain::{
     connection::Buckets,
     ids::{ConnectionId, KeyId},
     key::Key,
+    limits::Limits,
     names::ConnectionName,
     secret::SecretKey,
 };
@@ -42,6 +43,8 @@ pub struct ConnectionSpec {
     pub upstream: Arc<dyn Upstream>,
     /// Whether requests are admitted from the start.
     pub admission: Admission,
+    /// What its keys may take together.
+    pub limits: Limits,
 }
 
 /// A change that makes no sense for what the keyring holds.
@@ -224,6 +227,16 @@ impl Keyring {
         Ok(())
     }
 
+    /// What a connection's keys may take together from now on, running streams included.
+    pub fn limit(&self, connection: ConnectionId, limits: Limits) -> Result<(), KeyringError> {
+        let _changing = self.changing();
+        let cell = self
+            .connection(connection)
+            .ok_or(KeyringError::UnknownConnection)?;
+        cell.throttle().set(limits);
+        Ok(())
+    }
+
     pub(crate) const fn meters(&self) -> &Meters {
         &self.meters
     }
@@ -273,6 +286,15 @@ impl Keyring {
     pub fn in_doubt_of(&self, connection: ConnectionId, key: KeyId) -> Vec<InDoubt> {
         self.connection(connection)
             .map_or_else(Vec::new, |cell| cell.gate.in_doubt_of(key))
+    }
+
+    /// Waits until no change of this key is under way at its provider, at most `limit`. Once the
+    /// key was removed, none begins.
+    pub async fn changes_ended(&self, connection: ConnectionId, key: KeyId, limit: Duration) {
+        if let Some(cell) = self.connection(connection) {
+            // Running into the limit is an answer: what is left is in doubt.
+            let _ = tokio::time::timeout(limit, cell.gate.ended(key)).await;
+        }
     }
 
     /// Pauses a connection, cuts its client streams and the uploads whose last frame was not

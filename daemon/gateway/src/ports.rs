@@ -1,14 +1,18 @@
-//! What the gateway needs from outside: the time, the dead keys, and somebody to tell about use.
-//! The daemon supplies all three; none of them may block.
+//! What the gateway needs from outside: the time, the dead keys, and somebody to tell about use
+//! and about refusals. The daemon supplies them all; none of them may block.
+
+use std::net::IpAddr;
 
 use bascule_domain::{
     Timestamp,
     access_key::AccessKeyId,
     ids::{ConnectionId, KeyId},
-    names::{BucketName, ObjectKey},
+    names::{BucketName, ConnectionName, Label, ObjectKey},
     operation::Action,
     tombstone::Tombstone,
 };
+
+use crate::reason::Reason;
 
 /// The one clock.
 pub trait Clock: Send + Sync {
@@ -68,4 +72,37 @@ pub trait UsageSink: Send + Sync {
     fn began(&self, exchange: &Exchange<'_>);
     /// An exchange has ended, its bodies included.
     fn ended(&self, exchange: &Exchange<'_>);
+}
+
+/// A refusal that somebody should look at: a key is used that does not work for this (gateway.md
+/// 54).
+#[derive(Debug, Clone, Copy)]
+pub struct Knock<'a> {
+    /// The key's record id.
+    pub key: KeyId,
+    /// The last characters of its access key id.
+    pub masked: &'a str,
+    /// What the user called it.
+    pub label: &'a Label,
+    /// What its connection is called, or was when the key died.
+    pub connection: &'a ConnectionName,
+    /// Why it was refused, in one word.
+    pub reason: Reason,
+    /// Why it was refused, as the client is told.
+    pub message: &'a str,
+    /// What was asked for, if it came so far.
+    pub operation: Option<Action>,
+    /// From where.
+    pub peer: IpAddr,
+    /// By which tool, as it says itself.
+    pub user_agent: &'a [u8],
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Is told about refusals, never about requests that are served.
+pub trait FindingSink: Send + Sync {
+    /// Notes a refusal, and gives the id under which it can be looked up. Must not grow with the
+    /// number of refusals.
+    fn knock(&self, knock: &Knock<'_>) -> String;
 }

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     exchange::{InFlight, Tied},
+    throttle::Shaper,
     upstream::{BoxError, ProviderBody},
 };
 
@@ -75,6 +76,7 @@ pub(crate) struct Download {
     /// Keeps the client connection cuttable for as long as the body runs.
     tied: Option<Tied>,
     location: Option<LocationRewrite>,
+    shaper: Shaper,
     tasks: TaskTracker,
     outcome_limit: Duration,
 }
@@ -98,6 +100,7 @@ impl Download {
             exchange,
             tied,
             location,
+            shaper: Shaper::default(),
             tasks,
             outcome_limit,
         })
@@ -111,12 +114,17 @@ impl Download {
     }
 
     fn is_end(&self) -> bool {
-        self.location.is_none() && self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.location.is_none()
+            && self.shaper.is_idle()
+            && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
         match (&self.inner, &self.location) {
-            (Some(inner), None) => inner.size_hint(),
+            (Some(inner), None) => match inner.size_hint().exact() {
+                Some(left) => SizeHint::with_exact(left + self.shaper.held() as u64),
+                None => SizeHint::default(),
+            },
             (None, None) => SizeHint::with_exact(0),
             _ => SizeHint::default(),
         }
@@ -129,6 +137,11 @@ impl Download {
             };
             if !self.exchange.honoured() {
                 return Poll::Ready(Some(Err(Box::new(Cut))));
+            }
+            let lane = self.exchange.throttle().outbound();
+            if let Some(piece) = ready!(self.shaper.poll(lane, cx)) {
+                self.exchange.sent(piece.len());
+                return Poll::Ready(Some(Ok(piece)));
             }
             let data = match ready!(Pin::new(inner).poll_frame(cx)) {
                 None => {
@@ -147,7 +160,10 @@ impl Download {
                 }
                 Some(Ok(frame)) => match (frame.into_data(), &mut self.location) {
                     (Ok(data), Some(rewrite)) => rewrite.take(&data),
-                    (Ok(data), None) => data,
+                    (Ok(data), None) => match self.shaper.take(lane, data) {
+                        Some(data) => data,
+                        None => continue,
+                    },
                     // Provider's trailers end here: the client was not told to expect any.
                     (Err(_), _) => continue,
                 },
@@ -167,7 +183,7 @@ impl Drop for Download {
         let Some(mut inner) = self.inner.take() else {
             return;
         };
-        if inner.is_end_stream() {
+        if inner.is_end_stream() && self.shaper.is_idle() {
             self.exchange.delivered();
         }
         if !self.exchange.late() || !self.exchange.unsettled() {

@@ -34,6 +34,13 @@ pub(crate) enum Refusal {
     Revoked(Option<Box<Tombstone>>),
     /// The whole connection is paused.
     ConnectionPaused(Arc<ConnectionName>),
+    /// The connection has as many requests open as it may.
+    ConnectionBusy {
+        /// Which.
+        connection: Arc<ConnectionName>,
+        /// So many.
+        limit: usize,
+    },
     /// `domain::access` said no, or would have.
     Denied {
         denial: Denial,
@@ -139,6 +146,13 @@ impl Refusal {
                 Reason::KeyPaused,
             )
             .next("bascule deletion list"),
+            Self::ConnectionBusy { connection, limit } => Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "SlowDown",
+                format!("Bascule: connection \"{connection}\" has as many requests open as its limit allows, {limit}; send this one again later."),
+                Reason::ConnectionBusy,
+            )
+            .next(format!("bascule limit {connection}")),
             Self::Denied { denial, holder } => denied(*denial, holder.as_ref()),
             Self::NotAllowed(what) => Answer::new(
                 FORBIDDEN,
@@ -248,10 +262,27 @@ impl Refusal {
         self.answer().reason
     }
 
+    /// In a sentence.
+    pub(crate) fn message(&self) -> String {
+        self.answer().message
+    }
+
     /// The answer. `close` ends the connection after it, for requests whose body was not read;
-    /// `tail` makes the request id unique.
-    pub(crate) fn respond(&self, asked: AskedBy, close: bool, tail: &str) -> Response<ReplyBody> {
+    /// `tail` makes the request id unique; `finding` is where more stands about the refusal.
+    pub(crate) fn respond(
+        &self,
+        asked: AskedBy,
+        close: bool,
+        tail: &str,
+        finding: Option<&str>,
+    ) -> Response<ReplyBody> {
         let mut answer = self.answer();
+        if let Some(finding) = finding {
+            let command = format!("bascule findings show {finding}");
+            // Tools that hide the host id show the message.
+            answer.message = format!("{} Run: {command}", answer.message);
+            answer.next = Some(command);
+        }
         if answer.status == StatusCode::FORBIDDEN && asked != AskedBy::Other {
             answer.code = "AccessDenied";
         }

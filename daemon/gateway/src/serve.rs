@@ -29,7 +29,7 @@ use crate::{
     handle::{Client, handle, refuse_unsound},
     hosts::Hosts,
     keyring::Keyring,
-    ports::{Clock, DeadKeys, UsageSink},
+    ports::{Clock, DeadKeys, FindingSink, UsageSink},
     reply::ReplyBody,
     tls::Certificate,
     wire::{Checked, Socket, Unsound},
@@ -111,6 +111,7 @@ pub struct Gateway {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) dead_keys: Arc<dyn DeadKeys>,
     pub(crate) usage: Arc<dyn UsageSink>,
+    pub(crate) findings: Arc<dyn FindingSink>,
     pub(crate) settings: Settings,
     pub(crate) hosts: Hosts,
     pub(crate) tasks: TaskTracker,
@@ -128,6 +129,7 @@ impl Gateway {
         clock: Arc<dyn Clock>,
         dead_keys: Arc<dyn DeadKeys>,
         usage: Arc<dyn UsageSink>,
+        findings: Arc<dyn FindingSink>,
         settings: Settings,
     ) -> Self {
         let mut run = [0; 4];
@@ -145,6 +147,7 @@ impl Gateway {
             clock,
             dead_keys,
             usage,
+            findings,
             settings,
             tasks: TaskTracker::new(),
         }

@@ -9,6 +9,7 @@ use bascule_domain::{
     deletion::Deletion,
     endpoint::{Addressing, Endpoint, Region},
     ids::ConnectionId,
+    limits::Limits,
     names::ConnectionName,
     provider::ProviderKind,
     secret::Credentials,
@@ -118,6 +119,7 @@ impl App {
             created_at: now,
             credentials_generation: 1,
             credentials_changed_at: now,
+            limits: Limits::default(),
         };
         let audit = self.audit(
             Some(by),

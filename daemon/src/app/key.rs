@@ -1,5 +1,7 @@
 //! Issues, lists and revokes keys.
 
+use std::time::Duration;
+
 use bascule_domain::{
     Timestamp,
     audit::{Caller, Change},
@@ -9,6 +11,7 @@ use bascule_domain::{
     secret::SecretKey,
     tombstone::{CauseOfDeath, Tombstone},
 };
+use bascule_gateway::InDoubt;
 
 use super::{
     App,
@@ -31,6 +34,17 @@ pub(crate) struct Issued {
     pub secret: SecretKey,
     pub connection: String,
     pub buckets: Vec<BucketName>,
+}
+
+/// How long a revocation waits for the outcome of changes that the provider has already. The key
+/// is dead all the while.
+const LAST_CHANGES: Duration = Duration::from_secs(2);
+
+/// A key that is dead for good.
+pub(crate) struct Revoked {
+    pub tombstone: Tombstone,
+    /// What it had asked for and may or may not have happened.
+    pub in_doubt: Vec<InDoubt>,
 }
 
 /// Keys for a list.
@@ -153,7 +167,24 @@ impl App {
         Ok(Listed { living, dead })
     }
 
-    pub(crate) async fn revoke_key(&self, by: Caller, id: &str) -> Result<Tombstone> {
+    pub(crate) async fn revoke_key(&self, by: Caller, id: &str) -> Result<Revoked> {
+        let tombstone = self.bury_key(by, id).await?;
+        // The key is dead; this only finds out what its last requests came to.
+        let (connection, key) = (tombstone.connection, tombstone.key);
+        self.keyring
+            .changes_ended(connection, key, LAST_CHANGES)
+            .await;
+        let in_doubt = self.keyring.in_doubt_of(connection, key);
+        if !in_doubt.is_empty() {
+            tracing::warn!(key = %tombstone.key, changes = in_doubt.len(), "a revoked key leaves changes in doubt");
+        }
+        Ok(Revoked {
+            tombstone,
+            in_doubt,
+        })
+    }
+
+    async fn bury_key(&self, by: Caller, id: &str) -> Result<Tombstone> {
         let _changing = self.one_change_at_a_time().await;
         let Some(key) = self.registry.key(id) else {
             return match id

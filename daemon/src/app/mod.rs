@@ -8,10 +8,13 @@ mod credentials;
 mod delete;
 mod deletion;
 pub(crate) mod error;
+mod findings;
 mod graves;
 mod key;
+mod limit;
 mod list;
 mod ls;
+mod metrics;
 mod own_changes;
 mod receipt;
 mod reconnect_card;
@@ -36,6 +39,7 @@ use tokio_util::task::TaskTracker;
 
 use self::{
     error::Result,
+    findings::Findings,
     graves::Graves,
     own_changes::OwnChanges,
     registry::{Entry, Registry},
@@ -44,7 +48,9 @@ use crate::{clock::Clock, config::Config, listeners::Address};
 
 pub(crate) use connect::{Options, Place, Wish};
 pub(crate) use delete::{Progress, Subscription};
+pub(crate) use findings::Finding;
 pub(crate) use key::KeyWish;
+pub(crate) use limit::LimitWish;
 pub(crate) use ls::Level;
 pub(crate) use registry::View;
 
@@ -54,6 +60,7 @@ pub(crate) struct App {
     clock: Arc<dyn Clock>,
     keyring: Arc<Keyring>,
     graves: Arc<Graves>,
+    knocks: Arc<Findings>,
     own_changes: Arc<OwnChanges>,
     registry: Arc<Registry>,
     deletions: delete::Running,
@@ -88,6 +95,7 @@ impl App {
         let registry = Arc::new(Registry::default());
         let app = Self {
             graves: Arc::new(Graves::new(store.clone(), image.graves)),
+            knocks: Arc::default(),
             own_changes: Arc::new(OwnChanges::new(registry.clone())),
             keyring: Arc::new(Keyring::new()),
             deletions: delete::Running::default(),
@@ -132,6 +140,11 @@ impl App {
     /// The dead keys, for the gateway.
     pub(crate) fn graves(&self) -> Arc<Graves> {
         self.graves.clone()
+    }
+
+    /// The record of refusals, for the gateway.
+    pub(crate) fn knocks(&self) -> Arc<Findings> {
+        self.knocks.clone()
     }
 
     /// The record of what passes through the gateway, for the gateway.
@@ -208,7 +221,7 @@ impl App {
             .keyring
             .connection(entry.connection.id)
             .filter(|cell| cell.credentials_refused())
-            .map(|_| "the provider refuses this connection's credentials; bascule credentials NAME replaces them".to_owned());
+            .map(|_| format!("the provider refuses this connection's credentials; replace them: bascule credentials {}", entry.connection.name));
         View::of(entry, flagged)
     }
 }

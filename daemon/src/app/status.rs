@@ -14,6 +14,7 @@ pub(crate) struct Status {
     pub living_keys: usize,
     pub dead_keys: usize,
     pub open_requests: usize,
+    pub findings: usize,
     /// Under way or parked.
     pub deletions: Vec<Deletion>,
     /// What is not well, in words.
@@ -49,6 +50,7 @@ impl App {
             living_keys: living.iter().map(|entry| entry.keys.len()).sum(),
             dead_keys: self.graves.count(),
             open_requests: self.keyring.open_requests(),
+            findings: self.knocks.count(),
             deletions,
             troubles,
         }

@@ -73,6 +73,18 @@ impl Connections for Service {
         }))
     }
 
+    async fn limit(&self, request: Request<v1::LimitRequest>) -> Answer<v1::LimitResponse> {
+        let by = caller(&request)?;
+        let request = request.into_inner();
+        let wish = convert::limits(&request).map_err(status)?;
+        let app = self.0.clone();
+        let change = async move { app.limit(by, &request.name, wish).await };
+        let view = self.0.to_its_end(change).await.map_err(status)?;
+        Ok(Response::new(v1::LimitResponse {
+            connection: Some(convert::connection(&view)),
+        }))
+    }
+
     async fn replace_credentials(
         &self,
         request: Request<v1::ReplaceCredentialsRequest>,

@@ -1,11 +1,14 @@
 //! Between wire types and values, both ways. Parsing happens here once; what comes out is valid.
 
+use std::num::NonZeroU32;
+
 use bascule_adapters::Probe;
 use bascule_domain::{
     Timestamp,
     connection::{BucketIdentity, Location},
     deletion::{Deletion, Phase},
     key::{Key, KeyState, Permission},
+    limits::Bandwidth,
     provider::ProviderKind,
     secret::{Credentials, SecretKey},
     tombstone::{CauseOfDeath, Tombstone},
@@ -14,7 +17,7 @@ use bascule_proto::v1;
 use prost_types::Timestamp as WireTime;
 
 use crate::app::{
-    View,
+    LimitWish, View,
     error::{Error, Kind, Result},
 };
 
@@ -75,6 +78,20 @@ pub(super) fn permission(wire: i32) -> Result<Permission> {
     })
 }
 
+/// Absent is unchanged, 0 is no limit.
+pub(super) fn limits(wire: &v1::LimitRequest) -> Result<LimitWish> {
+    let bandwidth = |bytes| match bytes {
+        0 => Ok(None),
+        bytes => Bandwidth::try_from(bytes)
+            .map(Some)
+            .map_err(|error| Error::invalid("bandwidth", error)),
+    };
+    Ok(LimitWish {
+        requests: wire.requests.map(NonZeroU32::new),
+        bandwidth: wire.bandwidth.map(bandwidth).transpose()?,
+    })
+}
+
 pub(super) fn time(time: Timestamp) -> WireTime {
     WireTime {
         seconds: time.as_second(),
@@ -123,6 +140,10 @@ pub(super) fn connection(view: &View) -> v1::Connection {
         living_keys: view.living_keys as u32,
         deletion_id: view.deletion.map(|id| id.to_string()).unwrap_or_default(),
         flagged: view.trouble.clone().unwrap_or_default(),
+        limits: (!connection.limits.is_none()).then(|| v1::Limits {
+            requests: connection.limits.requests.map_or(0, NonZeroU32::get),
+            bandwidth: connection.limits.bandwidth.map_or(0, Bandwidth::bytes),
+        }),
     }
 }
 

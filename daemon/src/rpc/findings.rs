@@ -1,12 +1,12 @@
-//! `bascule.v1.Findings`. No watcher runs yet, so the list is empty and says what was not looked at.
+//! `bascule.v1.Findings`. What the gateway refused; no watcher runs yet, and the list says so.
 
 use std::sync::Arc;
 
 use bascule_proto::v1::{self, findings_server::Findings};
 use tonic::{Request, Response, Status};
 
-use super::status::status;
-use crate::app::App;
+use super::{convert, status::status};
+use crate::app::{App, Finding};
 
 pub(super) struct Service(pub(super) Arc<App>);
 
@@ -17,14 +17,45 @@ impl Findings for Service {
         request: Request<v1::ListFindingsRequest>,
     ) -> Result<Response<v1::ListFindingsResponse>, Status> {
         let connection = request.into_inner().connection;
-        if !connection.is_empty() {
-            self.0.list_keys(Some(&connection)).map_err(status)?;
-        }
+        let connection = (!connection.is_empty()).then_some(connection.as_str());
+        let findings = self.0.findings(connection).map_err(status)?;
         Ok(Response::new(v1::ListFindingsResponse {
-            findings: Vec::new(),
+            findings: findings.iter().map(|found| self.finding(found)).collect(),
             not_checked: vec![
                 "configurations, jobs and processes: this release does not look at them yet".into(),
+                "refusals before the daemon was last started".into(),
             ],
         }))
+    }
+
+    async fn show(
+        &self,
+        request: Request<v1::ShowFindingRequest>,
+    ) -> Result<Response<v1::ShowFindingResponse>, Status> {
+        let found = self.0.finding(&request.into_inner().id).map_err(status)?;
+        Ok(Response::new(v1::ShowFindingResponse {
+            finding: Some(self.finding(&found)),
+        }))
+    }
+}
+
+impl Service {
+    fn finding(&self, found: &Finding) -> v1::Finding {
+        v1::Finding {
+            id: found.id(),
+            connection: found.connection.to_string(),
+            chain: Vec::new(),
+            found_at: Some(convert::time(found.first_at)),
+            reason: found.reason.to_string(),
+            key: found.masked.clone(),
+            label: found.label.to_string(),
+            last_at: Some(convert::time(found.last_at)),
+            count: found.count,
+            address: found.peer.to_string(),
+            user_agent: found.user_agent.clone(),
+            operation: found.operation.unwrap_or_default().to_owned(),
+            message: found.message.clone(),
+            next: self.0.advice(found),
+        }
     }
 }

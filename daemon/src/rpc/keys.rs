@@ -58,9 +58,19 @@ impl Keys for Service {
         let by = caller(&request)?;
         let (app, id) = (self.0.clone(), request.into_inner().access_key_id);
         let change = async move { app.revoke_key(by, &id).await };
-        let tombstone = self.0.to_its_end(change).await.map_err(status)?;
+        let revoked = self.0.to_its_end(change).await.map_err(status)?;
+        let in_doubt = revoked.in_doubt.iter().map(|change| v1::DoubtfulChange {
+            operation: change.action.name().to_owned(),
+            bucket: change.bucket.to_string(),
+            key: change
+                .key
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        });
         Ok(Response::new(v1::RevokeKeyResponse {
-            key: Some(convert::dead_key(&tombstone)),
+            key: Some(convert::dead_key(&revoked.tombstone)),
+            in_doubt: in_doubt.collect(),
         }))
     }
 }

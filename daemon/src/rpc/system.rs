@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bascule_gateway::{Family, Kind};
 use bascule_proto::v1::{self, system_server::System};
 use tonic::{Request, Response, Status};
 
@@ -33,6 +34,39 @@ impl System for Service {
                 .map(|deletion| deletion.id.to_string())
                 .collect(),
             troubles: status.troubles,
+            findings: status.findings as u32,
         }))
+    }
+
+    async fn metrics(
+        &self,
+        _: Request<v1::MetricsRequest>,
+    ) -> Result<Response<v1::MetricsResponse>, Status> {
+        let families = self.0.metrics().into_iter().map(family).collect();
+        Ok(Response::new(v1::MetricsResponse { families }))
+    }
+}
+
+fn family(family: Family) -> v1::MetricFamily {
+    let samples = family.samples.into_iter().map(|sample| v1::MetricSample {
+        labels: sample
+            .labels
+            .into_iter()
+            .map(|(name, value)| v1::MetricLabel {
+                name: name.to_owned(),
+                value,
+            })
+            .collect(),
+        value: sample.value,
+    });
+    v1::MetricFamily {
+        name: family.name.to_owned(),
+        help: family.help.to_owned(),
+        kind: match family.kind {
+            Kind::Counter => v1::MetricKind::Counter,
+            Kind::Gauge => v1::MetricKind::Gauge,
+        }
+        .into(),
+        samples: samples.collect(),
     }
 }

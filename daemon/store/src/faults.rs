@@ -127,6 +127,7 @@ fn connection() -> Connection {
         created_at: Timestamp::UNIX_EPOCH,
         credentials_generation: 1,
         credentials_changed_at: Timestamp::UNIX_EPOCH,
+        limits: Default::default(),
     }
 }
 

@@ -24,6 +24,8 @@ fn connections_keys_and_settings_come_back_after_a_restart() {
     store.set_gateway_port(8643).unwrap();
 
     connection.name = "renamed".parse().unwrap();
+    connection.limits.requests = std::num::NonZeroU32::new(8);
+    connection.limits.bandwidth = Some("10MiB".parse().unwrap());
     store
         .update_connection(&connection, &connected(&connection))
         .unwrap();

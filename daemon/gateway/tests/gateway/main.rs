@@ -8,12 +8,15 @@
 )]
 
 mod cutting;
+mod doubt;
 mod forwarding;
 mod framing;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod hosts;
+mod knocks;
 mod limits;
 mod metrics;
 mod refusals;
+mod throttling;
 mod uploads;

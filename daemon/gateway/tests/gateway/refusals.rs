@@ -22,7 +22,8 @@ async fn r54_a_revoked_key_is_named_and_never_looks_like_an_empty_bucket() {
         let id = reply.header("x-amz-request-id").unwrap().to_owned();
         assert!(id.starts_with("KEY-REVOKED-"), "{id}");
         ids.push(id);
-        assert_eq!(reply.header("x-amz-id-2"), Some("run: bascule key list"));
+        let finding = format!("run: bascule findings show F{}", ids.len());
+        assert_eq!(reply.header("x-amz-id-2"), Some(&*finding));
         assert!(reply.text().contains("vault") && reply.text().contains("laptop"));
     }
     ids.sort();
@@ -100,7 +101,7 @@ async fn r23_state_is_told_only_to_those_who_have_the_secret() {
     );
     assert_eq!(
         reply.header("x-amz-id-2"),
-        Some("run: bascule deletion list")
+        Some("run: bascule findings show F1")
     );
 
     let mut wire = world.ask("GET", "/photos/a").head(&world);

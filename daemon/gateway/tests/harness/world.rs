@@ -1,7 +1,7 @@
 //! A gateway on a port of its own, with one connection and one key.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -13,12 +13,13 @@ use bascule_domain::{
     endpoint::{Addressing, Region},
     ids::{ConnectionId, KeyId},
     key::{Key, KeyKind, KeyState, Origin, Permission, Scope},
+    limits::Limits,
     secret::{Credentials, SecretKey},
     tombstone::{CauseOfDeath, Tombstone},
 };
 use bascule_gateway::{
-    Admission, Clock, ConnectionSpec, DeadKeys, Exchange, Gateway, Keyring, Outcome, Settings,
-    Upstream, UpstreamAccess, UsageSink,
+    Admission, Clock, ConnectionSpec, DeadKeys, Exchange, FindingSink, Gateway, Keyring, Knock,
+    Outcome, Reason, Settings, Upstream, UpstreamAccess, UsageSink,
 };
 use bascule_sigv4::{Payload, Service, Signer, encode_path, encode_query};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -93,6 +94,23 @@ impl UsageSink for Meter {
     }
 }
 
+/// Refusals that became findings: reason, label, peer and user agent.
+#[derive(Default)]
+pub(crate) struct Knocks(pub(crate) Mutex<Vec<(Reason, String, IpAddr, String)>>);
+
+impl FindingSink for Knocks {
+    fn knock(&self, knock: &Knock<'_>) -> String {
+        let mut knocks = self.0.lock().unwrap();
+        knocks.push((
+            knock.reason,
+            knock.label.to_string(),
+            knock.peer,
+            String::from_utf8_lossy(knock.user_agent).into_owned(),
+        ));
+        format!("F{}", knocks.len())
+    }
+}
+
 pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) keyring: Arc<Keyring>,
@@ -100,6 +118,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) graves: Arc<Graves>,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) knocks: Arc<Knocks>,
     pub(crate) credentials: Credentials,
     pub(crate) shutdown: CancellationToken,
 }
@@ -156,6 +175,7 @@ impl World {
         });
         let graves = Arc::new(Graves::default());
         let meter = Arc::new(Meter::default());
+        let knocks = Arc::new(Knocks::default());
         let buckets = vec!["photos".parse().unwrap(), "music".parse().unwrap()];
         keyring
             .add_connection(ConnectionSpec {
@@ -166,6 +186,7 @@ impl World {
                 access: access("PROVIDERKEY", 1),
                 upstream: Arc::clone(&provider) as Arc<dyn Upstream>,
                 admission: Admission::Open,
+                limits: Limits::default(),
             })
             .unwrap();
         let secret = SecretKey::parse(SECRET).unwrap();
@@ -181,6 +202,7 @@ impl World {
             Arc::clone(&clock) as Arc<dyn Clock>,
             Arc::clone(&graves) as Arc<dyn DeadKeys>,
             Arc::clone(&meter) as Arc<dyn UsageSink>,
+            Arc::clone(&knocks) as Arc<dyn FindingSink>,
             settings,
         ));
         let shutdown = CancellationToken::new();
@@ -192,6 +214,7 @@ impl World {
             clock,
             graves,
             meter,
+            knocks,
             credentials,
             shutdown,
         }

@@ -12,6 +12,7 @@ use bascule_domain::{
     connection::Buckets,
     ids::{ConnectionId, KeyId},
     key::{Key, Permission},
+    limits::Limits,
     secret::SecretKey,
 };
 use bascule_gateway::{Admission, ConnectionSpec, Keyring, Upstream};
@@ -71,6 +72,7 @@ fn take(keyring: &Keyring, shelf: &Arc<Shelf>, step: Step) -> bool {
                 access: access("PROVIDERKEY", 1),
                 upstream: Arc::clone(shelf) as Arc<dyn Upstream>,
                 admission: Admission::Open,
+                limits: Limits::default(),
             })
             .is_ok(),
         Step::Disconnect(number) => keyring.remove_connection(connection_id(number)),

@@ -15,6 +15,7 @@ use bascule_domain::{
     endpoint::Region,
     ids::{ConnectionId, KeyId},
     key::{Key, Permission},
+    limits::Limits,
     secret::{Credentials, SecretKey},
 };
 use bascule_gateway::{Admission, ConnectionCell, ConnectionSpec, Keyring, Upstream};
@@ -47,6 +48,7 @@ fn spec(shelf: &Arc<Shelf>) -> ConnectionSpec {
         access: access("PROVIDERKEY", 1),
         upstream: Arc::clone(shelf) as Arc<dyn Upstream>,
         admission: Admission::Open,
+        limits: Limits::default(),
     }
 }
 

@@ -1,0 +1,294 @@
+//! Refusals that somebody should look at: one finding for each key and reason, found by the short
+//! id that the refusal carries to the tool's user (gateway.md 54). Kept in memory, so they are
+//! forgotten at a restart; the id follows from key and reason, so the next refusal brings the same
+//! one back. A storm of refusals must never make this grow.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use bascule_domain::{
+    Timestamp,
+    ids::KeyId,
+    names::{ConnectionName, Label},
+};
+use bascule_gateway::{FindingSink, Knock, Reason};
+
+use super::{
+    App,
+    error::{Error, Kind, Result},
+};
+
+/// Beyond it, the finding that was seen longest ago is dropped.
+const KEPT: usize = 256;
+/// Ids run from 1 to this.
+const IDS: u32 = 99_999;
+/// Characters of a user agent that are kept.
+const LONGEST_AGENT: usize = 200;
+
+/// A key that somebody uses and that does not work for them.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding {
+    number: u32,
+    pub reason: Reason,
+    /// The last characters of the access key id.
+    pub masked: String,
+    pub label: Label,
+    pub connection: ConnectionName,
+    /// What the tool was told.
+    pub message: String,
+    /// What it wanted, if it came so far.
+    pub operation: Option<&'static str>,
+    pub peer: IpAddr,
+    /// As the client sent it: to be escaped wherever it is shown.
+    pub user_agent: String,
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+    pub count: u64,
+}
+
+impl Finding {
+    /// Such as `F12`.
+    pub(crate) fn id(&self) -> String {
+        format!("F{}", self.number)
+    }
+}
+
+/// All findings.
+#[derive(Default)]
+pub(crate) struct Findings(Mutex<HashMap<(KeyId, Reason), Finding>>);
+
+impl Findings {
+    fn board(&self) -> MutexGuard<'_, HashMap<(KeyId, Reason), Finding>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.board().len()
+    }
+
+    /// All, the last seen first.
+    fn all(&self) -> Vec<Finding> {
+        let mut all: Vec<_> = self.board().values().cloned().collect();
+        all.sort_by_key(|finding| (std::cmp::Reverse(finding.last_at), finding.number));
+        all
+    }
+}
+
+impl FindingSink for Findings {
+    fn knock(&self, knock: &Knock<'_>) -> String {
+        let mut board = self.board();
+        let at = (knock.key, knock.reason);
+        if !board.contains_key(&at) && board.len() >= KEPT {
+            let oldest = board.iter().min_by_key(|(_, finding)| finding.last_at);
+            if let Some(oldest) = oldest.map(|(at, _)| *at) {
+                board.remove(&oldest);
+            }
+        }
+        let number = match board.get(&at) {
+            Some(finding) => finding.number,
+            None => {
+                let taken = |number| board.values().any(|finding| finding.number == number);
+                free_number(at, taken)
+            }
+        };
+        let finding = board.entry(at).or_insert_with(|| Finding {
+            number,
+            reason: knock.reason,
+            masked: knock.masked.to_owned(),
+            label: knock.label.clone(),
+            connection: knock.connection.clone(),
+            message: String::new(),
+            operation: None,
+            peer: knock.peer,
+            user_agent: String::new(),
+            first_at: knock.at,
+            last_at: knock.at,
+            count: 0,
+        });
+        if finding.count == 0 {
+            tracing::warn!(finding = %finding.id(), key = %knock.key, reason = %knock.reason, "a tool is refused; see bascule findings");
+        }
+        finding.count += 1;
+        finding.last_at = knock.at;
+        finding.connection = knock.connection.clone();
+        knock.message.clone_into(&mut finding.message);
+        finding.operation = knock.operation.map(|action| action.name());
+        finding.peer = knock.peer;
+        finding.user_agent = String::from_utf8_lossy(knock.user_agent)
+            .chars()
+            .take(LONGEST_AGENT)
+            .collect();
+        finding.id()
+    }
+}
+
+/// The number that follows from key and reason, or the next one that is free.
+fn free_number(at: (KeyId, Reason), taken: impl Fn(u32) -> bool) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    at.0.as_bytes().hash(&mut hasher);
+    at.1.as_str().hash(&mut hasher);
+    let hash = hasher.finish() % u64::from(IDS);
+    let mut number = u32::try_from(hash).unwrap_or(0);
+    // Fewer findings are kept than there are numbers.
+    while taken(number + 1) {
+        number = (number + 1) % IDS;
+    }
+    number + 1
+}
+
+impl App {
+    /// The findings of a connection, or all; the last seen first.
+    pub(crate) fn findings(&self, connection: Option<&str>) -> Result<Vec<Finding>> {
+        if let Some(name) = connection {
+            // A connection that is gone still has its dead keys.
+            self.list_keys(Some(name))?;
+        }
+        let mut all = self.knocks.all();
+        all.retain(|finding| connection.is_none_or(|name| finding.connection.as_str() == name));
+        Ok(all)
+    }
+
+    pub(crate) fn finding(&self, id: &str) -> Result<Finding> {
+        self.knocks
+            .all()
+            .into_iter()
+            .find(|finding| finding.id().eq_ignore_ascii_case(id))
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::NotFound,
+                    format!("there is no finding {id} now; findings are forgotten when the daemon restarts, and come back under the same id when the tool tries again"),
+                )
+                .next("bascule findings")
+            })
+    }
+
+    /// What to do about a finding, each a command or a sentence with one.
+    pub(crate) fn advice(&self, finding: &Finding) -> Vec<String> {
+        let name = &finding.connection;
+        let label = shell_word(finding.label.as_str());
+        let living = self.registry.by_name(name.as_str()).is_some();
+        let fresh = |why: &str| {
+            vec![
+                format!(
+                    "find the tool that still uses the key {} (label {label}){why}",
+                    finding.masked
+                ),
+                if living {
+                    format!(
+                        "give it a new key: bascule key issue {name} --label NEW-LABEL --format rclone"
+                    )
+                } else {
+                    format!(
+                        "if it should reach the bucket again: bascule connect {name} …, then bascule key issue {name} --label NEW-LABEL"
+                    )
+                },
+            ]
+        };
+        match finding.reason {
+            Reason::KeyRevoked => {
+                let mut advice = fresh("");
+                advice.push(
+                    "if nothing should use it any more: remove the job or the tool's entry".into(),
+                );
+                advice
+            }
+            Reason::KeyExpired => fresh(", which has expired"),
+            Reason::KeyPaused => vec![
+                "see whether a deletion is under way: bascule deletion list".into(),
+                "call the deletion off, and the key works again: bascule deletion cancel DELETION"
+                    .into(),
+            ],
+            Reason::AddressNotAllowed => vec![
+                format!(
+                    "see from where it came: {} is not among the addresses of this key",
+                    finding.peer
+                ),
+                "without address rules a key is for this machine only: use the gateway on loopback"
+                    .into(),
+            ],
+            _ => vec![
+                format!("see what the key may do: bascule key list {name}"),
+                format!(
+                    "if it should be able to do more: bascule key issue {name} --label NEW-LABEL --permission read-write"
+                ),
+            ],
+        }
+    }
+}
+
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("{text:?}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn knock(findings: &Findings, key: u16, reason: Reason, second: i64) -> String {
+        let mut id = [0; 10];
+        id[..2].copy_from_slice(&key.to_be_bytes());
+        findings.knock(&Knock {
+            key: KeyId::from_random(id),
+            masked: "…7F3Q",
+            label: &"laptop".parse().unwrap(),
+            connection: &"vault".parse().unwrap(),
+            reason,
+            message: "no",
+            operation: None,
+            peer: "127.0.0.1".parse().unwrap(),
+            user_agent: b"rclone/1\x1b[2J\xff",
+            at: Timestamp::from_second(second).unwrap(),
+        })
+    }
+
+    #[test]
+    fn one_key_and_reason_are_one_finding() {
+        let findings = Findings::default();
+        let id = knock(&findings, 1, Reason::KeyRevoked, 1);
+        assert_eq!(knock(&findings, 1, Reason::KeyRevoked, 9), id);
+        assert_ne!(knock(&findings, 1, Reason::KeyPaused, 2), id);
+        assert_ne!(knock(&findings, 2, Reason::KeyRevoked, 2), id);
+        let all = findings.all();
+        assert_eq!((all.len(), all[0].count), (3, 2));
+        assert_eq!(
+            (all[0].first_at.as_second(), all[0].last_at.as_second()),
+            (1, 9)
+        );
+        assert_eq!(all[0].id(), id);
+    }
+
+    #[test]
+    fn a_storm_of_refusals_drops_the_oldest_and_ids_stay_different() {
+        let findings = Findings::default();
+        let first = knock(&findings, 0, Reason::KeyRevoked, 0);
+        for key in 1..=5_000 {
+            knock(&findings, key, Reason::KeyRevoked, i64::from(key));
+        }
+        let all = findings.all();
+        assert_eq!(all.len(), KEPT);
+        let ids: std::collections::BTreeSet<_> = all.iter().map(Finding::id).collect();
+        assert_eq!(ids.len(), KEPT);
+        assert!(!ids.contains(&first));
+        assert!(
+            all.iter()
+                .all(|finding| finding.last_at.as_second() > 4_000)
+        );
+    }
+
+    #[test]
+    fn an_id_follows_from_key_and_reason_also_after_a_restart() {
+        let id = knock(&Findings::default(), 7, Reason::KeyExpired, 1);
+        assert_eq!(knock(&Findings::default(), 7, Reason::KeyExpired, 5), id);
+        let number: u32 = id.strip_prefix('F').unwrap().parse().unwrap();
+        assert!((1..=IDS).contains(&number));
+    }
+}
