@@ -675,7 +675,13 @@ async fn a12_the_provider_gets_the_bytes_that_were_authorised_or_nothing() {
                     let seen = accepted(&world, &request).await;
                     assert_eq!(seen.uri, format!("http://provider.test:9000/photos/{key}"));
                 }
-                None => drop(refused(&world, &request, 400, "InvalidURI").await),
+                None => {
+                    let code = match wire.contains('%') {
+                        true => "InvalidURI",
+                        false => "KeyTooLongError",
+                    };
+                    refused(&world, &request, 400, code).await;
+                }
             }
         }
     }
@@ -763,6 +769,32 @@ async fn a14_host_and_path_name_one_bucket_or_none() {
         absolute.path = format!("http://{authority}/photos/a");
         refused(&world, &absolute, 400, "InvalidURI").await;
     }
+}
+
+#[tokio::test]
+async fn a14_a_target_that_is_no_path_is_refused() {
+    let world = World::new().await;
+    let pen = Pen::of(&world);
+    let address = world.address.to_string();
+    for (method, target) in [
+        ("CONNECT", &*address),
+        ("CONNECT", "provider.test:9000"),
+        ("GET", "*"),
+        ("GET", "photos/a"),
+        ("GET", "?list-type=2"),
+        ("PRI", "*"),
+        ("GET", "//provider.test/photos/a"),
+    ] {
+        let request = pen.sign(Forged::new(&world, method, target, &[]), Some(EMPTY));
+        let mut client = world.dial().await;
+        client.write(&request.wire()).await;
+        let reply = client.reply(false).await;
+        assert!(
+            reply.is_none_or(|reply| matches!(reply.status, 400 | 403)),
+            "{method} {target}"
+        );
+    }
+    assert_eq!(world.provider.requests(), 0);
 }
 
 #[tokio::test]

@@ -422,7 +422,8 @@ async fn b5_what_no_row_names_is_denied() {
                             && own.contains(&name)
                     });
                     let narrow = object && narrows.contains(&(method, name));
-                    let list = !object && method == "GET" && name == "prefix";
+                    let lists = ["prefix", "continuation-token"].contains(&name);
+                    let list = !object && method == "GET" && lists;
                     if known || narrow || list {
                         continue;
                     }
