@@ -1,35 +1,37 @@
 //! From the provider's answer to the client's. It must never pass on what a provider says about
 //! our own credentials, nor where the provider is (gateway.md 46, 48).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use bascule_domain::operation::Action;
+use bascule_domain::{
+    Timestamp,
+    endpoint::Region,
+    operation::{Action, Target},
+};
 use bascule_sigv4::encode_path;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{Response, StatusCode, header, response::Parts};
 use http_body_util::BodyExt;
 
 use crate::{
-    cells::ConnectionCell,
     exchange::{InFlight, Tied},
     forward::place,
     hosts::Named,
+    learn::{self, Asked, Lesson},
     load::Parcel,
     reply::{self, Download, LocationRewrite, ReplyBody},
     respond::Refusal,
+    route::{Route, Trouble},
     serve::Gateway,
-    upstream::{ProviderBody, UpstreamAccess, UpstreamErrorKind},
+    uploads,
+    upstream::{ProviderBody, UpstreamErrorKind},
 };
 
 /// Bytes of a provider's error that are read to see what it is about.
 const LONGEST_ERROR: usize = 64 * 1024;
 
 /// The client's own address of an object it completed.
-pub(crate) fn location(
-    gateway: &Gateway,
-    exchange: &InFlight,
-    parcel: &Parcel,
-) -> Option<LocationRewrite> {
+fn location(gateway: &Gateway, exchange: &InFlight, parcel: &Parcel) -> Option<LocationRewrite> {
     let operation = exchange.permit().operation();
     if operation.action != Action::CompleteMultipartUpload {
         return None;
@@ -45,48 +47,146 @@ pub(crate) fn location(
     Some(LocationRewrite::new(location))
 }
 
-pub(crate) async fn answer(
+/// How a request went out, as far as its answer depends on it.
+pub(crate) struct Sent {
+    /// The region it was signed for, if not the connection's.
+    pub(crate) learned_region: Option<Arc<Region>>,
+    /// By our clock.
+    pub(crate) at: Timestamp,
+    pub(crate) with_trailers: bool,
+}
+
+/// What an answer is.
+pub(crate) enum Heard {
+    /// For the client.
+    Answer(Parts, Told),
+    /// About us, and learned from: the same request may be accepted when it is built again. The
+    /// refusal is for a client whose request cannot be.
+    Again(Refusal),
+}
+
+/// The body of an answer.
+pub(crate) enum Told {
+    Whole(Bytes),
+    Stream(ProviderBody),
+}
+
+/// Reads an answer, as far as it is about us, and learns from it.
+pub(crate) async fn hear(
+    gateway: &Gateway,
+    exchange: &InFlight,
+    route: &Route,
+    sent: &Sent,
+    response: Response<ProviderBody>,
+) -> Result<Heard, Refusal> {
+    let (head, body) = response.into_parts();
+    let connection = exchange.key().connection();
+    let asked = Asked {
+        headless: headless(exchange.action()),
+        with_trailers: sent.with_trailers,
+        region: sent
+            .learned_region
+            .as_deref()
+            .unwrap_or(&route.access.region),
+        now: sent.at,
+        credentials_refused: route.trouble() == Some(Trouble::Credentials),
+    };
+    let told = if learn::body_tells(head.status, &asked) {
+        Told::Whole(read_whole(body, gateway.settings.idle_limit).await?)
+    } else {
+        Told::Stream(body)
+    };
+    let error = match &told {
+        Told::Whole(error) => &error[..],
+        Told::Stream(_) => &[],
+    };
+    let Some(lesson) = learn::read(head.status, &head.headers, error, &asked) else {
+        if head.status.is_success() || matches!(head.status.as_u16(), 304 | 404 | 412 | 416) {
+            route.works();
+        }
+        if head.status.is_success() && sent.with_trailers {
+            route.accept_trailers();
+        }
+        return Ok(Heard::Answer(head, told));
+    };
+    match lesson {
+        Lesson::Region(region) => {
+            let (bucket, _) = place(exchange.permit().operation())?;
+            tracing::info!(connection = %connection.id(), %region, "the provider named a bucket's region");
+            route.learn_region(bucket, region);
+            Ok(Heard::Again(Refusal::RegionLearned(connection.name())))
+        }
+        Lesson::Redirect => {
+            if route.flag(Trouble::Redirects) {
+                tracing::warn!(connection = %connection.id(), "the provider redirects the connection's requests");
+            }
+            Err(Refusal::Redirected(connection.name()))
+        }
+        Lesson::NoTrailers if route.refuse_trailers() => {
+            tracing::info!(connection = %connection.id(), "the provider takes no trailers: their checksums are compared here");
+            Ok(Heard::Again(Refusal::TrailersRefused(connection.name())))
+        }
+        Lesson::NoTrailers => Ok(Heard::Answer(head, told)),
+        Lesson::Clock(theirs) => {
+            let ahead = theirs.map(|theirs| theirs.duration_since(sent.at));
+            let refusal = Refusal::ClockSkewed {
+                connection: connection.name(),
+                ahead,
+            };
+            if route.flag(Trouble::Clock) {
+                let seconds = ahead.map(|ahead| ahead.as_secs());
+                tracing::warn!(connection = %connection.id(), ahead = seconds, "the provider's clock and ours differ");
+            }
+            match theirs {
+                Some(theirs) if route.learn_time(sent.at, theirs) => Ok(Heard::Again(refusal)),
+                _ => Err(refusal),
+            }
+        }
+        Lesson::Credentials => {
+            if route.flag(Trouble::Credentials) {
+                tracing::warn!(connection = %connection.id(), "the provider refuses the connection's credentials");
+            }
+            Err(Refusal::CredentialsRefused(connection.name()))
+        }
+    }
+}
+
+/// Passes an answer on.
+pub(crate) async fn relay(
     gateway: &Arc<Gateway>,
     exchange: Arc<InFlight>,
     tied: Tied,
-    access: &UpstreamAccess,
-    location: Option<LocationRewrite>,
-    response: Response<ProviderBody>,
+    parcel: &Parcel,
+    head: Parts,
+    told: Told,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let (head, body) = response.into_parts();
-    let connection = exchange.key().connection();
-    let refused = || {
-        connection.refuse_credentials(access.generation);
-        tracing::warn!(connection = %connection.id(), "the provider refuses the connection's credentials");
-        Refusal::CredentialsRefused(connection.name())
-    };
-    if head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED {
-        return Err(Refusal::Redirected(connection.name()));
-    }
-    if head.status == StatusCode::UNAUTHORIZED {
-        return Err(refused());
-    }
-    if head.status.is_success() || matches!(head.status.as_u16(), 304 | 404 | 412 | 416) {
-        connection.accept_credentials(access.generation);
-    }
+    let location = location(gateway, &exchange, parcel).filter(|_| head.status == StatusCode::OK);
     let mut answer = Response::new(ReplyBody::empty());
     *answer.status_mut() = head.status;
     *answer.headers_mut() = reply::headers(&head.headers);
-    if matches!(head.status, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN) {
-        let error = if headless(exchange.action()) {
-            Bytes::new()
-        } else {
-            read_error(body).await?
-        };
-        if about_credentials(connection, &head.headers, &error, exchange.action()) {
-            return Err(refused());
+    let body = match told {
+        Told::Stream(body)
+            if head.status == StatusCode::OK
+                && exchange.action() == Action::CreateMultipartUpload =>
+        {
+            let whole = read_whole(body, gateway.settings.idle_limit).await?;
+            remember(&exchange, &whole);
+            Told::Whole(whole)
         }
-        exchange.sent(error.len());
-        exchange.delivered();
-        *answer.body_mut() = ReplyBody::whole(error);
-        return Ok(answer);
+        told => told,
+    };
+    if head.status.is_success() {
+        forget(&exchange, parcel);
     }
-    let location = location.filter(|_| head.status == StatusCode::OK);
+    let body = match body {
+        Told::Whole(bytes) => {
+            exchange.sent(bytes.len());
+            exchange.delivered();
+            *answer.body_mut() = ReplyBody::whole(bytes);
+            return Ok(answer);
+        }
+        Told::Stream(body) => body,
+    };
     if location.is_some() {
         answer.headers_mut().remove(header::CONTENT_LENGTH);
     }
@@ -97,61 +197,52 @@ pub(crate) async fn answer(
         location,
         gateway.tasks.clone(),
         gateway.settings.outcome_limit,
+        gateway.settings.idle_limit,
     );
     *answer.body_mut() = ReplyBody::Provider(download);
     Ok(answer)
+}
+
+/// An upload was begun.
+fn remember(exchange: &InFlight, answer: &[u8]) {
+    if let (Some(id), Target::Object { bucket, key }) = (
+        uploads::id_in(answer),
+        &exchange.permit().operation().target,
+    ) {
+        exchange.key().connection().uploads.begin(&id, bucket, key);
+    }
+}
+
+/// An upload has ended. Should a completion still fail in its body, the provider knows the id.
+fn forget(exchange: &InFlight, parcel: &Parcel) {
+    let ends = matches!(
+        exchange.action(),
+        Action::CompleteMultipartUpload | Action::AbortMultipartUpload
+    );
+    if let Some(id) = uploads::named(&parcel.query).filter(|_| ends) {
+        exchange.key().connection().uploads.end(id);
+    }
 }
 
 const fn headless(action: Action) -> bool {
     matches!(action, Action::HeadObject | Action::HeadBucket)
 }
 
-async fn read_error(mut body: ProviderBody) -> Result<Bytes, Refusal> {
-    let mut read = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::Upstream(UpstreamErrorKind::Broken))?;
-        if let Ok(data) = frame.into_data() {
-            read.extend_from_slice(&data);
+async fn read_whole(mut body: ProviderBody, limit: Duration) -> Result<Bytes, Refusal> {
+    let reading = async {
+        let mut read = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Refusal::Upstream(UpstreamErrorKind::Broken))?;
+            if let Ok(data) = frame.into_data() {
+                read.extend_from_slice(&data);
+            }
+            if read.len() > LONGEST_ERROR {
+                return Err(Refusal::Upstream(UpstreamErrorKind::Broken));
+            }
         }
-        if read.len() > LONGEST_ERROR {
-            return Err(Refusal::Upstream(UpstreamErrorKind::Broken));
-        }
-    }
-    Ok(read.freeze())
-}
-
-/// Whether an error is about our credentials rather than the client's request (gateway.md 46).
-/// A HEAD has no body to say so; then what earlier requests learned counts.
-fn about_credentials(
-    connection: &ConnectionCell,
-    headers: &HeaderMap,
-    error: &[u8],
-    action: Action,
-) -> bool {
-    const CODES: &[&str] = &[
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "ExpiredToken",
-        "InvalidToken",
-        "TokenRefreshRequired",
-        "RequestTimeTooSkewed",
-        "RequestExpired",
-        "AuthorizationHeaderMalformed",
-        "InvalidSecurity",
-        "NotSignedUp",
-        "AccountProblem",
-    ];
-    if headless(action) {
-        let code = headers
-            .get("x-minio-error-code")
-            .and_then(|code| code.to_str().ok());
-        return code.map_or_else(
-            || connection.credentials_refused(),
-            |code| CODES.contains(&code),
-        );
-    }
-    let text = String::from_utf8_lossy(error);
-    text.split_once("<Code>")
-        .and_then(|(_, rest)| rest.split_once("</Code>"))
-        .is_some_and(|(code, _)| CODES.contains(&code.trim()))
+        Ok(read.freeze())
+    };
+    tokio::time::timeout(limit, reading)
+        .await
+        .unwrap_or(Err(Refusal::Upstream(UpstreamErrorKind::Timeout)))
 }

@@ -8,6 +8,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use aws_lc_rs::digest;
@@ -18,7 +19,9 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::{
+    checksum::{ChecksumError, Checksums, value_length},
     exchange::{Fault, InFlight},
+    idle::Idle,
     throttle::Shaper,
     upstream::BoxError,
 };
@@ -30,10 +33,54 @@ const CHUNK: u64 = 1024 * 1024;
 pub(crate) enum Form {
     /// As they come; with the SHA-256 that they must have, if one was signed.
     Plain(Option<Box<Expected>>),
-    /// Out of signed chunks.
-    Decoded(ChunkDecoder),
+    /// As they come, in aws-chunked framing that is read along (gateway.md 25).
+    Framed(Box<Reading>),
+    /// Out of chunks.
+    Decoded(Box<Reading>),
     /// Out of signed chunks, into unsigned ones with the same trailers (gateway.md 28).
-    Reframed(ChunkDecoder, Framer),
+    Reframed(Box<Reading>, Framer),
+}
+
+/// An aws-chunked body as it is read, with the checksums that its trailers may state.
+pub(crate) struct Reading {
+    decoder: ChunkDecoder,
+    sums: Checksums,
+}
+
+impl Reading {
+    pub(crate) const fn new(decoder: ChunkDecoder, sums: Checksums) -> Self {
+        Self { decoder, sums }
+    }
+
+    /// The next decoded piece that may go on; the newest one is held back.
+    pub(crate) fn feed(&mut self, input: &mut Bytes) -> Result<Option<Bytes>, Fault> {
+        let piece = self.decoder.feed(input).map_err(Fault::Chunks)?;
+        if let Some(piece) = &piece {
+            self.sums.update(piece);
+        }
+        Ok(piece)
+    }
+
+    /// The body has ended: checks everything, and gives out the piece that was held back.
+    pub(crate) fn finish(&mut self) -> Result<Option<Bytes>, Fault> {
+        let piece = self.decoder.finish().map_err(Fault::Chunks)?;
+        if let Some(piece) = &piece {
+            self.sums.update(piece);
+        }
+        self.sums
+            .check(self.decoder.trailers())
+            .map_err(Fault::Checksum)?;
+        Ok(piece)
+    }
+
+    /// Whether the trailer of this name is compared with the body here.
+    pub(crate) fn compares(&self, name: &HeaderName) -> bool {
+        self.sums.compares(name)
+    }
+
+    pub(crate) fn trailers(&self) -> &[(HeaderName, HeaderValue)] {
+        self.decoder.trailers()
+    }
 }
 
 /// A SHA-256 that a body must have.
@@ -68,15 +115,17 @@ pub(crate) struct UploadBody {
     queue: VecDeque<Bytes>,
     ended: bool,
     done: bool,
+    idle: Idle,
 }
 
 impl UploadBody {
-    /// `length` is what upstream gets, if it is known.
+    /// `length` is what upstream gets, if it is known; `idle` how long the client may pause.
     pub(crate) fn new(
         incoming: Incoming,
         form: Form,
         length: Option<u64>,
         exchange: Arc<InFlight>,
+        idle: Duration,
     ) -> Box<Self> {
         Box::new(Self {
             incoming,
@@ -88,6 +137,7 @@ impl UploadBody {
             queue: VecDeque::new(),
             ended: false,
             done: false,
+            idle: Idle::new(idle),
         })
     }
 
@@ -98,13 +148,18 @@ impl UploadBody {
             if let Some(piece) = ready!(self.shaper.poll(lane, cx)) {
                 return Poll::Ready(Ok(Some(piece)));
             }
-            match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+            let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+                ready!(self.idle.poll_stalled(cx));
+                return Poll::Ready(Err(Fault::Stalled));
+            };
+            match next {
                 None => return Poll::Ready(Ok(None)),
                 Some(Err(_)) => return Poll::Ready(Err(Fault::Incomplete)),
                 Some(Ok(frame)) => {
                     // HTTP trailers of the client's hop are not part of the body.
                     if let Ok(data) = frame.into_data() {
                         self.exchange.received(data.len());
+                        self.idle.moved();
                         if data.is_empty() {
                             continue;
                         }
@@ -119,11 +174,15 @@ impl UploadBody {
 
     fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
         let data = ready!(self.poll_read(cx))?;
-        let Form::Plain(expected) = &mut self.form else {
-            return Poll::Ready(Ok(None));
-        };
-        if let (Some(expected), Some(data)) = (expected.as_mut(), &data) {
-            expected.seen.update(data);
+        if let Some(data) = &data {
+            match &mut self.form {
+                Form::Plain(Some(expected)) => expected.seen.update(data),
+                Form::Framed(reading) => {
+                    let mut input = data.clone();
+                    while reading.feed(&mut input)?.is_some() {}
+                }
+                Form::Plain(None) | Form::Decoded(_) | Form::Reframed(..) => {}
+            }
         }
         let last = match (&data, &mut self.left) {
             (Some(data), Some(left)) => {
@@ -137,8 +196,14 @@ impl UploadBody {
             (None, _) => true,
         };
         if last {
-            if expected.take().is_some_and(|expected| !expected.met()) {
-                return Poll::Ready(Err(Fault::Mismatch));
+            match &mut self.form {
+                Form::Plain(Some(expected)) if !expected.met() => {
+                    return Poll::Ready(Err(Fault::Mismatch));
+                }
+                Form::Framed(reading) if !self.done => {
+                    reading.finish()?;
+                }
+                _ => {}
             }
             self.finish()?;
         }
@@ -157,12 +222,12 @@ impl UploadBody {
                 self.finish()?;
                 return Poll::Ready(Ok(None));
             }
-            let (decoder, framer) = match &mut self.form {
-                Form::Decoded(decoder) => (decoder, None),
-                Form::Reframed(decoder, framer) => (decoder, Some(framer)),
-                Form::Plain(_) => return Poll::Ready(Ok(None)),
+            let (reading, framer) = match &mut self.form {
+                Form::Decoded(reading) => (reading, None),
+                Form::Reframed(reading, framer) => (reading, Some(framer)),
+                Form::Plain(_) | Form::Framed(_) => return Poll::Ready(Ok(None)),
             };
-            if let Some(piece) = decoder.feed(&mut self.input).map_err(Fault::Chunks)? {
+            if let Some(piece) = reading.feed(&mut self.input)? {
                 pass(piece, framer, &mut self.queue);
                 continue;
             }
@@ -176,18 +241,27 @@ impl UploadBody {
     fn poll_end(&mut self) -> Result<(), Fault> {
         self.ended = true;
         match &mut self.form {
-            Form::Decoded(decoder) => {
-                if let Some(piece) = decoder.finish().map_err(Fault::Chunks)? {
+            Form::Decoded(reading) => {
+                let last = reading.finish()?;
+                // The trailers end here: none may be lost that was not compared.
+                if !reading
+                    .trailers()
+                    .iter()
+                    .all(|(name, _)| reading.compares(name))
+                {
+                    return Err(Fault::Checksum(ChecksumError::Unknown));
+                }
+                if let Some(piece) = last {
                     pass(piece, None, &mut self.queue);
                 }
             }
-            Form::Reframed(decoder, framer) => {
-                if let Some(piece) = decoder.finish().map_err(Fault::Chunks)? {
+            Form::Reframed(reading, framer) => {
+                if let Some(piece) = reading.finish()? {
                     pass(piece, Some(framer), &mut self.queue);
                 }
-                self.queue.push_back(Framer::end(decoder.trailers()));
+                self.queue.push_back(Framer::end(reading.trailers()));
             }
-            Form::Plain(_) => {}
+            Form::Plain(_) | Form::Framed(_) => {}
         }
         Ok(())
     }
@@ -227,7 +301,7 @@ impl Body for UploadBody {
         }
         let polled = if !this.done && !this.exchange.honoured() {
             Err(Fault::Cut)
-        } else if matches!(this.form, Form::Plain(_)) {
+        } else if matches!(this.form, Form::Plain(_) | Form::Framed(_)) {
             ready!(this.poll_plain(cx))
         } else {
             ready!(this.poll_chunks(cx))
@@ -268,7 +342,9 @@ impl fmt::Display for Refused {
         f.write_str(match self.0 {
             Fault::Mismatch => "the body has not the signed hash",
             Fault::Chunks(_) => "the aws-chunked body is wrong",
+            Fault::Checksum(_) => "the body has not the checksum of its trailer",
             Fault::Incomplete => "the client stopped sending",
+            Fault::Stalled => "the client sends nothing",
             Fault::Cut => "the permit is void",
         })
     }
@@ -305,7 +381,7 @@ impl Framer {
             length += chunk(rest);
         }
         for name in trailers {
-            length += name.as_str().len() as u64 + 1 + checksum_length(name)? + 2;
+            length += name.as_str().len() as u64 + 1 + value_length(name)? + 2;
         }
         Some(length)
     }
@@ -343,15 +419,4 @@ impl Framer {
 
 fn digits(size: u64) -> u64 {
     u64::from(size.max(1).ilog2() / 4) + 1
-}
-
-/// Characters of a checksum in base64, by its trailer's name.
-fn checksum_length(name: &HeaderName) -> Option<u64> {
-    Some(match name.as_str() {
-        "x-amz-checksum-crc32" | "x-amz-checksum-crc32c" => 8,
-        "x-amz-checksum-crc64nvme" => 12,
-        "x-amz-checksum-sha1" => 28,
-        "x-amz-checksum-sha256" => 44,
-        _ => return None,
-    })
 }

@@ -6,7 +6,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -26,7 +26,9 @@ use crate::{
     admission::{Admission, Gate, Ticket},
     keyring::ConnectionSpec,
     meter::Meter,
+    route::{Route, Trouble},
     throttle::Throttle,
+    uploads::Uploads,
     upstream::{Upstream, UpstreamAccess},
 };
 
@@ -39,12 +41,12 @@ pub struct ConnectionCell {
     name: ArcSwap<ConnectionName>,
     buckets: Buckets,
     created_at: Timestamp,
-    access: ArcSwap<UpstreamAccess>,
+    route: ArcSwap<Route>,
     upstream: Arc<dyn Upstream>,
+    pub(crate) uploads: Uploads,
     pub(crate) gate: Gate,
     /// Cancelled by a pause, renewed by a resumption. The keys' tokens are its children.
     token: ArcSwap<CancellationToken>,
-    credentials_refused: AtomicBool,
     meter: Arc<Meter>,
     throttle: Throttle,
 }
@@ -60,11 +62,11 @@ impl ConnectionCell {
             name: ArcSwap::from_pointee(spec.name),
             buckets: spec.buckets,
             created_at: spec.created_at,
-            access: ArcSwap::from_pointee(spec.access),
+            route: ArcSwap::from_pointee(Route::new(spec.access)),
             upstream: spec.upstream,
+            uploads: Uploads::default(),
             gate: Gate::new(spec.admission),
             token: ArcSwap::from_pointee(token),
-            credentials_refused: AtomicBool::new(false),
             meter: Meter::new(),
             throttle: Throttle::new(spec.limits),
         }
@@ -100,10 +102,10 @@ impl ConnectionCell {
         self.gate.open()
     }
 
-    /// Whether the provider has refused the present credentials (gateway.md 46).
+    /// Why the provider carries out nothing, as far as its last answer told (gateway.md 46).
     #[must_use]
-    pub fn credentials_refused(&self) -> bool {
-        self.credentials_refused.load(Ordering::Relaxed)
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.route.load().trouble()
     }
 
     pub(crate) const fn meter(&self) -> &Arc<Meter> {
@@ -118,8 +120,9 @@ impl ConnectionCell {
         self.created_at
     }
 
-    pub(crate) fn access(&self) -> Arc<UpstreamAccess> {
-        self.access.load_full()
+    /// The way to the provider now. A request uses one from its signature to its end.
+    pub(crate) fn route(&self) -> Arc<Route> {
+        self.route.load_full()
     }
 
     pub(crate) fn upstream(&self) -> &dyn Upstream {
@@ -140,22 +143,7 @@ impl ConnectionCell {
     }
 
     pub(crate) fn replace_access(&self, access: UpstreamAccess) {
-        self.access.store(Arc::new(access));
-        self.credentials_refused.store(false, Ordering::Relaxed);
-    }
-
-    /// Notes that the provider took the credentials of this generation.
-    pub(crate) fn accept_credentials(&self, generation: u64) {
-        if self.credentials_refused() && self.access.load().generation == generation {
-            self.credentials_refused.store(false, Ordering::Relaxed);
-        }
-    }
-
-    /// Notes that the provider refused the credentials of this generation.
-    pub(crate) fn refuse_credentials(&self, generation: u64) {
-        if self.access.load().generation == generation {
-            self.credentials_refused.store(true, Ordering::Relaxed);
-        }
+        self.route.store(Arc::new(Route::new(access)));
     }
 }
 

@@ -24,6 +24,7 @@ use crate::{
     account::Line,
     admission::{Change, Phase, Ticket},
     cells::KeyCell,
+    checksum::ChecksumError,
     meter::Meter,
     ports::{Exchange, Outcome, UsageSink},
     throttle::Throttle,
@@ -36,8 +37,12 @@ pub(crate) enum Fault {
     Mismatch,
     /// The aws-chunked body is wrong.
     Chunks(ChunkError),
+    /// A trailer states what the body has not.
+    Checksum(ChecksumError),
     /// The client stopped sending.
     Incomplete,
+    /// The client sends nothing any more, and does not end.
+    Stalled,
     /// The permit is void.
     Cut,
 }
@@ -213,6 +218,21 @@ impl InFlight {
         let in_body = self.late() && status == 200;
         if !vague && !in_body {
             self.settle();
+        }
+    }
+
+    /// Bytes that came from the client so far.
+    pub(crate) fn bytes_received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// The provider refused the request for a reason that a second one does not have: nothing
+    /// changed there, and everything is asked again before that one is sent.
+    pub(crate) fn begin_again(&self) {
+        self.status.store(0, Ordering::Relaxed);
+        self.complete.store(false, Ordering::Relaxed);
+        if let Some(change) = &self.change {
+            change.set(Phase::Sending);
         }
     }
 

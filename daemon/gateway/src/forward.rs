@@ -8,51 +8,75 @@ use bascule_domain::{
     names::{BucketName, ObjectKey},
     operation::{Action, CopySource, Operation, Target},
 };
-use bascule_sigv4::{Service, Signer, encode_path, encode_query};
+use bascule_sigv4::{Payload, Service, Signer, encode_path, encode_query};
 use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
 use tokio::sync::oneshot;
 
 use crate::{
     admission::Admission,
-    answer::{answer, location},
+    answer::{Heard, Sent, hear, relay},
     exchange::{Fault, InFlight, Tied},
     headers,
     load::{Freight, Parcel, load},
     reply::{Download, ReplyBody},
     respond::Refusal,
+    route::Route,
     serve::Gateway,
-    upstream::{
-        ProviderBody, UpstreamAccess, UpstreamBody, UpstreamError, UpstreamErrorKind,
-        UpstreamFuture,
-    },
+    upstream::{ProviderBody, UpstreamBody, UpstreamError, UpstreamErrorKind, UpstreamFuture},
 };
 
-/// Sends a permitted request and returns the answer for the client.
+/// Sends a permitted request and returns the answer for the client. A request without a body is
+/// sent a second time if the first answer taught how to (gateway.md 47).
 pub(crate) async fn forward(
     gateway: &Arc<Gateway>,
     exchange: Arc<InFlight>,
     tied: Tied,
     mut parcel: Parcel,
     freight: Freight,
+    route: Arc<Route>,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let connection = Arc::clone(exchange.key().connection());
-    let access = connection.access();
-    if !access.tls && headers::has_customer_key(&parcel.headers) {
+    if !route.access.tls && headers::has_customer_key(&parcel.headers) {
         return Err(Refusal::InvalidRequest(
             "a customer's encryption key is not sent to a provider over plain http",
         ));
     }
-    let (request, streamed) = build(gateway, &exchange, &access, &mut parcel, freight)?;
+    let mut once_more = matches!(freight, Freight::None);
+    let mut freight = freight;
+    loop {
+        let built = build(gateway, &exchange, &route, &mut parcel, freight)?;
+        let response = send(gateway, &exchange, built.request, built.streamed).await?;
+        match hear(gateway, &exchange, &route, &built.sent, response).await? {
+            Heard::Answer(head, told) => {
+                return relay(gateway, exchange, tied, &parcel, head, told).await;
+            }
+            Heard::Again(refusal) if !once_more => return Err(refusal),
+            Heard::Again(_) => {
+                once_more = false;
+                freight = Freight::None;
+                exchange.begin_again();
+            }
+        }
+    }
+}
+
+/// Sends a request that was signed, and waits for its answer.
+async fn send(
+    gateway: &Arc<Gateway>,
+    exchange: &Arc<InFlight>,
+    request: Request<UpstreamBody>,
+    streamed: bool,
+) -> Result<Response<ProviderBody>, Refusal> {
     if !streamed && !exchange.hand_over() {
-        return Err(withdrawn(gateway, &exchange));
+        return Err(withdrawn(gateway, exchange));
     }
     let sent = if exchange.mutates() {
-        send_change(gateway, &exchange, request).await
+        send_change(gateway, exchange, request).await
     } else {
+        let connection = exchange.key().connection();
         let sending = connection.upstream().send(request);
-        let sent = in_time(&exchange, gateway.settings.answer_limit, sending).await;
-        note(&exchange, &sent);
+        let sent = in_time(exchange, gateway.settings.answer_limit, sending).await;
+        note(exchange, &sent);
         sent
     };
     match sent {
@@ -63,29 +87,42 @@ pub(crate) async fn forward(
                 .fault()
                 .is_some_and(|fault| fault != Fault::Cut || !exchange.honoured()) =>
         {
-            Err(failure(gateway, &exchange, UpstreamErrorKind::Aborted))
+            Err(failure(gateway, exchange, UpstreamErrorKind::Aborted))
         }
         // What was asked under a permit is not answered without one. What became of a change is.
-        Ok(_) if !exchange.mutates() && !exchange.honoured() => Err(withdrawn(gateway, &exchange)),
-        Ok(response) => {
-            let location = location(gateway, &exchange, &parcel);
-            answer(gateway, exchange, tied, &access, location, response).await
-        }
-        Err(error) => Err(failure(gateway, &exchange, error.kind)),
+        Ok(_) if !exchange.mutates() && !exchange.honoured() => Err(withdrawn(gateway, exchange)),
+        Ok(response) => Ok(response),
+        Err(error) => Err(failure(gateway, exchange, error.kind)),
     }
+}
+
+/// A request that is ready to be sent.
+struct Built {
+    request: Request<UpstreamBody>,
+    /// Its body is still with the client.
+    streamed: bool,
+    sent: Sent,
 }
 
 fn build(
     gateway: &Gateway,
     exchange: &Arc<InFlight>,
-    access: &UpstreamAccess,
+    route: &Route,
     parcel: &mut Parcel,
     freight: Freight,
-) -> Result<(Request<UpstreamBody>, bool), Refusal> {
+) -> Result<Built, Refusal> {
+    let access = &route.access;
     let operation = exchange.permit().operation();
     let mut headers = headers::rebuild(operation.action, &parcel.headers)?;
     let streamed = matches!(freight, Freight::Stream(_));
-    let loaded = load(exchange, parcel, freight, &mut headers)?;
+    let loaded = load(
+        exchange,
+        parcel,
+        freight,
+        &mut headers,
+        route.takes_trailers(),
+        gateway.settings.idle_limit,
+    )?;
     let streamed = streamed && !loaded.body.is_end_stream();
     if let Some(source) = &operation.source {
         let name = if operation.action == Action::RenameObject {
@@ -109,9 +146,10 @@ fn build(
     if !exchange.honoured() {
         return Err(withdrawn(gateway, exchange));
     }
+    let learned = route.region(bucket);
     let signer = Signer {
         credentials: &access.credentials,
-        region: &access.region,
+        region: learned.as_deref().unwrap_or(&access.region),
         service: Service::S3,
     };
     signer.sign(
@@ -120,7 +158,7 @@ fn build(
         &query,
         &mut headers,
         &loaded.payload,
-        now,
+        route.time(now),
     );
     let mark = if query.is_empty() { "" } else { "?" };
     let uri = format!("{}://{authority}{path}{mark}{query}", access.scheme());
@@ -130,7 +168,15 @@ fn build(
         .try_into()
         .map_err(|_| Refusal::InvalidUri("the request's path or query is too long"))?;
     *request.headers_mut() = headers;
-    Ok((request, streamed))
+    Ok(Built {
+        request,
+        streamed,
+        sent: Sent {
+            learned_region: learned,
+            at: now,
+            with_trailers: loaded.payload == Payload::UnsignedTrailer,
+        },
+    })
 }
 
 pub(crate) fn place(operation: &Operation) -> Result<(&BucketName, Option<&ObjectKey>), Refusal> {
@@ -194,6 +240,7 @@ async fn send_change(
                     None,
                     tasks,
                     limit,
+                    limit,
                 ));
             }
         }
@@ -204,17 +251,21 @@ async fn send_change(
 }
 
 /// Waits for the answer, and gives up on a provider that stays silent: not while the body is on
-/// its way, which may take hours, but once the provider has the whole request (threats.md I2).
+/// its way, which may take hours, but once the provider has the whole request, or takes nothing
+/// more of it (threats.md I2).
 async fn in_time(
     exchange: &InFlight,
     limit: Duration,
     mut sending: UpstreamFuture<'_>,
 ) -> Result<Response<ProviderBody>, UpstreamError> {
+    let mut moved = 0;
     loop {
-        match tokio::time::timeout(limit, &mut sending).await {
-            Ok(sent) => return sent,
-            Err(_) if exchange.is_sending() => {}
-            Err(_) => return Err(UpstreamErrorKind::Timeout.into()),
+        if let Ok(sent) = tokio::time::timeout(limit, &mut sending).await {
+            return sent;
+        }
+        let before = std::mem::replace(&mut moved, exchange.bytes_received());
+        if !exchange.is_sending() || moved == before {
+            return Err(UpstreamErrorKind::Timeout.into());
         }
     }
 }
@@ -239,10 +290,8 @@ fn note(exchange: &InFlight, sent: &Result<Response<ProviderBody>, UpstreamError
 
 fn failure(gateway: &Gateway, exchange: &InFlight, kind: UpstreamErrorKind) -> Refusal {
     match exchange.fault() {
-        Some(Fault::Mismatch) => Refusal::ContentMismatch,
-        Some(Fault::Chunks(error)) => Refusal::Chunks(error),
-        Some(Fault::Incomplete) => Refusal::IncompleteBody,
         Some(Fault::Cut) => withdrawn(gateway, exchange),
+        Some(fault) => fault.into(),
         None if !exchange.honoured() => withdrawn(gateway, exchange),
         None => {
             tracing::warn!(

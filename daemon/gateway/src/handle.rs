@@ -30,6 +30,7 @@ use crate::{
     reply::ReplyBody,
     respond::{AskedBy, Holder, Refusal},
     serve::Gateway,
+    uploads,
 };
 
 /// Who asks, as far as the connection tells.
@@ -185,17 +186,25 @@ async fn run(
         payload: proof.payload,
         seed: proof.chunks,
     };
+    uploads::refuse_foreign(
+        &gateway.keyring,
+        connection,
+        permit.operation(),
+        &parcel.query,
+    )?;
+    let route = connection.route();
     // Refuses what cannot be rebuilt before the client is told to go on with its body.
     headers::rebuild(action, &parcel.headers)?;
     if load::has_body(action) {
         refuse_absent_body(&parcel)?;
     }
     let tied = slot.tie(&living.token);
+    let idle = gateway.settings.idle_limit;
     let mut objects = Vec::new();
     let freight = if !load::has_body(action) {
         Freight::None
     } else if action == Action::DeleteObjects {
-        let collected = load::collect(incoming, &mut parcel, bulk::LONGEST).await?;
+        let collected = load::collect(incoming, &mut parcel, bulk::LONGEST, idle).await?;
         connection
             .throttle()
             .inbound()
@@ -209,8 +218,8 @@ async fn run(
             return Err(Refusal::denied(Denial::Prefix).held_by(holder));
         }
         Freight::Whole(collected)
-    } else if load::decodes_to_nothing(&parcel) {
-        Freight::Whole(load::collect(incoming, &mut parcel, 0).await?)
+    } else if let Some(length) = load::whole(&parcel, route.takes_trailers()) {
+        Freight::Whole(load::collect(incoming, &mut parcel, length, idle).await?)
     } else {
         Freight::Stream(incoming)
     };
@@ -223,7 +232,7 @@ async fn run(
         Arc::clone(&gateway.usage),
         account.line(),
     );
-    forward::forward(gateway, exchange, tied, parcel, freight).await
+    forward::forward(gateway, exchange, tied, parcel, freight, route).await
 }
 
 /// HTTP takes a request without any length for one without a body. Where a body was signed, the

@@ -248,6 +248,18 @@ impl Keyring {
         self.meters.families(&living)
     }
 
+    /// Whether this holds for a connection other than `own`.
+    pub(crate) fn any_other(
+        &self,
+        own: ConnectionId,
+        mut holds: impl FnMut(&ConnectionCell) -> bool,
+    ) -> bool {
+        self.connections
+            .pin()
+            .values()
+            .any(|cell| cell.id() != own && holds(cell))
+    }
+
     /// How many requests are open.
     #[must_use]
     pub fn open_requests(&self) -> usize {

@@ -1,22 +1,29 @@
 //! Bodies before they go upstream: in which form they come, in which they leave, and what the head
 //! must say about it. It must never let a form through to the handling of another (threats.md A3).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bascule_domain::operation::Action;
-use bascule_sigv4::{ChunkDecoder, ChunkSeed, Payload, Trailers, chunks};
+use bascule_sigv4::{ChunkDecoder, ChunkError, ChunkSeed, Payload, Trailers, chunks};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use crate::{
-    body::{Expected, Form, Framer, UploadBody},
+    body::{Expected, Form, Framer, Reading, UploadBody},
+    checksum::{self, Checksums},
     exchange::InFlight,
+    headers::is_checksum,
     respond::Refusal,
     upstream::{Source, UpstreamBody},
 };
+
+const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
+const SDK_ALGORITHM: &str = "x-amz-sdk-checksum-algorithm";
+const TRAILER: &str = "x-amz-trailer";
 
 /// A verified and classified request, without its body.
 pub(crate) struct Parcel {
@@ -61,37 +68,73 @@ pub(crate) const fn has_body(action: Action) -> bool {
     )
 }
 
-/// Whether an aws-chunked body holds no byte of data: it has no last byte to hold back, so it is
-/// read whole before anything is sent.
-pub(crate) fn decodes_to_nothing(parcel: &Parcel) -> bool {
-    matches!(
-        parcel.payload,
-        Payload::SignedChunks | Payload::SignedChunksTrailer
-    ) && chunks::decoded_length(&parcel.headers) == Ok(0)
+/// Bytes of a body that is read whole because nobody announced its trailers.
+const LONGEST_WHOLE: u64 = 1024 * 1024;
+
+/// Bytes of an aws-chunked body that must be read whole before anything is sent, if it must: one
+/// without data has no last byte to hold back, and trailers that nobody announced can follow a
+/// body no more once it is under way. Where it is longer, they are only compared.
+pub(crate) fn whole(parcel: &Parcel, takes_trailers: bool) -> Option<usize> {
+    let length = chunks::decoded_length(&parcel.headers).ok()?;
+    let limit = match parcel.payload {
+        Payload::Literal(_) | Payload::Unsigned => return None,
+        Payload::UnsignedTrailer if takes_trailers => return None,
+        Payload::SignedChunks => 0,
+        Payload::UnsignedTrailer | Payload::SignedChunksTrailer => match announced(parcel) {
+            Ok(Trailers::Any) => LONGEST_WHOLE,
+            _ => 0,
+        },
+    };
+    usize::try_from(length).ok().filter(|_| length <= limit)
 }
 
-/// Reads a body whole, at most `limit` bytes of it, and checks it.
+/// The trailers that the head announces. SDKs name the algorithm a second time, in a header of
+/// their own; without a checksum header beside it, it is the trailer's (gateway.md 31).
+fn announced(parcel: &Parcel) -> Result<Trailers, Refusal> {
+    let announced =
+        Trailers::expected(&parcel.payload, &parcel.headers).map_err(Refusal::Chunks)?;
+    let in_head = parcel
+        .headers
+        .keys()
+        .any(|name| is_checksum(name.as_str()) && name != "x-amz-checksum-type");
+    let named = parcel
+        .headers
+        .get(SDK_ALGORITHM)
+        .and_then(|value| checksum::trailer_of(value.to_str().ok()?));
+    Ok(match (announced, named) {
+        (Trailers::Any, Some(name)) if !in_head => Trailers::Announced(vec![name]),
+        (announced, _) => announced,
+    })
+}
+
+/// Reads a body whole, at most `limit` bytes of it, and checks it. `idle` is how long the client
+/// may pause.
 pub(crate) async fn collect(
     mut incoming: Incoming,
     parcel: &mut Parcel,
     limit: usize,
+    idle: Duration,
 ) -> Result<Collected, Refusal> {
-    let mut decoder = match parcel.payload {
+    let mut reading = match parcel.payload {
         Payload::Literal(_) | Payload::Unsigned => None,
         Payload::UnsignedTrailer | Payload::SignedChunks | Payload::SignedChunksTrailer => {
-            Some(decoder(parcel)?)
+            let trailers = announced(parcel)?;
+            Some(reading(parcel, trailers)?)
         }
     };
     let mut bytes = BytesMut::new();
-    while let Some(frame) = incoming.frame().await {
+    while let Some(frame) = timeout(idle, incoming.frame())
+        .await
+        .map_err(|_| Refusal::Stalled)?
+    {
         let frame = frame.map_err(|_| Refusal::IncompleteBody)?;
         let Ok(mut data) = frame.into_data() else {
             continue;
         };
-        match &mut decoder {
+        match &mut reading {
             None => bytes.extend_from_slice(&data),
-            Some(decoder) => {
-                while let Some(piece) = decoder.feed(&mut data).map_err(Refusal::Chunks)? {
+            Some(reading) => {
+                while let Some(piece) = reading.feed(&mut data)? {
                     bytes.extend_from_slice(&piece);
                 }
             }
@@ -101,11 +144,11 @@ pub(crate) async fn collect(
         }
     }
     let mut trailers = Vec::new();
-    if let Some(decoder) = &mut decoder {
-        if let Some(piece) = decoder.finish().map_err(Refusal::Chunks)? {
+    if let Some(reading) = &mut reading {
+        if let Some(piece) = reading.finish()? {
             bytes.extend_from_slice(&piece);
         }
-        trailers = decoder.trailers().to_vec();
+        trailers = reading.trailers().to_vec();
     }
     if bytes.len() > limit {
         return Err(Refusal::TooLarge);
@@ -127,17 +170,19 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-fn decoder(parcel: &mut Parcel) -> Result<ChunkDecoder, Refusal> {
+fn reading(parcel: &mut Parcel, trailers: Trailers) -> Result<Box<Reading>, Refusal> {
     let length = chunks::decoded_length(&parcel.headers).map_err(Refusal::Chunks)?;
-    let trailers = Trailers::expected(&parcel.payload, &parcel.headers).map_err(Refusal::Chunks)?;
-    if parcel.payload == Payload::UnsignedTrailer {
-        return Ok(ChunkDecoder::unsigned(length, trailers));
-    }
-    let seed = parcel
-        .seed
-        .take()
-        .ok_or(Refusal::InvalidRequest("signed chunks need a signed head"))?;
-    Ok(ChunkDecoder::new(seed, length, trailers))
+    let sums = Checksums::of(&trailers);
+    let decoder = if parcel.payload == Payload::UnsignedTrailer {
+        ChunkDecoder::unsigned(length, trailers)
+    } else {
+        let seed = parcel
+            .seed
+            .take()
+            .ok_or(Refusal::InvalidRequest("signed chunks need a signed head"))?;
+        ChunkDecoder::new(seed, length, trailers)
+    };
+    Ok(Box::new(Reading::new(decoder, sums)))
 }
 
 /// A body on its way, and what the head must say about it.
@@ -152,6 +197,8 @@ pub(crate) fn load(
     parcel: &mut Parcel,
     freight: Freight,
     headers: &mut HeaderMap,
+    takes_trailers: bool,
+    idle: Duration,
 ) -> Result<Loaded, Refusal> {
     let nothing = || Loaded {
         body: UpstreamBody::empty(),
@@ -163,9 +210,9 @@ pub(crate) fn load(
         Freight::Whole(collected) => {
             strip_chunked(headers);
             for (name, value) in collected.trailers {
-                // Nothing else of a trailer may become a header: a copy source there would be one
-                // that nobody permitted.
-                if !crate::headers::is_checksum(name.as_str()) || headers.contains_key(&name) {
+                // The reading let nothing but checksums through: a copy source in a trailer would
+                // be a header that nobody permitted.
+                if headers.contains_key(&name) {
                     return Err(Refusal::HeaderNotSupported(name));
                 }
                 headers.insert(name, value);
@@ -195,47 +242,64 @@ pub(crate) fn load(
             arriving,
         ),
         Payload::Unsigned => (Form::Plain(None), Payload::Unsigned, arriving),
-        Payload::UnsignedTrailer => {
-            chunks::decoded_length(&parcel.headers).map_err(Refusal::Chunks)?;
-            copy(
-                &parcel.headers,
-                headers,
-                &["x-amz-decoded-content-length", "x-amz-trailer"],
-            );
-            (Form::Plain(None), Payload::UnsignedTrailer, arriving)
-        }
-        Payload::SignedChunks | Payload::SignedChunksTrailer => {
-            let decoded = chunks::decoded_length(&parcel.headers).map_err(Refusal::Chunks)?;
-            let trailers =
-                Trailers::expected(&parcel.payload, &parcel.headers).map_err(Refusal::Chunks)?;
-            let decoder = decoder(parcel)?;
-            if let Trailers::Announced(names) = trailers {
-                copy(
-                    &parcel.headers,
-                    headers,
-                    &["x-amz-decoded-content-length", "x-amz-trailer"],
-                );
-                let length = Framer::length(decoded, &names);
-                (
-                    Form::Reframed(decoder, Framer::new(decoded)),
-                    Payload::UnsignedTrailer,
-                    length,
-                )
-            } else {
-                strip_chunked(headers);
-                (Form::Decoded(decoder), Payload::Unsigned, Some(decoded))
-            }
+        Payload::UnsignedTrailer | Payload::SignedChunks | Payload::SignedChunksTrailer => {
+            chunked(parcel, headers, arriving, takes_trailers)?
         }
     };
     if payload == Payload::UnsignedTrailer {
         announce_chunked(headers);
     }
-    let upload = UploadBody::new(incoming, form, length, Arc::clone(exchange));
+    let upload = UploadBody::new(incoming, form, length, Arc::clone(exchange), idle);
     Ok(Loaded {
         body: UpstreamBody(Source::Streamed(upload)),
         payload,
         length,
     })
+}
+
+/// How an aws-chunked body goes on: in its framing where the provider takes that, with its trailers
+/// if there are any to be kept, and else decoded.
+fn chunked(
+    parcel: &mut Parcel,
+    headers: &mut HeaderMap,
+    arriving: Option<u64>,
+    takes_trailers: bool,
+) -> Result<(Form, Payload, Option<u64>), Refusal> {
+    let decoded = chunks::decoded_length(&parcel.headers).map_err(Refusal::Chunks)?;
+    let trailers = announced(parcel)?;
+    let reading = reading(parcel, trailers.clone())?;
+    match (parcel.payload, trailers) {
+        (Payload::UnsignedTrailer, _) if takes_trailers => {
+            copy(&parcel.headers, headers, &[DECODED_LENGTH, TRAILER]);
+            Ok((Form::Framed(reading), Payload::UnsignedTrailer, arriving))
+        }
+        (Payload::SignedChunksTrailer, Trailers::Announced(names)) if takes_trailers => {
+            copy(&parcel.headers, headers, &[DECODED_LENGTH]);
+            for name in &names {
+                headers.append(
+                    TRAILER,
+                    HeaderValue::from_str(name.as_str())
+                        .map_err(|_| Refusal::Chunks(ChunkError::Header))?,
+                );
+            }
+            let length = Framer::length(decoded, &names);
+            let form = Form::Reframed(reading, Framer::new(decoded));
+            Ok((form, Payload::UnsignedTrailer, length))
+        }
+        (_, trailers) => {
+            if let Trailers::Announced(names) = &trailers
+                && let Some(name) = names.iter().find(|name| !reading.compares(name))
+            {
+                return Err(Refusal::HeaderNotSupported(name.clone()));
+            }
+            strip_chunked(headers);
+            if trailers != Trailers::Forbidden {
+                // Names a checksum that no longer comes along.
+                headers.remove(SDK_ALGORITHM);
+            }
+            Ok((Form::Decoded(reading), Payload::Unsigned, Some(decoded)))
+        }
+    }
 }
 
 /// Whether upstream expects a length even for no body (gateway.md 35).

@@ -17,6 +17,7 @@ use crate::{
     cells::ConnectionCell,
     metrics::{Family, Kind},
     reason::Reason,
+    route::Trouble,
     upstream::UpstreamErrorKind,
 };
 
@@ -146,7 +147,7 @@ impl Meters {
             let counts = counts.entry(cell.name().to_string()).or_default();
             counts.take(cell.meter());
             counts.open += cell.open_requests() as u64;
-            counts.refused |= cell.credentials_refused();
+            counts.refused |= cell.trouble() == Some(Trouble::Credentials);
         }
         families(&counts)
     }

@@ -57,6 +57,12 @@ reasons! {
     ProviderUnavailable = "PROVIDER-UNAVAILABLE";
     /// The provider sends elsewhere.
     ProviderRedirects = "PROVIDER-REDIRECTS";
+    /// The provider named the bucket's region; the next request is signed for it.
+    ProviderRegion = "PROVIDER-REGION";
+    /// The provider takes no trailers; the next request has none.
+    ProviderTrailers = "PROVIDER-TRAILERS";
+    /// The provider's clock and ours differ.
+    ProviderClock = "PROVIDER-CLOCK";
     /// The provider refuses the connection's credentials.
     ProviderCredentials = "PROVIDER-CREDENTIALS";
 }

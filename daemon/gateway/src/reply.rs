@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     exchange::{InFlight, Tied},
+    idle::Idle,
     throttle::Shaper,
     upstream::{BoxError, ProviderBody},
 };
@@ -79,6 +80,7 @@ pub(crate) struct Download {
     shaper: Shaper,
     tasks: TaskTracker,
     outcome_limit: Duration,
+    idle: Idle,
 }
 
 /// The permit became void while the body ran.
@@ -87,6 +89,7 @@ pub(crate) struct Download {
 struct Cut;
 
 impl Download {
+    /// `idle_limit` is how long the provider may pause.
     pub(crate) fn new(
         inner: ProviderBody,
         exchange: Arc<InFlight>,
@@ -94,6 +97,7 @@ impl Download {
         location: Option<LocationRewrite>,
         tasks: TaskTracker,
         outcome_limit: Duration,
+        idle_limit: Duration,
     ) -> Box<Self> {
         Box::new(Self {
             inner: Some(inner),
@@ -103,6 +107,7 @@ impl Download {
             shaper: Shaper::default(),
             tasks,
             outcome_limit,
+            idle: Idle::new(idle_limit),
         })
     }
 
@@ -143,7 +148,13 @@ impl Download {
                 self.exchange.sent(piece.len());
                 return Poll::Ready(Some(Ok(piece)));
             }
-            let data = match ready!(Pin::new(inner).poll_frame(cx)) {
+            let Poll::Ready(next) = Pin::new(inner).poll_frame(cx) else {
+                let stalled = ready!(self.idle.poll_stalled(cx));
+                self.inner = None;
+                return Poll::Ready(Some(Err(Box::new(stalled))));
+            };
+            self.idle.moved();
+            let data = match next {
                 None => {
                     self.inner = None;
                     self.end_of_body();

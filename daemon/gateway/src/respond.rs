@@ -12,9 +12,13 @@ use bascule_domain::{
 use bascule_sigv4::{ChunkError, SignatureError, Unsupported};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use jiff::SignedDuration;
 use quick_xml::escape::escape;
 
-use crate::{framing::Violation, reason::Reason, reply::ReplyBody, upstream::UpstreamErrorKind};
+use crate::{
+    checksum::ChecksumError, exchange::Fault, framing::Violation, reason::Reason, reply::ReplyBody,
+    upstream::UpstreamErrorKind,
+};
 
 /// Whose key it is, for messages.
 #[derive(Debug, Clone)]
@@ -80,14 +84,43 @@ pub(crate) enum Refusal {
     LengthMissing,
     /// The body has not the SHA-256 that was signed.
     ContentMismatch,
+    /// A checksum trailer of the body is wrong.
+    Checksum(ChecksumError),
     /// The body ended early.
     IncompleteBody,
+    /// The client sent nothing of its body for too long.
+    Stalled,
+    /// The upload belongs to another object or connection (threats.md B2).
+    NoSuchUpload,
     /// The provider's answer did not arrive.
     Upstream(UpstreamErrorKind),
     /// The provider refused the connection's own credentials (gateway.md 46).
     CredentialsRefused(Arc<ConnectionName>),
+    /// The bucket's region was learned from the provider's answer (gateway.md 47).
+    RegionLearned(Arc<ConnectionName>),
+    /// The provider does not take trailers, which was learned just now (gateway.md 26).
+    TrailersRefused(Arc<ConnectionName>),
+    /// The provider's clock and ours differ (threats.md I8); by how much, if it told.
+    ClockSkewed {
+        connection: Arc<ConnectionName>,
+        ahead: Option<SignedDuration>,
+    },
     /// The provider sends elsewhere: a wrong region or address, or a bucket made just now.
     Redirected(Arc<ConnectionName>),
+}
+
+impl From<Fault> for Refusal {
+    /// For a body that is read whole: nothing can cut it but its own faults.
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Mismatch => Self::ContentMismatch,
+            Fault::Chunks(error) => Self::Chunks(error),
+            Fault::Checksum(error) => Self::Checksum(error),
+            Fault::Incomplete => Self::IncompleteBody,
+            Fault::Stalled => Self::Stalled,
+            Fault::Cut => Self::Withdrawn,
+        }
+    }
 }
 
 struct Answer {
@@ -233,6 +266,26 @@ impl Refusal {
                 "Bascule: the body ended before its announced length; nothing was stored.".into(),
                 Reason::BodyRefused,
             ),
+            Self::Checksum(error) => {
+                let code = match error {
+                    ChecksumError::Other => "MalformedTrailerError",
+                    ChecksumError::Malformed | ChecksumError::Unknown => "InvalidRequest",
+                    ChecksumError::Mismatch => "BadDigest",
+                };
+                Answer::new(BAD, code, format!("Bascule: {error}; nothing was stored."), Reason::BodyRefused)
+            }
+            Self::Stalled => Answer::new(
+                BAD,
+                "RequestTimeout",
+                "Bascule: nothing of the body came for too long; nothing was stored.".into(),
+                Reason::BodyRefused,
+            ),
+            Self::NoSuchUpload => Answer::new(
+                StatusCode::NOT_FOUND,
+                "NoSuchUpload",
+                "Bascule: this upload was begun for another object or through another connection.".into(),
+                Reason::NotPermitted,
+            ),
             Self::Upstream(kind) => Answer::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "ServiceUnavailable",
@@ -247,6 +300,35 @@ impl Refusal {
                 Reason::ProviderRedirects,
             )
             .next(format!("bascule show {name}")),
+            Self::RegionLearned(name) => Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                format!("Bascule: the provider of connection \"{name}\" named the bucket's region just now; send the request again."),
+                Reason::ProviderRegion,
+            )
+            .next(format!("bascule show {name}")),
+            Self::TrailersRefused(name) => Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                format!("Bascule: the provider of connection \"{name}\" takes no trailers; send the request again, and its checksum is compared here."),
+                Reason::ProviderTrailers,
+            ),
+            Self::ClockSkewed { connection, ahead } => {
+                let apart = match ahead {
+                    Some(ahead) if ahead.is_negative() => {
+                        format!("{} s behind this machine's", ahead.as_secs().unsigned_abs())
+                    }
+                    Some(ahead) => format!("{} s ahead of this machine's", ahead.as_secs()),
+                    None => "too far from this machine's".to_owned(),
+                };
+                Answer::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "ServiceUnavailable",
+                    format!("Bascule: the clock of the provider of connection \"{connection}\" is {apart}. Set the clock that is wrong; this key is valid."),
+                    Reason::ProviderClock,
+                )
+                .next("date -u")
+            }
             Self::CredentialsRefused(name) => Answer::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "ServiceUnavailable",

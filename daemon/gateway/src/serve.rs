@@ -64,6 +64,8 @@ pub struct Settings {
     pub outcome_limit: Duration,
     /// How long a provider that has the whole request may stay silent.
     pub answer_limit: Duration,
+    /// How long a body under way may stand still, in either direction.
+    pub idle_limit: Duration,
 }
 
 impl Default for Settings {
@@ -75,6 +77,7 @@ impl Default for Settings {
             hosts: Vec::new(),
             outcome_limit: Duration::from_secs(120),
             answer_limit: Duration::from_secs(300),
+            idle_limit: Duration::from_secs(300),
         }
     }
 }

@@ -31,8 +31,9 @@ use bascule_domain::{
     audit::{Caller, Change, Entry as AuditEntry},
     connection::Connection,
     key::Key,
+    names::ConnectionName,
 };
-use bascule_gateway::Keyring;
+use bascule_gateway::{Keyring, Trouble};
 use bascule_store::Store;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::task::TaskTracker;
@@ -220,9 +221,25 @@ impl App {
         let flagged = self
             .keyring
             .connection(entry.connection.id)
-            .filter(|cell| cell.credentials_refused())
-            .map(|_| format!("the provider refuses this connection's credentials; replace them: bascule credentials {}", entry.connection.name));
+            .and_then(|cell| cell.trouble())
+            .map(|trouble| flagged(trouble, &entry.connection.name));
         View::of(entry, flagged)
+    }
+}
+
+/// What a human reads about a connection that its provider does not serve.
+fn flagged(trouble: Trouble, name: &ConnectionName) -> String {
+    match trouble {
+        Trouble::Credentials => format!(
+            "the provider refuses this connection's credentials; replace them: bascule credentials {name}"
+        ),
+        Trouble::Clock => {
+            "the provider's clock and this machine's differ; set the one that is wrong".to_owned()
+        }
+        Trouble::Redirects => {
+            "the provider redirects this connection's requests; its region or address is wrong"
+                .to_owned()
+        }
     }
 }
 

@@ -345,7 +345,8 @@ async fn r46_what_the_provider_says_about_our_credentials_stays_here() {
                 .keyring
                 .connection(CONNECTION)
                 .unwrap()
-                .credentials_refused()
+                .trouble()
+                .is_some()
         );
     }
     world
@@ -357,7 +358,8 @@ async fn r46_what_the_provider_says_about_our_credentials_stays_here() {
             .keyring
             .connection(CONNECTION)
             .unwrap()
-            .credentials_refused()
+            .trouble()
+            .is_some()
     );
     assert_eq!(world.send(&world.ask("GET", "/photos/a")).await.status, 200);
     let last = world.provider.seen().pop().unwrap();

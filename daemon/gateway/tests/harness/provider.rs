@@ -45,6 +45,10 @@ pub(crate) struct Script {
     /// Not answered before this.
     pub(crate) hold: Option<Arc<Notify>>,
     pub(crate) fails: Option<UpstreamErrorKind>,
+    /// The answer breaks off after `body` and `stream`.
+    pub(crate) breaks: bool,
+    /// Nothing of the request's body is taken, and nothing answered.
+    pub(crate) deaf: bool,
 }
 
 impl Script {
@@ -56,6 +60,8 @@ impl Script {
             stream: None,
             hold: None,
             fails: None,
+            breaks: false,
+            deaf: false,
         }
     }
 
@@ -119,6 +125,9 @@ impl Provider {
                 complete: false,
             }),
         };
+        if script.deaf {
+            std::future::pending::<()>().await;
+        }
         while let Some(frame) = body.frame().await {
             let frame =
                 frame.map_err(|error| UpstreamError::new(UpstreamErrorKind::Broken, error))?;
@@ -140,6 +149,13 @@ impl Provider {
             return Err(kind.into());
         }
         let body = match script.stream {
+            None if script.breaks => {
+                let frames = [
+                    Ok(Frame::data(Bytes::from(script.body))),
+                    Err(BoxError::from("reset")),
+                ];
+                StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
+            }
             None => Full::new(Bytes::from(script.body))
                 .map_err(|never| match never {})
                 .boxed_unsync(),

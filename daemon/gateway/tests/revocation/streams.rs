@@ -8,7 +8,7 @@ use bascule_sigv4::Payload;
 use tokio::io::AsyncWriteExt;
 
 use crate::{
-    harness::{Ask, Chunker, Client, load, sha256},
+    harness::{Ask, Chunker, Client, crc32, load, sha256},
     provider::{SPILL, named},
     stage::{Stage, VAULT, Withdrawal, stalled},
 };
@@ -122,7 +122,7 @@ fn uploads(stage: &Stage, object: &str, missing: Missing) -> Vec<(&'static str, 
     let signed = framed(Payload::SignedChunks);
     let signed_body = in_chunks(&signed).end();
     let signed_trailer = trailing(Payload::SignedChunksTrailer);
-    let signed_trailer_body = in_chunks(&signed_trailer).trailer(CHECKSUM, "AAAAAA==");
+    let signed_trailer_body = in_chunks(&signed_trailer).trailer(CHECKSUM, &crc32(&data));
     let mut unsigned_body = Vec::new();
     for chunk in data.chunks(10_000) {
         unsigned_body.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
@@ -133,7 +133,7 @@ fn uploads(stage: &Stage, object: &str, missing: Missing) -> Vec<(&'static str, 
     without_length.headers.remove("content-length");
     let mut without_length = without_length.unsigned("transfer-encoding", "chunked");
     without_length.body.extend_from_slice(b"0\r\n\r\n");
-    unsigned_body.extend_from_slice(format!("0\r\n{CHECKSUM}:AAAAAA==\r\n\r\n").as_bytes());
+    unsigned_body.extend_from_slice(format!("0\r\n{CHECKSUM}:{}\r\n\r\n", crc32(&data)).as_bytes());
     let mut all = vec![
         ("literal", put().body(data.clone()).payload(literal)),
         ("unsigned", put().body(data.clone())),
