@@ -5,14 +5,21 @@ use std::{
     future::Future,
     io,
     net::SocketAddr,
+    os::fd::AsRawFd,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use http::Uri;
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use hyper_util::{
+    client::legacy::connect::{Connected, Connection},
+    rt::TokioIo,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpSocket, TcpStream, lookup_host},
+};
 use tower_service::Service;
 
 use crate::{
@@ -60,7 +67,7 @@ impl Dialer {
 }
 
 impl Service<Uri> for Dialer {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<Wire>;
     type Error = DialError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, DialError>> + Send>>;
 
@@ -83,7 +90,8 @@ impl Service<Uri> for Dialer {
                 .await
                 .map_err(|e| DialError::Dns(Some(e)))?;
             let allowed = admit(&guard, found)?;
-            dial(&allowed).await.map(TokioIo::new)
+            let stream = dial(&allowed).await?;
+            Ok(TokioIo::new(Wire(stream)))
         })
     }
 }
@@ -140,6 +148,66 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     socket.set_keepalive(true)?;
     socket.set_nodelay(true)?;
     socket.connect(address).await
+}
+
+/// A connection to a provider. What is given up must not go on out of the socket's buffer, to a
+/// provider that takes its time: a connection that is dropped with bytes to deliver is reset.
+#[derive(Debug)]
+pub(crate) struct Wire(TcpStream);
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if bascule_os::undelivered(self.0.as_raw_fd()) != Some(0) {
+            // Failing to say so only lets the provider see the end later.
+            self.0.set_zero_linger().ok();
+        }
+    }
+}
+
+impl Connection for Wire {
+    fn connected(&self) -> Connected {
+        self.0.connected()
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }
 
 /// Ends an attempt to connect, handshakes included, after a fixed time.
