@@ -18,6 +18,7 @@ pub mod measure;
 pub mod minio;
 pub mod process;
 pub mod recorder;
+pub mod relay;
 pub mod s3;
 pub mod sources;
 pub mod stream;
@@ -32,6 +33,7 @@ pub use daemon::Daemon;
 pub use home::Home;
 pub use minio::Minio;
 pub use recorder::{Recorder, Seen, Treat};
+pub use relay::{Conduct, Relay};
 pub use s3::{Object, S3};
 pub use world::{Issued, World};
 

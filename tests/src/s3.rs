@@ -248,9 +248,15 @@ impl S3 {
     /// A link that reads an object without headers, valid for an hour.
     #[must_use]
     pub fn presigned(&self, bucket: &str, key: &str) -> String {
+        self.presigned_for(&Method::GET, bucket, key)
+    }
+
+    /// [`presigned`](Self::presigned), for any method.
+    #[must_use]
+    pub fn presigned_for(&self, method: &Method, bucket: &str, key: &str) -> String {
         let path = encode_path(format!("/{bucket}/{key}").as_bytes());
         self.signer()
-            .presign(&Method::GET, &self.endpoint, &path, &[], 3600, now())
+            .presign(method, &self.endpoint, &path, &[], 3600, now())
     }
 
     /// Follows a link.
