@@ -10,6 +10,7 @@
 mod aws;
 mod boto3;
 mod duckdb;
+mod handed_out;
 mod matrix;
 mod mc;
 mod rclone;
@@ -18,3 +19,4 @@ mod s3cmd;
 mod s3fs;
 mod s5cmd;
 mod side;
+mod suite;
