@@ -9,6 +9,7 @@
 
 mod bodies;
 mod classification;
+mod coverage;
 mod denials;
 mod hand;
 #[path = "../harness/mod.rs"]
