@@ -247,7 +247,7 @@ pub(crate) fn load(
         }
     };
     if payload == Payload::UnsignedTrailer {
-        announce_chunked(headers);
+        keep_encoding(&parcel.headers, headers);
     }
     let upload = UploadBody::new(incoming, form, length, Arc::clone(exchange), idle);
     Ok(Loaded {
@@ -322,22 +322,12 @@ fn copy(from: &HeaderMap, to: &mut HeaderMap, names: &[&'static str]) {
     }
 }
 
-/// A framed body says so, also where the client left it out (gateway.md 25).
-fn announce_chunked(headers: &mut HeaderMap) {
-    let announced = headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .any(|value| {
-            value
-                .as_bytes()
-                .split(|&b| b == b',')
-                .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"aws-chunked"))
-        });
-    if !announced {
-        headers.append(
-            header::CONTENT_ENCODING,
-            HeaderValue::from_static("aws-chunked"),
-        );
+/// A body that stays framed is announced as the client announced it, or not at all: a provider
+/// might store an encoding that nobody stated (gateway.md 25).
+fn keep_encoding(client: &HeaderMap, headers: &mut HeaderMap) {
+    headers.remove(header::CONTENT_ENCODING);
+    for value in client.get_all(header::CONTENT_ENCODING) {
+        headers.append(header::CONTENT_ENCODING, value.clone());
     }
 }
 

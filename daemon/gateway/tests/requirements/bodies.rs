@@ -1,4 +1,4 @@
-//! Requirements 29 to 37: bodies in pieces, bodies of known form, and bodies that are refused.
+//! Requirements 25 and 29 to 37: bodies in pieces, bodies of known form, and bodies that are refused.
 
 use bascule_domain::key::Permission;
 use bascule_gateway::Settings;
@@ -14,6 +14,49 @@ const FORMS: [Payload; 3] = [
     Payload::SignedChunks,
     Payload::SignedChunksTrailer,
 ];
+
+#[tokio::test]
+async fn r25_a_framed_body_is_announced_as_the_client_announced_it() {
+    let world = World::new().await;
+    let framed = b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n";
+    for (method, query) in [
+        ("PUT", &[][..]),
+        ("PUT", &[("partNumber", "1"), ("uploadId", "u")]),
+        ("PUT", &[("tagging", "")]),
+        ("POST", &[("uploadId", "u")]),
+    ] {
+        for encoding in [None, Some("aws-chunked"), Some("gzip, aws-chunked")] {
+            let mut ask = world
+                .ask(method, "/photos/a")
+                .payload(Payload::UnsignedTrailer)
+                .header("x-amz-decoded-content-length", "5")
+                .header("x-amz-trailer", "x-amz-checksum-crc32")
+                .header("x-amz-sdk-checksum-algorithm", "CRC32");
+            for (name, value) in query {
+                ask = ask.query(name, value);
+            }
+            if let Some(encoding) = encoding {
+                ask = ask.header("content-encoding", encoding);
+            }
+            let reply = world.send(&load(ask, framed.to_vec())).await;
+            assert_eq!(reply.status, 200, "{query:?}: {}", reply.text());
+            let seen = world.provider.seen().pop().unwrap();
+            assert_eq!(seen.body, framed);
+            for (name, value) in [
+                ("content-encoding", encoding),
+                (
+                    "x-amz-content-sha256",
+                    Some("STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+                ),
+                ("x-amz-decoded-content-length", Some("5")),
+                ("x-amz-trailer", Some("x-amz-checksum-crc32")),
+                ("x-amz-sdk-checksum-algorithm", Some("CRC32")),
+            ] {
+                assert_eq!(seen.header(name), value, "{query:?} {encoding:?}");
+            }
+        }
+    }
+}
 
 #[tokio::test]
 async fn r29_checksums_of_every_algorithm_pass() {
