@@ -13,16 +13,18 @@ use bascule_domain::operation::Action;
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
-use crate::{cells::KeyCell, meter::Meters, respond::Refusal, serve::Gateway};
+use crate::{cells::KeyCell, keyring::Keyring, meter::Meter, respond::Refusal, serve::Gateway};
 
 /// The target of access log lines, to switch them on or off apart from the rest.
 pub const ACCESS_LOG: &str = "bascule_gateway::access";
 
 /// A request while it is answered; what is known of it grows.
 pub(crate) struct Account<'a> {
-    meters: &'a Meters,
+    keyring: &'a Keyring,
     pub(crate) key: Option<Arc<KeyCell>>,
     pub(crate) action: Option<Action>,
+    /// Of the connection that a dead key opened.
+    late: Option<Arc<Meter>>,
     status: Option<StatusCode>,
     line: Option<Arc<Line>>,
 }
@@ -31,9 +33,10 @@ impl<'a> Account<'a> {
     pub(crate) fn open(gateway: &'a Gateway, method: &Method, path: &str, peer: IpAddr) -> Self {
         let logged = tracing::enabled!(target: ACCESS_LOG, tracing::Level::INFO);
         Self {
-            meters: gateway.keyring.meters(),
+            keyring: &gateway.keyring,
             key: None,
             action: None,
+            late: None,
             status: None,
             line: logged.then(|| Arc::new(Line::begin(method, path, peer))),
         }
@@ -44,7 +47,10 @@ impl<'a> Account<'a> {
         self.line.clone()
     }
 
-    pub(crate) fn refused(&self, refusal: &Refusal) {
+    pub(crate) fn refused(&mut self, refusal: &Refusal) {
+        if let (None, Refusal::Revoked(Some(dead))) = (&self.key, refusal) {
+            self.late = self.keyring.meter_of(dead.connection);
+        }
         let meter = self.meter();
         meter.refusal(refusal.reason());
         if let Refusal::Upstream(kind) = refusal {
@@ -56,10 +62,11 @@ impl<'a> Account<'a> {
         self.status = Some(status);
     }
 
-    fn meter(&self) -> &crate::meter::Meter {
-        match &self.key {
-            Some(key) => key.connection().meter(),
-            None => self.meters.nobody(),
+    fn meter(&self) -> &Meter {
+        match (&self.key, &self.late) {
+            (Some(key), _) => key.connection().meter(),
+            (None, Some(late)) => late,
+            (None, None) => self.keyring.meters().nobody(),
         }
     }
 }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admission::{Admission, InDoubt},
     cells::{ConnectionCell, KeyCell},
-    meter::Meters,
+    meter::{Meter, Meters},
     metrics::Family,
     upstream::{Upstream, UpstreamAccess},
 };
@@ -235,6 +235,14 @@ impl Keyring {
             .ok_or(KeyringError::UnknownConnection)?;
         cell.throttle().set(limits);
         Ok(())
+    }
+
+    /// What counts for a connection, also for one that is gone, for a while.
+    pub(crate) fn meter_of(&self, connection: ConnectionId) -> Option<Arc<Meter>> {
+        match self.connection(connection) {
+            Some(cell) => Some(Arc::clone(cell.meter())),
+            None => self.meters.of_gone(connection),
+        }
     }
 
     pub(crate) const fn meters(&self) -> &Meters {

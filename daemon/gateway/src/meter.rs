@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use bascule_domain::operation::Action;
+use bascule_domain::{ids::ConnectionId, operation::Action};
 use http::StatusCode;
 
 use crate::{
@@ -105,7 +105,13 @@ impl Meter {
 /// The meters that no living connection holds.
 pub(crate) struct Meters {
     nobody: Arc<Meter>,
-    gone: Mutex<VecDeque<(String, Arc<Meter>)>>,
+    gone: Mutex<VecDeque<Gone>>,
+}
+
+struct Gone {
+    id: ConnectionId,
+    name: String,
+    meter: Arc<Meter>,
 }
 
 impl Default for Meters {
@@ -123,7 +129,7 @@ impl Meters {
         &self.nobody
     }
 
-    fn gone(&self) -> MutexGuard<'_, VecDeque<(String, Arc<Meter>)>> {
+    fn gone(&self) -> MutexGuard<'_, VecDeque<Gone>> {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -133,15 +139,29 @@ impl Meters {
         if gone.len() == KEPT {
             gone.pop_front();
         }
-        gone.push_back((cell.name().to_string(), Arc::clone(cell.meter())));
+        gone.push_back(Gone {
+            id: cell.id(),
+            name: cell.name().to_string(),
+            meter: Arc::clone(cell.meter()),
+        });
+    }
+
+    /// Of a connection that is gone and still counted.
+    pub(crate) fn of_gone(&self, id: ConnectionId) -> Option<Arc<Meter>> {
+        let gone = self.gone();
+        let found = gone.iter().find(|gone| gone.id == id)?;
+        Some(Arc::clone(&found.meter))
     }
 
     /// Everything, by name: a connection that was made anew goes on where the old one ended.
     pub(crate) fn families(&self, living: &[Arc<ConnectionCell>]) -> Vec<Family> {
         let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
         counts.entry(String::new()).or_default().take(&self.nobody);
-        for (name, meter) in self.gone().iter() {
-            counts.entry(name.clone()).or_default().take(meter);
+        for gone in self.gone().iter() {
+            counts
+                .entry(gone.name.clone())
+                .or_default()
+                .take(&gone.meter);
         }
         for cell in living {
             let counts = counts.entry(cell.name().to_string()).or_default();
