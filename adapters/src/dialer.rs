@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_checked_addresses_are_dialled() {
+    fn i6_only_checked_addresses_are_dialled() {
         let guard = Guard::default();
         let found = ["169.254.169.254:80", "203.0.113.1:80"].map(|a| a.parse().unwrap());
         assert_eq!(

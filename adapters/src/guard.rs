@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_judged_as_the_table_says() {
+    fn i6_addresses_are_judged_as_the_table_says() {
         let guard = Guard::default();
         for (ip, expected) in [
             ("169.254.169.254", Err(Refusal::Metadata)),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_explicit_wish_opens_link_local_and_nothing_else() {
+    fn i6_an_explicit_wish_opens_link_local_and_nothing_else() {
         let guard = Guard {
             allow_link_local: true,
             ..Guard::default()
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_daemon_never_dials_itself() {
+    fn i6_the_daemon_never_dials_itself() {
         let guard = Guard {
             allow_link_local: true,
             ..Guard::default()

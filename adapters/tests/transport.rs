@@ -98,7 +98,7 @@ async fn a_dropped_upload_ends_the_connection_before_its_length_is_reached() {
 }
 
 #[tokio::test]
-async fn redirects_are_answers_and_lead_nowhere() {
+async fn i3_redirects_are_answers_and_lead_nowhere() {
     let (listener, url) = listening().await;
     let (elsewhere, target) = listening().await;
     let server = tokio::spawn(async move {
@@ -119,7 +119,7 @@ async fn redirects_are_answers_and_lead_nowhere() {
 }
 
 #[tokio::test]
-async fn the_daemons_own_gateway_is_not_dialled_under_any_name() {
+async fn i6_the_daemons_own_gateway_is_not_dialled_under_any_name() {
     let (listener, url) = listening().await;
     let own = OwnAddresses::default();
     own.add(listener.local_addr().unwrap());
