@@ -183,6 +183,11 @@ const MEANT: &[(&str, &str, &str)] = &[
         "the body was not stored on either way",
     ),
     (
+        "put wrong trailer",
+        "400 BadDigest",
+        "the gateway checks trailers, and says it as AWS does",
+    ),
+    (
         "signature version 2",
         "400 InvalidRequest",
         "SigV2 is refused (gateway.md 20)",
