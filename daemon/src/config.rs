@@ -231,7 +231,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                         }
                         "access" => log_access = file.switch(value).unwrap_or(log_access),
                         other => {
-                            file.unknown(key.span().start, "log", other, "level, format, access")
+                            file.unknown(key.span().start, "log", other, "level, format, access");
                         }
                     }
                 }

@@ -252,7 +252,7 @@ fn main() {
                 let key = world.issue("bench", &label);
                 round(&world, &relay, (&bucket, &key), case, streams, &mut figures);
             }
-            let mut line = |what, values: &mut [f64]| print(case.name, streams, what, values);
+            let line = |what, values: &mut [f64]| print(case.name, streams, what, values);
             line("the answer", &mut figures.reply);
             line("client, from the call", &mut figures.client_from_call);
             line("client, from the answer", &mut figures.client_from_reply);

@@ -58,21 +58,15 @@ impl Conduct {
         let line = std::str::from_utf8(line).ok()?;
         let target = line.strip_suffix(" HTTP/1.1")?;
         let name = target.rsplit('/').next()?;
-        let marked = Self::MARKED.into_iter();
-        Some(
-            marked
-                .filter(|conduct| name.starts_with(conduct.prefix()))
-                .next_back()
-                .unwrap_or(Self::Pass),
-        )
+        let mut marked = Self::MARKED.into_iter();
+        let conduct = marked.rfind(|conduct| name.starts_with(conduct.prefix()));
+        Some(conduct.unwrap_or(Self::Pass))
     }
 
     fn of(number: u8) -> Self {
-        let marked = Self::MARKED.into_iter();
-        marked
-            .filter(|conduct| *conduct as u8 == number)
-            .next_back()
-            .unwrap_or(Self::Pass)
+        let mut marked = Self::MARKED.into_iter();
+        let conduct = marked.rfind(|conduct| *conduct as u8 == number);
+        conduct.unwrap_or(Self::Pass)
     }
 }
 

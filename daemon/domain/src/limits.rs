@@ -103,7 +103,9 @@ impl FromStr for Bandwidth {
 impl fmt::Display for Bandwidth {
     /// In the largest unit that divides it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = UNITS.iter().find(|(_, factor)| self.0 % factor == 0);
+        let whole = UNITS
+            .iter()
+            .find(|(_, factor)| self.0.is_multiple_of(*factor));
         let (unit, factor) = whole.copied().unwrap_or(("B", 1));
         write!(f, "{}{unit}/s", self.0 / factor)
     }

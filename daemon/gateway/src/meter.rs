@@ -41,8 +41,6 @@ pub(crate) struct Meter {
     in_doubt: AtomicU64,
 }
 
-const ZERO: AtomicU64 = AtomicU64::new(0);
-
 fn add(counter: &AtomicU64, number: u64) {
     counter.fetch_add(number, Ordering::Relaxed);
 }
@@ -54,13 +52,13 @@ fn read(counter: &AtomicU64) -> u64 {
 impl Meter {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            requests: [const { [ZERO; CLASSES.len()] }; ROWS],
-            refusals: [ZERO; Reason::ALL.len()],
-            upstream_errors: [ZERO; UpstreamErrorKind::ALL.len()],
-            received: ZERO,
-            sent: ZERO,
-            cut: ZERO,
-            in_doubt: ZERO,
+            requests: [const { [const { AtomicU64::new(0) }; CLASSES.len()] }; ROWS],
+            refusals: [const { AtomicU64::new(0) }; Reason::ALL.len()],
+            upstream_errors: [const { AtomicU64::new(0) }; UpstreamErrorKind::ALL.len()],
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
+            in_doubt: AtomicU64::new(0),
         })
     }
 

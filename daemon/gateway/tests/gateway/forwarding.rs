@@ -354,12 +354,12 @@ async fn r46_what_the_provider_says_about_our_credentials_stays_here() {
         .swap_credentials(CONNECTION, access("NEWKEY", 2))
         .unwrap();
     assert!(
-        !world
+        world
             .keyring
             .connection(CONNECTION)
             .unwrap()
             .trouble()
-            .is_some()
+            .is_none()
     );
     assert_eq!(world.send(&world.ask("GET", "/photos/a")).await.status, 200);
     let last = world.provider.seen().pop().unwrap();
