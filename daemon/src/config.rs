@@ -207,7 +207,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                         "tls_certificate" => certificate = file.path(value),
                         "tls_key" => tls_key = file.path(value),
                         "allow_plain_http_beyond_loopback" => {
-                            allow_plain_http |= file.truth(value).unwrap_or_default();
+                            allow_plain_http |= file.switch(value).unwrap_or_default();
                         }
                         "hosts" => hosts = file.each(value, parse_host_name),
                         "host_suffix" => host_suffix = file.parse(value, parse_host_name),
@@ -417,16 +417,6 @@ impl File<'_> {
                 .filter_map(|value| self.parse(value, parse))
                 .collect(),
             _ => self.parse(value, parse).into_iter().collect(),
-        }
-    }
-
-    fn truth(&mut self, value: &Value<'_>) -> Option<bool> {
-        match value.get_ref() {
-            DeValue::Boolean(truth) => Some(*truth),
-            _ => {
-                self.report(value.span().start, "must be true or false".to_owned());
-                None
-            }
         }
     }
 

@@ -76,6 +76,8 @@ pub(crate) async fn handle(
         .await
         .unwrap_or_else(|refusal| {
             account.refused(&refusal);
+            let key = account.key.as_ref().map(|key| key.id());
+            gateway.failures.note(&refusal, key, peer);
             let finding = knock(&gateway, &refusal, &account, peer, agent.as_ref());
             refusal.respond(asked, unread, &gateway.tail(), finding.as_deref())
         });

@@ -15,6 +15,7 @@ mod cells;
 mod checksum;
 mod classify;
 mod exchange;
+mod failures;
 mod forward;
 mod framing;
 mod handle;

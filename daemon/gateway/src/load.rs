@@ -122,6 +122,10 @@ pub(crate) async fn collect(
             Some(reading(parcel, trailers)?)
         }
     };
+    // A body that says how long it is need not be read to be refused.
+    if reading.is_none() && Body::size_hint(&incoming).lower() > limit as u64 {
+        return Err(Refusal::TooLarge);
+    }
     let mut bytes = BytesMut::new();
     while let Some(frame) = timeout(idle, incoming.frame())
         .await

@@ -25,6 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     exchange::Slot,
+    failures::Failures,
     framing,
     handle::{Client, handle, refuse_unsound},
     hosts::Hosts,
@@ -117,6 +118,7 @@ pub struct Gateway {
     pub(crate) findings: Arc<dyn FindingSink>,
     pub(crate) settings: Settings,
     pub(crate) hosts: Hosts,
+    pub(crate) failures: Failures,
     pub(crate) tasks: TaskTracker,
     places: Arc<Semaphore>,
     /// Makes request ids differ between runs.
@@ -141,6 +143,7 @@ impl Gateway {
         Self {
             run: u32::from_ne_bytes(run),
             requests: AtomicU64::new(0),
+            failures: Failures::default(),
             places: Arc::new(Semaphore::new(settings.max_connections)),
             hosts: Hosts {
                 suffix: settings.host_suffix.clone(),

@@ -9,6 +9,7 @@
 
 mod cutting;
 mod doubt;
+mod exhaustion;
 mod forwarding;
 mod framing;
 #[path = "../harness/mod.rs"]

@@ -1,0 +1,82 @@
+//! Storms of refused requests at the real daemon (threats.md H7).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says so by panicking"
+)]
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use bascule_tests::{Cli, Daemon, Home, measure, wait};
+
+/// Sends raw requests one after the other on one connection, and returns how many were answered
+/// with 400 or 403.
+fn storm(address: &str, requests: usize) -> usize {
+    let ids = [
+        "\u{1b}[31mBSC",
+        "BSC\u{9b}0m",
+        "BSCAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "../\u{7}",
+    ];
+    let mut refused = 0;
+    let mut answer = Vec::new();
+    for number in 0..requests {
+        let id = ids[number % ids.len()];
+        let mut stream = TcpStream::connect(address).unwrap();
+        let request = match number % 3 {
+            0 => format!(
+                "GET /photos/%1b%5b2J HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\
+                 x-amz-date: 20261123T120000Z\r\nx-amz-content-sha256: UNSIGNED-PAYLOAD\r\n\
+                 authorization: AWS4-HMAC-SHA256 Credential={id}/20261123/auto/s3/aws4_request, \
+                 SignedHeaders=host, Signature={number:064x}\r\n\r\n"
+            ),
+            1 => format!(
+                "GET /\u{1b}[2J?X-Amz-Credential={id} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n"
+            ),
+            _ => format!(
+                "GET /photos/a HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\
+                 user-agent: \u{1b}]0;owned\u{7}\r\nauthorization: {id}\r\n\r\n"
+            ),
+        };
+        stream.write_all(request.as_bytes()).unwrap();
+        answer.clear();
+        // A reset may end what was answered before.
+        let _ = stream.read_to_end(&mut answer);
+        let text = String::from_utf8_lossy(&answer);
+        refused += usize::from(text.starts_with("HTTP/1.1 40"));
+    }
+    refused
+}
+
+#[test]
+fn h7_a_storm_of_failures_leaves_a_few_clean_lines_and_no_state() {
+    let home = Home::new();
+    let daemon = Daemon::start(&home);
+    let address = daemon.gateway_address();
+    assert_eq!(storm(address, 300), 300);
+    let before = measure::held(daemon.pid());
+    assert_eq!(storm(address, 3000), 3000);
+    // The next line tells what was left out, once its turn has come.
+    wait::until("a line that tells of the others", || {
+        // Every fourth id, and a third of the requests, are free of what hyper refuses itself.
+        storm(address, 12);
+        let told = |line: &str| line.contains("\"left_out\":") && !line.contains("\"left_out\":0");
+        daemon.log().lines().any(told).then_some(())
+    });
+    let log = daemon.log();
+    let lines = log.matches("was not authenticated").count();
+    assert!((1..600).contains(&lines), "{lines} lines for 3300 failures");
+    for bad in ["\u{1b}", "\u{9b}", "\u{7}", "\\u001b", "owned"] {
+        assert!(!log.contains(bad), "{bad:?} in the log");
+    }
+    if let (Some(before), Some(after)) = (before, measure::held(daemon.pid())) {
+        let grown = after.resident.saturating_sub(before.resident);
+        assert!(grown < 8 << 20, "{grown} bytes more after the storm");
+        assert!(after.descriptors <= before.descriptors.map(|open| open + 2));
+    }
+    Cli::new(&home).run(&["status"]).ok();
+}
