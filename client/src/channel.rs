@@ -13,8 +13,9 @@ use std::{
 use bascule_proto::{
     location,
     v1::{
-        connections_client::ConnectionsClient, deletions_client::DeletionsClient,
-        findings_client::FindingsClient, keys_client::KeysClient, system_client::SystemClient,
+        audit_client::AuditClient, connections_client::ConnectionsClient,
+        deletions_client::DeletionsClient, findings_client::FindingsClient,
+        keys_client::KeysClient, system_client::SystemClient,
     },
 };
 use hyper_util::rt::TokioIo;
@@ -96,6 +97,12 @@ impl Client {
     #[must_use]
     pub fn findings(&self) -> FindingsClient<Channel> {
         FindingsClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// Who changed what.
+    #[must_use]
+    pub fn audit(&self) -> AuditClient<Channel> {
+        AuditClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
     /// The daemon itself.

@@ -5,11 +5,16 @@ use jiff::{Span, ZonedDateTime, civil::DateTime, tz::TimeZone};
 
 use crate::clock;
 
-const EXPECTED: &str = "expected a time from now such as 30d or 12h, a date such as 2027-01-01 (its beginning, local time), or RFC 3339";
+const EXPECTED: &str = "expected a span such as 30d or 12h, a date such as 2027-01-01 (its beginning, local time), or RFC 3339";
 
 /// A time to come: `30d` is in thirty days.
 pub(crate) fn ahead(text: &str) -> Result<Timestamp, String> {
     read(text, &now(), 1)
+}
+
+/// A time that is past: `30d` is thirty days ago.
+pub(crate) fn past(text: &str) -> Result<Timestamp, String> {
+    read(text, &now(), -1)
 }
 
 fn now() -> ZonedDateTime {

@@ -1,6 +1,7 @@
 //! The verbs, one file each: its arguments, its help, and what it does. A verb calls the daemon
 //! and renders the answer; rules live in the daemon.
 
+mod audit;
 mod connect;
 mod credentials;
 mod delete;
@@ -58,6 +59,7 @@ pub(crate) enum Verb {
     Deletion(deletion::Arguments),
     Receipt(receipt::Arguments),
     Findings(findings::Arguments),
+    Audit(audit::Arguments),
     Status(status::Arguments),
     Metrics(metrics::Arguments),
     Demo(demo::Arguments),
@@ -80,6 +82,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Deletion(arguments) => deletion::run(arguments, context).await,
         Verb::Receipt(arguments) => receipt::run(arguments, context).await,
         Verb::Findings(arguments) => findings::run(arguments, context).await,
+        Verb::Audit(arguments) => audit::run(arguments, context).await,
         Verb::Status(arguments) => status::run(arguments, context).await,
         Verb::Metrics(arguments) => metrics::run(arguments, context).await,
         Verb::Demo(arguments) => demo::run(arguments, context).await,

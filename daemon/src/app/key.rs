@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bascule_domain::{
     Timestamp,
-    audit::{Caller, Change},
+    audit::{Asked, Change, Details},
     ids::KeyId,
     key::{Key, KeyKind, KeyState, Origin, Permission, Scope},
     names::{BucketName, Label},
@@ -75,7 +75,7 @@ pub(crate) struct Listed {
 }
 
 impl App {
-    pub(crate) async fn issue_key(&self, by: Caller, wish: KeyWish) -> Result<Issued> {
+    pub(crate) async fn issue_key(&self, by: Asked, wish: KeyWish) -> Result<Issued> {
         let _changing = self.one_change_at_a_time().await;
         let entry = self.living(&wish.connection)?;
         if entry.deletion.is_some() {
@@ -111,6 +111,7 @@ impl App {
                 connection: key.connection,
                 key: key.id,
             },
+            Details::of_key(&entry.connection.name, &key).rights(&key),
         );
         {
             let (key, secret) = (key.clone(), credentials.secret.clone());
@@ -213,7 +214,7 @@ impl App {
         }
     }
 
-    pub(crate) async fn revoke_key(&self, by: Caller, id: &str) -> Result<Revoked> {
+    pub(crate) async fn revoke_key(&self, by: Asked, id: &str) -> Result<Revoked> {
         let tombstone = self.bury_key(by, id).await?;
         // The key is dead; this only finds out what its last requests came to.
         let (connection, key) = (tombstone.connection, tombstone.key);
@@ -230,7 +231,7 @@ impl App {
         })
     }
 
-    async fn bury_key(&self, by: Caller, id: &str) -> Result<Tombstone> {
+    async fn bury_key(&self, by: Asked, id: &str) -> Result<Tombstone> {
         let _changing = self.one_change_at_a_time().await;
         let (entry, key) = match self.find_key(id)? {
             Named::Living(entry, key) => (entry, key),
@@ -242,7 +243,7 @@ impl App {
             masked: key.access_key_id.masked(),
             label: key.label.clone(),
             connection: key.connection,
-            connection_name: entry.connection.name,
+            connection_name: entry.connection.name.clone(),
             died_at: self.clock.now(),
             cause: CauseOfDeath::Revoked,
         };
@@ -255,6 +256,7 @@ impl App {
                 connection: key.connection,
                 key: key.id,
             },
+            Details::of_key(&entry.connection.name, &key),
         );
         {
             let (buried, tombstone) = (key.clone(), tombstone.clone());

@@ -3,6 +3,7 @@
 //!
 //! Changes are made one at a time (`writing`); reading takes no part in that.
 
+mod audit;
 mod connect;
 mod credentials;
 mod delete;
@@ -28,7 +29,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use bascule_adapters::{OwnAddresses, Surroundings};
 use bascule_domain::{
     Timestamp,
-    audit::{Caller, Change, Entry as AuditEntry},
+    audit::{Asked, Change, Details, Entry as AuditEntry},
     connection::Connection,
     names::ConnectionName,
 };
@@ -46,6 +47,7 @@ use self::{
 };
 use crate::{clock::Clock, config::Config, listeners::Address};
 
+pub(crate) use audit::Reading;
 pub(crate) use connect::{Options, Place, Wish};
 pub(crate) use delete::{Progress, Subscription};
 pub(crate) use findings::Finding;
@@ -187,12 +189,16 @@ impl App {
         self.writing.lock().await
     }
 
-    fn audit(&self, by: Option<Caller>, change: Change) -> AuditEntry {
+    fn audit(&self, asked: Option<Asked>, change: Change, details: Details) -> AuditEntry {
+        let (by, reason) = asked.map(|asked| (asked.by, asked.reason)).unzip();
         AuditEntry {
             at: self.clock.now(),
             by,
             change,
-            reason: None,
+            details: Some(Details {
+                reason: reason.flatten(),
+                ..details
+            }),
         }
     }
 

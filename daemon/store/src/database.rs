@@ -6,6 +6,7 @@
 
 use std::{
     fs::{File, OpenOptions},
+    ops::Bound,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
@@ -65,9 +66,12 @@ pub(crate) const TOMBSTONES: Table = Table("tombstones");
 pub(crate) const RECEIPTS: Table = Table("receipts");
 /// Number, big-endian, from 1 → audit entry, sealed by the root.
 pub(crate) const AUDIT: Table = Table("audit");
+/// Connection id, number of its entry → details of an audit entry, sealed by the connection's key.
+pub(crate) const AUDIT_DETAILS: Table = Table("audit-details");
 /// Name → setting, sealed by the root.
 pub(crate) const SETTINGS: Table = Table("settings");
 
+/// Those that every store has from the beginning. [`AUDIT_DETAILS`] comes with the first row.
 const TABLES: [Table; 14] = [
     META,
     KEY_FILES,
@@ -241,6 +245,8 @@ pub(crate) struct View {
     transaction: ReadTransaction,
 }
 
+type Opened = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+
 /// One transaction that changes something.
 pub(crate) struct Batch {
     transaction: WriteTransaction,
@@ -260,25 +266,45 @@ impl View {
     }
 }
 
+impl View {
+    /// `None` for a table that has no row yet.
+    fn table(&self, table: Table) -> Result<Option<Opened>, StoreError> {
+        match self.transaction.open_table(table.definition()) {
+            Ok(table) => Ok(Some(table)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// At most so many rows whose ids come after this one, in order.
+    pub(crate) fn rows_after(
+        &self,
+        table: Table,
+        row: &[u8],
+        most: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let Some(table) = self.table(table)? else {
+            return Ok(Vec::new());
+        };
+        let range = (Bound::Excluded(row), Bound::Unbounded);
+        let rows = table.range::<&[u8]>(range).map_err(failed)?.take(most);
+        rows.map(|row| {
+            let (id, value) = row.map_err(failed)?;
+            Ok((id.value().to_vec(), value.value().to_vec()))
+        })
+        .collect()
+    }
+}
+
 impl Read for View {
     fn rows(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
-        rows_in(
-            &self
-                .transaction
-                .open_table(table.definition())
-                .map_err(failed)?,
-            prefix,
-        )
+        self.table(table)?
+            .map_or_else(|| Ok(Vec::new()), |table| rows_in(&table, prefix))
     }
 
     fn get(&self, table: Table, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        get_in(
-            &self
-                .transaction
-                .open_table(table.definition())
-                .map_err(failed)?,
-            row,
-        )
+        self.table(table)?
+            .map_or(Ok(None), |table| get_in(&table, row))
     }
 }
 

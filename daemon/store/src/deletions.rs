@@ -14,8 +14,8 @@ use bascule_domain::{
 
 use crate::{
     database::{
-        Batch, CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, DELETIONS, FINDINGS, KEY_FILES,
-        KEY_SECRETS, KEYS, RECEIPTS, Read,
+        AUDIT_DETAILS, Batch, CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, DELETIONS, FINDINGS,
+        KEY_FILES, KEY_SECRETS, KEYS, RECEIPTS, Read,
     },
     error::StoreError,
     keyring::Standing,
@@ -154,7 +154,7 @@ impl Store {
             for table in [CONNECTIONS, CREDENTIALS, CREDENTIAL_SECRETS, KEY_FILES] {
                 batch.remove(table, connection.as_bytes())?;
             }
-            for table in [KEYS, KEY_SECRETS, FINDINGS] {
+            for table in [KEYS, KEY_SECRETS, FINDINGS, AUDIT_DETAILS] {
                 batch.remove_all(table, connection.as_bytes())?;
             }
             self.record_audit(batch, entry)

@@ -8,6 +8,7 @@
 //! It decides nothing about connections or deletions: it only refuses steps that do not fit what
 //! is journalled.
 
+mod audit;
 mod database;
 mod deletions;
 mod error;
