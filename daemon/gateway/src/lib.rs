@@ -47,7 +47,7 @@ pub use keyring::{ConnectionSpec, Keyring, KeyringError};
 pub use metrics::{Family, Kind, Sample};
 pub use ports::{Clock, DeadKeys, Exchange, FindingSink, Knock, Outcome, UsageSink};
 pub use reason::Reason;
-pub use route::Trouble;
+pub use route::{ConditionalWrites, Trouble};
 pub use serve::{Gateway, Listener, Settings};
 pub use tls::{Certificate, CertificateError};
 pub use upstream::{

@@ -25,11 +25,27 @@ pub enum Trouble {
     Redirects = 3,
 }
 
+/// What is known about a provider and `If-None-Match: *`, on which keys that may only add rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ConditionalWrites {
+    /// No key that may only add has written yet, or the provider's answer is still awaited. Until
+    /// it is known, each write is checked here, as for [`NotHonoured`](Self::NotHonoured).
+    NotKnown,
+    /// The provider refuses to overwrite when asked to, whoever the other writer is.
+    Honoured,
+    /// The provider did not prove that it does: the gateway looks whether the object exists, and
+    /// admits one writer at a time. That holds against this gateway's own writers only.
+    NotHonoured,
+}
+
 pub(crate) struct Route {
     pub(crate) access: UpstreamAccess,
     /// A [`Trouble`], or 0.
     trouble: AtomicU8,
     trailers: AtomicU8,
+    /// A [`ConditionalWrites`].
+    conditions: AtomicU8,
     /// Seconds that the provider's clock is ahead of ours.
     clock: AtomicI64,
     /// Of buckets that are not in the connection's own region.
@@ -46,7 +62,13 @@ const FURTHEST: SignedDuration = SignedDuration::from_hours(24);
 
 impl Route {
     pub(crate) fn new(access: UpstreamAccess) -> Self {
+        let conditions = if access.honours_conditions {
+            ConditionalWrites::Honoured
+        } else {
+            ConditionalWrites::NotKnown
+        };
         Self {
+            conditions: AtomicU8::new(conditions as u8),
             access,
             trouble: AtomicU8::new(0),
             trailers: AtomicU8::new(UNKNOWN),
@@ -96,6 +118,15 @@ impl Route {
                 (known != TAKEN).then_some(REFUSED)
             })
             .is_ok()
+    }
+
+    /// What is known about conditional writes.
+    pub(crate) fn conditional_writes(&self) -> ConditionalWrites {
+        match self.conditions.load(Ordering::Relaxed) {
+            0 => ConditionalWrites::NotKnown,
+            1 => ConditionalWrites::Honoured,
+            _ => ConditionalWrites::NotHonoured,
+        }
     }
 
     /// The region that requests about this bucket are signed for, if it is not the connection's.

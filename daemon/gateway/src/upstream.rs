@@ -53,6 +53,8 @@ pub struct UpstreamAccess {
     pub tls: bool,
     /// Host, and port unless it is the scheme's own.
     pub authority: String,
+    /// Whether it is known beforehand that the provider honours `If-None-Match: *` on writes.
+    pub honours_conditions: bool,
     /// The generation of the credentials (`Connection::credentials_generation`).
     pub generation: u64,
 }
