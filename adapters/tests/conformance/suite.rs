@@ -511,5 +511,9 @@ pub(crate) async fn local_refuses_what_a_folder_can_not_hold(subject: &Subject) 
         .iter()
         .map(|entry| entry.key.to_string())
         .collect();
-    assert_eq!(names, ["../../climb", "a", "copied"], "links are no objects");
+    assert_eq!(
+        names,
+        ["../../climb", "a", "copied"],
+        "links are no objects"
+    );
 }
