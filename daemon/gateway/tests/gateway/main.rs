@@ -7,9 +7,11 @@
     reason = "a test that cannot go on fails right there"
 )]
 
+mod additions;
 mod cutting;
 mod doubt;
 mod exhaustion;
+mod expiry;
 mod forwarding;
 mod framing;
 #[path = "../harness/mod.rs"]
