@@ -569,6 +569,56 @@ fn c8_a_revocation_on_a_full_disk_holds_and_says_that_it_is_not_durable() {
 }
 
 #[test]
+fn c8_a_pause_on_a_full_disk_holds_and_says_that_it_is_not_durable() {
+    let home = Home::new();
+    let Some(disk) = SmallDisk::mount(home.state()) else {
+        return;
+    };
+    let mut daemon = Daemon::start(&home);
+    let cli = Cli::new(&home);
+    let folder = home.path("work/folder");
+    std::fs::create_dir_all(folder.join("pics")).unwrap();
+    let path = folder.to_str().unwrap();
+    let connect = ["connect", "photos", "--provider", "local", "--path", path];
+    cli.run(&[&connect[..], &["--bucket", "pics"]].concat())
+        .ok();
+    let keys: Vec<_> = (0..30)
+        .map(|number| {
+            let label = format!("number {number}");
+            Issued::of(&cli.run(&["key", "issue", "photos", "--label", &label]).ok())
+        })
+        .collect();
+    keys[0].s3().put("pics", "a", "x").unwrap();
+    let status = |key: &Issued| key.s3().call(Method::GET, "/pics/a", "").unwrap().status;
+    disk.fill();
+    // Room that the store has already may do for some.
+    let failed = keys.iter().find(|key| {
+        let told = cli.run(&["key", "pause", &key.id]);
+        assert_eq!(status(key), 403, "whatever became of the commit: {told}");
+        if told.code != Some(0) {
+            assert!(told.text().contains("could not be made durable"), "{told}");
+        }
+        told.code != Some(0)
+    });
+    let failed = failed.expect("the disk is full");
+    // Nothing else brings it back either, and asking again does not say that it is done.
+    let told = cli.run(&["key", "resume", &failed.id]);
+    assert_ne!(told.code, Some(0), "{told}");
+    assert_eq!(status(failed), 403);
+    disk.empty();
+    let told = cli.run(&["key", "pause", &failed.id]);
+    assert!(
+        told.code == Some(0) || told.text().contains("restart"),
+        "{told}"
+    );
+    assert_eq!(status(failed), 403);
+    daemon.kill();
+    daemon.restart(&home);
+    cli.run(&["key", "pause", &failed.id]).ok();
+    assert_eq!(status(failed), 403);
+}
+
+#[test]
 fn c9_keys_that_are_issued_while_their_connection_is_deleted_die_with_it() {
     let Some(world) = World::new() else { return };
     let bucket = world.minio.bucket();

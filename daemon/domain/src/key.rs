@@ -199,7 +199,7 @@ pub struct Key {
     pub expires_at: Option<Timestamp>,
     /// Its state now.
     pub state: KeyState,
-    /// Counts changes of its rights and state, from 1. A permit is good for one generation.
+    /// Counts changes that took something away, from 1. A permit is good for one generation.
     pub generation: u64,
     /// The key it replaced.
     pub predecessor: Option<KeyId>,

@@ -23,6 +23,7 @@ pub mod rights;
 pub mod secret;
 pub mod survey;
 pub mod tombstone;
+pub mod transition;
 pub mod verdict;
 
 pub use jiff::Timestamp;
