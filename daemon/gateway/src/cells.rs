@@ -248,14 +248,6 @@ impl KeyCell {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn extend(&self, key: Key) {
-        if let Some(living) = self.living() {
-            let token = living.token.clone();
-            self.living.store(Some(Arc::new(Living { key, token })));
-        }
-    }
-
     /// Ties the rights to a new token, after a pause cancelled the old one.
     pub(crate) fn renew(&self, parent: &CancellationToken) {
         if let Some(living) = self.living.load_full() {

@@ -175,7 +175,7 @@ mod tests {
         let (token, _expiry) = watch(&key);
         let (forever, _open) = watch(&key);
         tokio::time::sleep(Duration::from_secs(30)).await;
-        key.extend(ending(Some(120)));
+        key.change(ending(Some(120)));
         tokio::time::sleep(Duration::from_secs(89)).await;
         assert!(!token.is_cancelled());
         tokio::time::sleep(Duration::from_secs(2)).await;
