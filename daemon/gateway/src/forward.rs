@@ -152,7 +152,8 @@ fn build(
         region: learned.as_deref().unwrap_or(&access.region),
         service: Service::S3,
     };
-    signer.sign(
+    signer.sign_with(
+        &route.signing_keys,
         &parcel.method,
         &path,
         &query,

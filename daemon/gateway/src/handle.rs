@@ -128,7 +128,7 @@ async fn run(
     };
     account.key = Some(Arc::clone(&key));
     let proof = presented
-        .verify(&head, key.id(), key.secret(), now)
+        .verify_with(key.signing_keys(), &head, key.id(), key.secret(), now)
         .map_err(Refusal::Signature)?;
     key.used_at(now);
     let connection = key.connection();
