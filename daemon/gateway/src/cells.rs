@@ -231,11 +231,20 @@ impl KeyCell {
             .flatten()
     }
 
-    /// Replaces the rights. Permits of the old generation are void before the new rights show.
+    /// Replaces the rights. Permits of an older generation are void before the new rights show;
+    /// within one generation nothing was taken away, so what runs goes on.
     pub(crate) fn change(&self, key: Key) {
-        let token = self.connection.token.load().child_token();
+        let kept = self
+            .living
+            .load_full()
+            .filter(|old| old.key.generation == key.generation)
+            .map(|old| old.token.clone());
+        let token = kept
+            .clone()
+            .unwrap_or_else(|| self.connection.token.load().child_token());
         self.generation.store(key.generation, Ordering::SeqCst);
-        if let Some(old) = self.living.swap(Some(Arc::new(Living { key, token }))) {
+        let old = self.living.swap(Some(Arc::new(Living { key, token })));
+        if let (Some(old), None) = (old, kept) {
             old.token.cancel();
         }
     }
