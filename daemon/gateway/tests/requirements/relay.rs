@@ -133,7 +133,12 @@ async fn r49_a_copy_source_is_decoded_once_checked_and_written_anew() {
         ("/music/a", "/music/a"),
         ("%2Fmusic%2Fa", "/music/a"),
         ("/music/a%20b%2Bc", "/music/a%20b%2Bc"),
-        ("/music/a+b", "/music/a%2Bb"),
+        // AWS takes it for a blank, MinIO does not: neither is changed on the way.
+        ("/music/a+b", "/music/a+b"),
+        (
+            "music/%c3%a9+%2B+/%2f?versionId=v",
+            "/music/%C3%A9+%2B+//?versionId=v",
+        ),
         ("/music/a%252Fb", "/music/a%252Fb"),
         ("/music//a/", "/music//a/"),
         ("/music/%C3%BC", "/music/%C3%BC"),
