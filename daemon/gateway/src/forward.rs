@@ -50,13 +50,15 @@ pub(crate) async fn forward(
             Heard::Answer(head, told) => {
                 return relay(gateway, exchange, tied, &parcel, head, told).await;
             }
-            Heard::Again(refusal) if !once_more => return Err(refusal),
-            Heard::Again(_) => {
-                once_more = false;
-                freight = Freight::None;
-                exchange.begin_again();
+            Heard::Again(refusal) | Heard::Packed(refusal) if !once_more => return Err(refusal),
+            Heard::Again(_) => {}
+            Heard::Packed(_) => {
+                parcel.headers.remove(header::ACCEPT_ENCODING);
             }
         }
+        once_more = false;
+        freight = Freight::None;
+        exchange.begin_again();
     }
 }
 
