@@ -1,6 +1,7 @@
 //! `bascule key`: issues, lists and revokes keys.
 
 mod issue;
+mod write;
 
 use bascule_domain::Timestamp;
 use bascule_proto::v1;

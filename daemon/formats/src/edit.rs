@@ -67,7 +67,6 @@ mod tests {
             vec![edit(1..3, ""), edit(2..4, "")],
             vec![edit(2..3, ""), edit(0..1, "")],
             vec![edit(7..7, "")],
-            vec![edit(5..4, "")],
             vec![edit(1..2, "")],
         ] {
             assert_eq!(apply("ünf..", &edits), Err(Misplaced), "{edits:?}");

@@ -19,6 +19,7 @@ use bascule_domain::{
 use zeroize::Zeroizing;
 
 pub use name::{InvalidName, SectionName};
+pub use shell::word as shell_word;
 
 use crate::insert::Target;
 
@@ -93,6 +94,20 @@ impl Format {
             Self::Mc => &[Target::McConfig],
             Self::Env | Self::S3cmd | Self::Restic | Self::Cyberduck => &[Target::WholeFile],
             Self::Json => &[],
+        }
+    }
+
+    /// Whether the tool's file holds no secret, because the tool asks for it and keeps it itself.
+    #[must_use]
+    pub const fn asks_for_secret(self) -> bool {
+        matches!(self, Self::Cyberduck)
+    }
+
+    /// Whether any issued key that is limited to these prefixes can be written in it.
+    pub fn takes(self, prefixes: &[Prefix]) -> Result<(), Unwritable> {
+        match self {
+            Self::Restic => shell::folder(prefixes).map(|_| ()),
+            _ => Ok(()),
         }
     }
 }
@@ -185,12 +200,6 @@ impl HandOut<'_> {
         comment(&mut text, "only below: ", quoted);
         text.reserve(CAPACITY);
         text
-    }
-
-    /// Where a listing that the key may ask for begins: bucket and prefix.
-    fn place(&self) -> (Option<&BucketName>, &str) {
-        let prefix = self.prefixes.first().map_or("", Prefix::as_str);
-        (self.buckets.first(), prefix)
     }
 }
 

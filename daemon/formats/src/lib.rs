@@ -12,6 +12,6 @@ pub mod insert;
 pub mod rclone;
 
 pub use edit::Edit;
-pub use handout::{Format, HandOut, InvalidName, SectionName, Unwritable};
+pub use handout::{Format, HandOut, InvalidName, SectionName, Unwritable, shell_word};
 pub use ini::{Dialect, Document, Entry, ParseError, Section};
 pub use insert::{NoRoom, Target};

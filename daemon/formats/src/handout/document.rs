@@ -103,10 +103,10 @@ impl HandOut<'_> {
 
     /// Bucket and prefix, if XML can express them.
     fn path(&self) -> String {
-        let (bucket, prefix) = self.place();
-        let Some(bucket) = bucket else {
+        let Some(bucket) = self.buckets.first() else {
             return "/".to_owned();
         };
+        let prefix = self.prefixes.first().map_or("", Prefix::as_str);
         if prefix.contains(|c| !allowed_in_xml(c)) {
             return format!("/{bucket}");
         }

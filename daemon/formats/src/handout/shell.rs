@@ -1,6 +1,6 @@
 //! Lines that a POSIX shell takes.
 
-use bascule_domain::names::BucketName;
+use bascule_domain::names::{BucketName, Prefix};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
@@ -41,23 +41,11 @@ impl HandOut<'_> {
         Ok(text)
     }
 
-    /// In the first bucket, at the first prefix: restic knows one place.
+    /// In the first bucket: restic knows one place.
     fn repository(&self) -> Result<String, Unwritable> {
-        let (bucket, prefix) = self.place();
-        let folder = match prefix {
-            "" => "restic",
-            _ => prefix.strip_suffix('/').unwrap_or(prefix),
-        };
-        // restic folds such paths, and would then look outside the prefix.
-        if folder.split('/').any(str::is_empty) {
-            return Err(Unwritable::ResticPrefix);
-        }
-        let bucket = bucket.map_or("BUCKET", BucketName::as_str);
-        Ok(format!(
-            "s3:{}/{bucket}/{}",
-            self.endpoint,
-            utf8_percent_encode(folder, PATH)
-        ))
+        let folder = utf8_percent_encode(folder(self.prefixes)?, PATH);
+        let bucket = self.buckets.first().map_or("BUCKET", BucketName::as_str);
+        Ok(format!("s3:{}/{bucket}/{folder}", self.endpoint))
     }
 
     fn keys_and_region(&self, text: &mut String) {
@@ -67,11 +55,27 @@ impl HandOut<'_> {
     }
 }
 
+/// The repository's folder: the first prefix, if there is one.
+pub(super) fn folder(prefixes: &[Prefix]) -> Result<&str, Unwritable> {
+    let Some(prefix) = prefixes.first().map(Prefix::as_str) else {
+        return Ok("restic");
+    };
+    let folder = prefix.strip_suffix('/').unwrap_or(prefix);
+    // restic folds such paths, and would then look outside the prefix.
+    if folder.split('/').any(str::is_empty) {
+        Err(Unwritable::ResticPrefix)
+    } else {
+        Ok(folder)
+    }
+}
+
 fn export(text: &mut String, name: &str, value: &str) {
     line(text, &["export ", name, "=", &word(value)]);
 }
 
-fn word(value: &str) -> Zeroizing<String> {
+/// A text as one word of a POSIX shell.
+#[must_use]
+pub fn word(value: &str) -> Zeroizing<String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:+@%".contains(&b);
     Zeroizing::new(if value.bytes().all(plain) {
         value.to_owned()
