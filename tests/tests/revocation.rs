@@ -582,40 +582,41 @@ fn c8_a_pause_on_a_full_disk_holds_and_says_that_it_is_not_durable() {
     let connect = ["connect", "photos", "--provider", "local", "--path", path];
     cli.run(&[&connect[..], &["--bucket", "pics"]].concat())
         .ok();
-    let keys: Vec<_> = (0..30)
-        .map(|number| {
-            let label = format!("number {number}");
-            Issued::of(&cli.run(&["key", "issue", "photos", "--label", &label]).ok())
-        })
-        .collect();
-    keys[0].s3().put("pics", "a", "x").unwrap();
+    let issue = |label: &str, more: &[String]| {
+        let more: Vec<_> = more.iter().map(String::as_str).collect();
+        let args = [&["key", "issue", "photos", "--label", label], &more[..]].concat();
+        cli.run(&args)
+    };
+    let key = Issued::of(&issue("paused", &[]).ok());
+    key.s3().put("pics", "a", "x").unwrap();
     let status = |key: &Issued| key.s3().call(Method::GET, "/pics/a", "").unwrap().status;
     disk.fill();
-    // Room that the store has already may do for some.
-    let failed = keys.iter().find(|key| {
-        let told = cli.run(&["key", "pause", &key.id]);
-        assert_eq!(status(key), 403, "whatever became of the commit: {told}");
-        if told.code != Some(0) {
-            assert!(told.text().contains("could not be made durable"), "{told}");
-        }
-        told.code != Some(0)
-    });
-    let failed = failed.expect("the disk is full");
-    // Nothing else brings it back either, and asking again does not say that it is done.
-    let told = cli.run(&["key", "resume", &failed.id]);
+    // Large ones, until there is no room for another.
+    let large: Vec<_> = (0..100)
+        .map(|number| format!("--prefix={number:01000}/"))
+        .collect();
+    let full = (0..100).find(|number| issue(&format!("{number}"), &large).code != Some(0));
+    assert!(full.is_some(), "the disk is full");
+    assert_eq!(status(&key), 200);
+    let told = cli.run(&["key", "pause", &key.id]);
+    assert_eq!(status(&key), 403, "whatever became of the commit: {told}");
     assert_ne!(told.code, Some(0), "{told}");
-    assert_eq!(status(failed), 403);
+    assert!(told.text().contains("could not be made durable"), "{told}");
+    // Nothing else brings it back either, and asking again does not say that it is done.
+    let told = cli.run(&["key", "resume", &key.id]);
+    assert_ne!(told.code, Some(0), "{told}");
+    assert_eq!(status(&key), 403);
     disk.empty();
-    let told = cli.run(&["key", "pause", &failed.id]);
+    let told = cli.run(&["key", "pause", &key.id]);
     assert!(
         told.code == Some(0) || told.text().contains("restart"),
         "{told}"
     );
-    assert_eq!(status(failed), 403);
+    assert_eq!(status(&key), 403);
     daemon.kill();
     daemon.restart(&home);
-    cli.run(&["key", "pause", &failed.id]).ok();
-    assert_eq!(status(failed), 403);
+    cli.run(&["key", "pause", &key.id]).ok();
+    assert_eq!(status(&key), 403);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use bascule_domain::{
     names::ConnectionName,
     secret::SecretKey,
 };
+use bascule_sigv4::SigningKeys;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -164,6 +165,7 @@ pub struct KeyCell {
     id: KeyId,
     access_key_id: AccessKeyId,
     secret: SecretKey,
+    signing_keys: SigningKeys,
     connection: Arc<ConnectionCell>,
     living: ArcSwapOption<Living>,
     /// Of the rights in `living`, or [`VOID`].
@@ -179,6 +181,7 @@ impl KeyCell {
             id: key.id,
             access_key_id: key.access_key_id.clone(),
             secret,
+            signing_keys: SigningKeys::default(),
             connection,
             generation: AtomicU64::new(key.generation),
             living: ArcSwapOption::from_pointee(Living { key, token }),
@@ -204,6 +207,10 @@ impl KeyCell {
 
     pub(crate) const fn secret(&self) -> &SecretKey {
         &self.secret
+    }
+
+    pub(crate) const fn signing_keys(&self) -> &SigningKeys {
+        &self.signing_keys
     }
 
     /// The rights now; `None` once the key is dead.
@@ -264,6 +271,7 @@ impl KeyCell {
         if let Some(living) = self.living.swap(None) {
             living.token.cancel();
         }
+        self.signing_keys.forget();
     }
 }
 

@@ -14,7 +14,7 @@ use bascule_domain::{
     names::{BucketName, ObjectKey},
     operation::Action,
 };
-use bascule_sigv4::{Payload, Service, Signer, encode_path, encode_query};
+use bascule_sigv4::{Payload, Service, Signer, SigningKeys, encode_path, encode_query};
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use jiff::SignedDuration;
 
@@ -53,6 +53,7 @@ pub enum ConditionalWrites {
 
 pub(crate) struct Route {
     pub(crate) access: UpstreamAccess,
+    pub(crate) signing_keys: SigningKeys,
     /// A [`Trouble`], or 0.
     trouble: AtomicU8,
     trailers: AtomicU8,
@@ -92,6 +93,7 @@ impl Route {
             proving: AtomicBool::new(false),
             proofs_left: AtomicU8::new(PROOFS),
             access,
+            signing_keys: SigningKeys::default(),
             trouble: AtomicU8::new(0),
             trailers: AtomicU8::new(UNKNOWN),
             clock: AtomicI64::new(0),
@@ -289,7 +291,8 @@ impl Outgoing<'_> {
             region: learned.as_deref().unwrap_or(&access.region),
             service: Service::S3,
         };
-        signer.sign(
+        signer.sign_with(
+            &route.signing_keys,
             &self.method,
             &path,
             &query,

@@ -10,6 +10,7 @@
 mod additions;
 mod cutting;
 mod doubt;
+mod endings;
 mod exhaustion;
 mod expiry;
 mod forwarding;
