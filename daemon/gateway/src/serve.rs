@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use bascule_domain::key::IpRule;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -34,6 +35,7 @@ use crate::{
     reply::ReplyBody,
     tls::Certificate,
     wire::{Checked, Socket, Unsound},
+    writers::Writers,
 };
 
 /// Bytes that hyper may hold per connection and direction.
@@ -61,6 +63,8 @@ pub struct Settings {
     pub host_suffix: Option<String>,
     /// Names of the gateway besides its addresses, `localhost` and the suffix.
     pub hosts: Vec<String>,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpRule>,
     /// How long a change is awaited whose client is gone.
     pub outcome_limit: Duration,
     /// How long a provider that has the whole request may stay silent.
@@ -76,6 +80,7 @@ impl Default for Settings {
             max_connections: 1024,
             host_suffix: None,
             hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             outcome_limit: Duration::from_secs(120),
             answer_limit: Duration::from_secs(300),
             idle_limit: Duration::from_secs(300),
@@ -120,6 +125,7 @@ pub struct Gateway {
     pub(crate) hosts: Hosts,
     pub(crate) failures: Failures,
     pub(crate) tasks: TaskTracker,
+    pub(crate) writers: Arc<Writers>,
     places: Arc<Semaphore>,
     /// Makes request ids differ between runs.
     run: u32,
@@ -156,6 +162,7 @@ impl Gateway {
             findings,
             settings,
             tasks: TaskTracker::new(),
+            writers: Arc::default(),
         }
     }
 

@@ -152,6 +152,7 @@ pub(crate) fn access(id: &str, generation: u64) -> UpstreamAccess {
         addressing: Addressing::Path,
         tls: false,
         authority: "provider.test:9000".into(),
+        honours_conditions: false,
         generation,
     }
 }
