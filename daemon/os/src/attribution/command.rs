@@ -1,0 +1,614 @@
+//! Pure: a command line as it may be shown and kept, without the secrets in it. Where it can't be
+//! told how far a secret goes, the rest of the argument goes with it.
+
+use std::ops::Range;
+
+/// What stands for a secret.
+const MASK: &str = "***";
+const CUT: &str = "…";
+/// Characters of a line that is kept.
+const LONGEST: usize = 1000;
+
+/// The line for the content of `/proc/PID/cmdline`, of which `whole` tells whether it is complete.
+/// `None` when there are no arguments.
+pub(super) fn line(arguments: &[u8], whole: bool) -> Option<String> {
+    let mut arguments: Vec<_> = arguments
+        .split(|byte| *byte == 0)
+        .map(|argument| String::from_utf8_lossy(argument).into_owned())
+        .collect();
+    // Behind the last NUL is nothing, or a part of an argument; what it means can't be told.
+    let rest = arguments.pop()?;
+    if whole && !rest.is_empty() {
+        // A program that has replaced its arguments may have forgotten the last NUL.
+        arguments.push(rest);
+    }
+    if arguments.is_empty() && whole {
+        return None;
+    }
+    let shown: Vec<_> = masked(&arguments).iter().map(|text| quoted(text)).collect();
+    let mut line = shown.join(" ");
+    if let Some((at, _)) = line.char_indices().nth(LONGEST) {
+        line.truncate(at);
+        line.push_str(CUT);
+    } else if !whole {
+        line.push_str(CUT);
+    }
+    Some(line)
+}
+
+/// What is known about an argument from the one before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Anything,
+    /// All of it is secret.
+    Secret,
+    /// `USER:PASSWORD`.
+    UserAndPassword,
+}
+
+fn masked(arguments: &[String]) -> Vec<String> {
+    let positional = secrets_by_position(arguments);
+    let mut expected = Expected::Anything;
+    let mut shown = Vec::with_capacity(arguments.len());
+    for (at, argument) in arguments.iter().enumerate() {
+        let secret = positional.contains(&at) && !argument.contains("://");
+        let is = if secret { Expected::Secret } else { expected };
+        expected = expected_after(argument);
+        shown.push(match is {
+            Expected::Secret => MASK.to_owned(),
+            Expected::UserAndPassword => mask_password(argument),
+            Expected::Anything => mask(argument),
+        });
+    }
+    shown
+}
+
+/// `mc alias set NAME URL ID SECRET` and its like name nothing.
+fn secrets_by_position(arguments: &[String]) -> Range<usize> {
+    const NONE: Range<usize> = 0..0;
+    let Some(program) = arguments.first() else {
+        return NONE;
+    };
+    if !["mc", "mcli"].contains(&program.rsplit('/').next().unwrap_or(program)) {
+        return NONE;
+    }
+    let verb = |argument: &String| ["set", "s", "add", "a", "import"].contains(&argument.as_str());
+    match arguments.iter().skip(2).position(verb) {
+        Some(verb) => verb + 4..arguments.len(),
+        None => NONE,
+    }
+}
+
+fn expected_after(argument: &str) -> Expected {
+    let name = argument.trim_start_matches('-');
+    if argument.starts_with('-') {
+        if is_user(argument) {
+            return Expected::UserAndPassword;
+        }
+        // Also an option at the end of a script.
+        let last = name.rsplit(|c| !is_name(c)).next().unwrap_or(name);
+        if is_secret(last) && !last.eq_ignore_ascii_case("key") {
+            return Expected::Secret;
+        }
+    } else if name.chars().all(is_name) && is_secret(name) {
+        // `rclone config create NAME s3 secret_access_key SECRET`; but `restic key list`.
+        if name.contains('_') || STRONG.contains(&&*name.to_lowercase()) {
+            return Expected::Secret;
+        }
+    } else if let Some(last) = argument.rsplit(char::is_whitespace).next()
+        && last != argument
+    {
+        return expected_after(last);
+    }
+    Expected::Anything
+}
+
+fn is_user(option: &str) -> bool {
+    ["-u", "-U", "--user", "--username", "--proxy-user"].contains(&option)
+}
+
+fn mask(argument: &str) -> String {
+    if let Some(masked) = connection_string(argument) {
+        return masked;
+    }
+    let joined = ["--user=", "--username=", "--proxy-user=", "-u", "-U"];
+    if let Some(option) = joined.iter().find(|option| argument.starts_with(**option)) {
+        let (option, value) = argument.split_at(option.len());
+        return format!("{option}{}", mask_password(value));
+    }
+    mask_text(argument)
+}
+
+/// Keeps what is before the first colon.
+fn mask_password(argument: &str) -> String {
+    match argument.split_once(':') {
+        Some((user, _)) => format!("{}:{MASK}", mask_text(user)),
+        None => mask_text(argument),
+    }
+}
+
+/// Masks everything in running text that one of the rules takes for a secret.
+fn mask_text(text: &str) -> String {
+    let mut secrets = Vec::new();
+    let mut from = 0;
+    while let Some(value) = next_value(text, from) {
+        from = value.end;
+        secrets.push(value);
+    }
+    passwords_of_users(text, &mut secrets);
+    random_runs(text, &mut secrets);
+    secrets.sort_by_key(|range| range.start);
+
+    let mut shown = String::with_capacity(text.len());
+    let mut from = 0;
+    for secret in secrets {
+        if secret.start > from || from == 0 {
+            shown.push_str(&text[from..secret.start]);
+            shown.push_str(MASK);
+        }
+        from = from.max(secret.end);
+    }
+    shown.push_str(&text[from..]);
+    shown
+}
+
+/// The next value of a secret name that begins at `from` or later. It goes to the end of the text,
+/// except in the query of a URL.
+fn next_value(text: &str, from: usize) -> Option<Range<usize>> {
+    let mut at = from;
+    loop {
+        let start = at + text[at..].find(is_name)?;
+        let length = text[start..].find(|c| !is_name(c));
+        let end = length.map_or(text.len(), |length| start + length);
+        let name = &text[start..end];
+        at = end;
+        if !is_secret(name.trim_start_matches('-')) {
+            continue;
+        }
+        let rest = &text[end..];
+        let sign = rest.trim_start_matches(|c: char| c.is_whitespace() || "\\\"'".contains(c));
+        let between = &rest[..rest.len() - sign.len()];
+        let ends_there = |rest: &str| {
+            rest.chars()
+                .next()
+                .is_none_or(|c| c.is_whitespace() || "\\\"'=".contains(c))
+        };
+        let begins = match sign.chars().next() {
+            Some('=' | '>') => Some(text.len() - sign.len() + 1),
+            // `Authorization: …` and `"token":…`, but not the remote `secret:`.
+            Some(':') if !between.is_empty() || ends_there(&sign[1..]) => {
+                Some(text.len() - sign.len() + 1)
+            }
+            // `--password …` and `Bearer …` in a script.
+            Some(_) if between.contains(char::is_whitespace) && introduces(name) => {
+                Some(text.len() - sign.len())
+            }
+            _ => None,
+        };
+        let Some(begins) = begins.filter(|begins| *begins < text.len()) else {
+            continue;
+        };
+        let in_query = text[..start].ends_with(['?', '&'])
+            && text[..start]
+                .rsplit(char::is_whitespace)
+                .next()
+                .is_some_and(|word| word.contains("://"));
+        let length = text[begins..].find(|c: char| in_query && "&#".contains(c));
+        return Some(begins..length.map_or(text.len(), |length| begins + length));
+    }
+}
+
+fn introduces(name: &str) -> bool {
+    name.starts_with('-') || ["bearer", "basic"].contains(&&*name.to_lowercase())
+}
+
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.".contains(c)
+}
+
+/// Parts that make a name one of a secret, wherever they are in it.
+const STRONG: [&str; 6] = [
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "token",
+    "credential",
+];
+/// Words that do.
+const WORDS: [&str; 13] = [
+    "auth",
+    "authorization",
+    "bearer",
+    "basic",
+    "pwd",
+    "pw",
+    "cred",
+    "creds",
+    "keys",
+    "sas",
+    "sig",
+    "signature",
+    "cookie",
+];
+/// Ends of words that do.
+const ENDS: [&str; 2] = ["pass", "key"];
+/// Last words of names whose value says where a secret is.
+const PLACES: [&str; 5] = ["file", "files", "path", "dir", "name"];
+
+/// Whether the value of an option or variable with this name is a secret.
+fn is_secret(name: &str) -> bool {
+    let words = words(name);
+    let Some(last) = words.last() else {
+        return false;
+    };
+    if PLACES.contains(&last.as_str()) {
+        return false;
+    }
+    let joined = words.concat();
+    STRONG.iter().any(|part| joined.contains(part))
+        || last != "id"
+            && words.iter().any(|word| {
+                WORDS.contains(&word.as_str()) || ENDS.iter().any(|end| word.ends_with(end))
+            })
+}
+
+/// The words of `AWS_SECRET_ACCESS_KEY`, `s3-secret-access-key` and `secretAccessKey`.
+fn words(name: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut before = '_';
+    for c in name.chars() {
+        if c.is_ascii_alphanumeric() {
+            let begins = !before.is_ascii_alphanumeric()
+                || before.is_ascii_lowercase() && c.is_ascii_uppercase();
+            if begins {
+                words.push(String::new());
+            }
+            if let Some(word) = words.last_mut() {
+                word.push(c.to_ascii_lowercase());
+            }
+        }
+        before = c;
+    }
+    words
+}
+
+/// rclone's `:backend,name=value,…:path`, where it is certain how far a value goes. Of a remote
+/// with a name that can't be said: `rw,password=…` are the options of a mount.
+fn connection_string(argument: &str) -> Option<String> {
+    let (backend, mut rest) = argument.strip_prefix(':')?.split_once(',')?;
+    if !backend.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let mut shown = format!(":{backend}");
+    loop {
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "_.".contains(c)))?;
+        let (name, after) = rest.split_at(end);
+        shown.push(',');
+        shown.push_str(name);
+        rest = after;
+        if let Some(value) = rest.strip_prefix('=') {
+            let (inner, quote, after) = value_of(value)?;
+            rest = after;
+            let inner = if is_secret(name) {
+                MASK.to_owned()
+            } else {
+                mask(&inner)
+            };
+            shown.extend(["=", quote, &inner, quote]);
+        }
+        if let Some(path) = rest.strip_prefix(':') {
+            return Some(format!("{shown}:{}", mask_text(path)));
+        }
+        rest = rest.strip_prefix(',')?;
+    }
+}
+
+/// A value, the quotes around it, and what follows. Quotes in it are doubled.
+fn value_of(text: &str) -> Option<(String, &'static str, &str)> {
+    let quote = match text.chars().next()? {
+        '\'' => "'",
+        '"' => "\"",
+        _ => {
+            let (value, rest) = text.split_at(text.find([',', ':'])?);
+            return Some((value.to_owned(), "", rest));
+        }
+    };
+    let mut value = String::new();
+    let mut rest = &text[1..];
+    loop {
+        let (inner, after) = rest.split_once(quote)?;
+        value.push_str(inner);
+        match after.strip_prefix(quote) {
+            Some(more) => {
+                value.push_str(quote);
+                rest = more;
+            }
+            None => return Some((value, quote, after)),
+        }
+    }
+}
+
+/// `scheme://user:password@host`, and the same without a scheme. Passwords are often not escaped,
+/// so it goes to the last `@`.
+fn passwords_of_users(text: &str, secrets: &mut Vec<Range<usize>>) {
+    let mut start = 0;
+    for piece in text.split_inclusive(char::is_whitespace) {
+        let scheme = piece.find("://").map(|at| at + 3);
+        let begins = scheme.unwrap_or(0);
+        let info = piece.rfind('@').and_then(|at| piece.get(begins..at));
+        if let Some((user, password)) = info.and_then(|info| info.split_once(':'))
+            && (scheme.is_some() || !password.contains('/'))
+        {
+            let from = start + begins + user.len() + 1;
+            secrets.push(from..from + password.len());
+        }
+        start += piece.len();
+    }
+}
+
+/// Long runs that no person would write: keys of 40 characters, hashes, UUIDs. Words between
+/// slashes and dashes are none, however long the path is.
+fn random_runs(text: &str, secrets: &mut Vec<Range<usize>>) {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "+/=_-".contains(c);
+    let mut from = 0;
+    while let Some(start) = text[from..].find(fits).map(|at| from + at) {
+        let length = text[start..].find(|c| !fits(c));
+        let end = length.map_or(text.len(), |length| start + length);
+        if is_random(&text[start..end]) {
+            secrets.push(start..end);
+        }
+        from = end;
+    }
+}
+
+/// Whether letters, capitals, digits and plus signs take turns more often than in words.
+fn is_random(run: &str) -> bool {
+    const WINDOW: usize = 30;
+    const CHANGES: usize = 7;
+    let kind = |b: u8| match b {
+        b'a'..=b'z' => 1,
+        b'A'..=b'Z' => 2,
+        b'0'..=b'9' => 3,
+        b'+' => 4,
+        _ => 0,
+    };
+    run.as_bytes().windows(WINDOW).any(|window| {
+        let changes = window.windows(2).filter(|two| {
+            let (one, next) = (kind(two[0]), kind(two[1]));
+            one != 0 && next != 0 && one != next
+        });
+        changes.count() >= CHANGES
+    })
+}
+
+/// As a shell would take it. Control characters, which would command a terminal, are replaced.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_.,:/=+@%*?&#~^{}[]".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    let text: String = text
+        .chars()
+        .map(|c| {
+            if c.is_control() || is_invisible(c) {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect();
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// Marks that turn the direction of writing, and separators that end a line.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shown(arguments: &[&str]) -> String {
+        let bytes: Vec<u8> = arguments
+            .iter()
+            .flat_map(|argument| argument.bytes().chain([0]))
+            .collect();
+        line(&bytes, true).unwrap()
+    }
+
+    #[test]
+    fn what_is_no_secret_stays_readable() {
+        for text in [
+            "rclone copy /data r2:bucket/path --transfers=4 --s3-upload-concurrency 8",
+            "rclone sync /srv/tokens secret:backup/2026-11-25T10-00-00 --config=/home/ann/.config/rclone/rclone.conf",
+            "rclone copyto /a r2:icons/star@2x.png --s3-access-key-id=BSC2ABCDEFGHIJKLMNOP",
+            "restic -r s3:http://127.0.0.1:8642/bucket/restic --password-file /etc/restic/password backup /home",
+            "restic key list",
+            "aws s3api get-object --bucket photos --key Documents/Projects/Alpha/2026/Reports.pdf out",
+            "aws --endpoint-url http://127.0.0.1:8642 s3 cp x s3://photos/holiday/",
+            "scp ann@host:/path /srv/passthrough/data",
+            "docker run --user 1000 -v /a:/b image",
+        ] {
+            assert_eq!(shown(&text.split(' ').collect::<Vec<_>>()), text);
+        }
+        assert_eq!(shown(&["a b", "c'd", ""]), "'a b' 'c'\\''d' ''");
+        assert_eq!(
+            shown(&[":s3,env_auth,endpoint=\"http://a:1\":b/c"]),
+            "':s3,env_auth,endpoint=\"http://a:1\":b/c'"
+        );
+    }
+
+    #[test]
+    fn what_surrounds_a_secret_is_still_told() {
+        assert_eq!(
+            shown(&[
+                "rclone",
+                "--s3-secret-access-key=x",
+                "lsd",
+                ":s3,secret_access_key=x,region=auto:photos"
+            ]),
+            "rclone --s3-secret-access-key=*** lsd :s3,secret_access_key=***,region=auto:photos"
+        );
+        assert_eq!(
+            shown(&[
+                "curl",
+                "http://h/o?X-Amz-Credential=a%2Fb&X-Amz-Signature=77&partNumber=1"
+            ]),
+            "curl http://h/o?X-Amz-Credential=***&X-Amz-Signature=***&partNumber=1"
+        );
+        assert_eq!(
+            shown(&["mc", "ls", "http://id:se@cr/et@host/b"]),
+            "mc ls http://id:***@host/b"
+        );
+        assert_eq!(
+            shown(&["mc", "alias", "set", "gate", "http://h:1", "id", "secret"]),
+            "mc alias set gate http://h:1 *** ***"
+        );
+    }
+
+    #[test]
+    fn terminals_are_not_commanded_and_long_lines_are_cut() {
+        assert_eq!(
+            shown(&["a\u{1b}[2Jb\n", "\u{202e}x"]),
+            "'a\u{fffd}[2Jb\u{fffd}' '\u{fffd}x'"
+        );
+        let long = shown(&["x".repeat(5000).as_str()]);
+        assert_eq!(long.chars().count(), LONGEST + 1);
+        // What was not read whole is left out: half a secret looks like none.
+        assert_eq!(
+            line(b"rclone\0copy\0QUJDREVGabc", false).unwrap(),
+            "rclone copy…"
+        );
+        assert_eq!(line(b"", true), None);
+        assert_eq!(
+            line(b"title without an end", true).unwrap(),
+            "'title without an end'"
+        );
+        assert_eq!(line(b"\xff\xfe\0", true).unwrap(), "'\u{fffd}\u{fffd}'");
+    }
+
+    /// Ways to give a secret by name, `S` standing for it; ` | ` parts arguments.
+    const NAMED: [&str; 27] = [
+        "rclone | --s3-secret-access-key=S | copy | a | b",
+        "rclone | copy | a | b | --s3-secret-access-key | S",
+        "rclone | --rc-pass=S",
+        "rclone | serve | s3 | --auth-key | id,S | r2:",
+        "rclone | --s3-sse-customer-key=S",
+        "rclone | config | create | r2 | s3 | access_key_id | id | secret_access_key | S",
+        "rclone | lsd | r2,secret_access_key=S:bucket",
+        "rclone | mount | r2: | /mnt | -o | rw,secret_access_key=S",
+        "env | AWS_SECRET_ACCESS_KEY=S | rclone | ls | r2:",
+        "docker | run | -e | RCLONE_CONFIG_R2_SECRET_ACCESS_KEY=S | image",
+        "sh | -c | AWS_SECRET_ACCESS_KEY=S rclone ls r2:",
+        "sh | -c | AWS_SECRET_ACCESS_KEY='S' rclone ls r2:",
+        "sh | -c | restic --password S backup",
+        "s3cmd | --access_key=id | --secret_key=S | ls",
+        "kopia | --secret-access-key | S | --password=S",
+        "aws | configure | set | aws_secret_access_key | S",
+        "aws | --session-token=S",
+        "curl | -u | id:S | http://h/",
+        "curl | -uid:S",
+        "curl | --user=id:S",
+        "curl | -H | Authorization: Bearer S",
+        "curl | -H | X-Auth-Token: S",
+        "curl | -d | {\"secretAccessKey\":\"S\",\"a\":1}",
+        "curl | -d | {\\\"password\\\": \\\"S\\\"}",
+        "curl | -d | <SecretAccessKey>S</SecretAccessKey>",
+        "mc | alias | set | gate | http://h | id | S",
+        "python3 | -c | connect(password = 'S')",
+    ];
+    /// Ways that need no name.
+    const PLAIN: [&str; 9] = [
+        "tool | S",
+        "tool | id:S",
+        "tool | id,S,x",
+        "tool | --opt=S",
+        "tool | -xS",
+        "tool | http://h/S",
+        "tool | 'S'",
+        "sh | -c | tool S and more",
+        "tool | /some/path/S/below",
+    ];
+
+    /// Every character is as likely as any other, as in the keys of providers and our own.
+    fn random(kinds: usize, length: usize) -> impl Strategy<Value = String> {
+        const ALPHABET: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        proptest::collection::vec(0..kinds, length)
+            .prop_map(|drawn| drawn.iter().map(|&at| char::from(ALPHABET[at])).collect())
+    }
+
+    fn never_comes_out(template: &str, secret: &str) -> Result<(), TestCaseError> {
+        let arguments: Vec<_> = template
+            .split(" | ")
+            .map(|part| plant(part, secret))
+            .collect();
+        prop_assert!(arguments.iter().any(|argument| argument.contains(secret)));
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let line = shown(&arguments);
+        let characters: Vec<char> = secret.chars().collect();
+        for piece in characters.windows(6) {
+            let piece: String = piece.iter().collect();
+            prop_assert!(!line.contains(&piece), "{template}: {line}");
+        }
+        Ok(())
+    }
+
+    /// Replaces the `S` that stands alone.
+    fn plant(part: &str, secret: &str) -> String {
+        let characters: Vec<char> = part.chars().collect();
+        let mut text = String::new();
+        for (at, c) in characters.iter().enumerate() {
+            let alone = |at: Option<&char>| at.is_none_or(|c| !c.is_ascii_uppercase() && *c != '_');
+            let before = at.checked_sub(1).and_then(|at| characters.get(at));
+            let after = characters.get(at + 1);
+            let word = after.is_some_and(char::is_ascii_lowercase);
+            if *c == 'S' && alone(before) && alone(after) && !word {
+                text.push_str(secret);
+            } else {
+                text.push(*c);
+            }
+        }
+        text
+    }
+
+    proptest! {
+        #[test]
+        fn a_named_secret_never_comes_out(template in proptest::sample::select(&NAMED[..]), secret in "[!-~]{8,60}") {
+            never_comes_out(template, &secret)?;
+        }
+
+        #[test]
+        fn a_key_of_40_characters_never_comes_out(
+            template in proptest::sample::select([&NAMED[..], &PLAIN[..]].concat()),
+            secret in prop_oneof![random(62, 40), random(64, 40), "[0-9a-f]{64}"],
+        ) {
+            never_comes_out(template, &secret)?;
+        }
+
+        #[test]
+        fn a_password_in_a_url_never_comes_out(secret in "[!-~]{8,60}") {
+            never_comes_out("mc | ls | https://id:S@host/path", &secret)?;
+        }
+
+        #[test]
+        fn a_secret_of_a_connection_string_never_comes_out(secret in "[ -~]{8,60}", quote in "['\"]") {
+            let value = secret.replace(&quote, &quote.repeat(2));
+            never_comes_out(&format!(":s3,secret_access_key={quote}S{quote},region=auto:b"), &value)?;
+            let inner = format!(":s3,secret_access_key={quote}{value}{quote}:b").replace('"', "\"\"");
+            let nested = shown(&["rclone", &format!(":crypt,remote=\"{inner}\":x")]);
+            prop_assert!(!nested.contains(&*secret), "{nested}");
+        }
+
+        #[test]
+        fn any_arguments_make_a_line(bytes in proptest::collection::vec(any::<u8>(), 0..200), whole in any::<bool>()) {
+            if let Some(line) = line(&bytes, whole) {
+                prop_assert!(!line.chars().any(char::is_control));
+            }
+        }
+    }
+}
