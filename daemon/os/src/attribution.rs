@@ -15,9 +15,14 @@ mod holders;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
+mod mask;
+#[cfg(target_os = "linux")]
 mod proc;
 #[cfg(target_os = "linux")]
 mod sock_diag;
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::holder_of;
 
 /// The process that has made a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

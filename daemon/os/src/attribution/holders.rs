@@ -203,3 +203,36 @@ fn members(cgroup: u64) -> Option<Vec<u32>> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::attribution::sock_diag;
+
+    #[test]
+    fn who_has_closed_the_socket_holds_it_no_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (near, _) = listener.accept().unwrap();
+        let socket = sock_diag::find(near.peer_addr().unwrap(), near.local_addr().unwrap());
+        let socket = socket.unwrap();
+        let found = holder(&socket).unwrap();
+        assert!(found.holds(&socket));
+        drop(far);
+        assert!(!found.holds(&socket));
+    }
+
+    #[test]
+    fn the_control_group_of_a_socket_leads_to_its_maker() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (own, other) = (far.local_addr().unwrap(), far.peer_addr().unwrap());
+        let cgroup = sock_diag::find(own, other).unwrap().cgroup;
+        // Neither is there in a container that sees only its own groups.
+        if let Some(pids) = cgroup.and_then(members) {
+            assert!(pids.contains(&std::process::id()), "{pids:?}");
+        }
+    }
+}

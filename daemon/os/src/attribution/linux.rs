@@ -29,3 +29,13 @@ pub(super) fn of_peer(local: SocketAddr, peer: SocketAddr) -> Result<Process, Un
         container: place.container,
     })
 }
+
+/// The process that holds the socket with this inode of this user's, if that can be told.
+pub(crate) fn holder_of(inode: u32, uid: u32) -> Option<u32> {
+    let socket = sock_diag::Socket {
+        inode,
+        uid,
+        cgroup: None,
+    };
+    holders::holder(&socket).ok().map(|holder| holder.pid)
+}
