@@ -30,7 +30,6 @@ use bascule_domain::{
     Timestamp,
     audit::{Caller, Change, Entry as AuditEntry},
     connection::Connection,
-    key::Key,
     names::ConnectionName,
 };
 use bascule_gateway::{Keyring, Trouble};
@@ -50,7 +49,7 @@ use crate::{clock::Clock, config::Config, listeners::Address};
 pub(crate) use connect::{Options, Place, Wish};
 pub(crate) use delete::{Progress, Subscription};
 pub(crate) use findings::Finding;
-pub(crate) use key::KeyWish;
+pub(crate) use key::{Changed, KeyView, KeyWish, Named};
 pub(crate) use limit::LimitWish;
 pub(crate) use ls::Level;
 pub(crate) use registry::View;
@@ -159,11 +158,6 @@ impl App {
             .first()
             .map(|address| address.to_dial().to_string())
             .unwrap_or_default()
-    }
-
-    /// When a living key was last used, as far as it was since the daemon started.
-    pub(crate) fn last_used(&self, key: &Key) -> Option<Timestamp> {
-        self.keyring.last_used(&key.access_key_id)
     }
 
     /// Makes a change to its end, even if whoever asked for it leaves meanwhile: a change that is
