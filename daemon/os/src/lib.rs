@@ -1,9 +1,10 @@
-//! The one place with operating system calls: private files and folders, locks, sockets, ports
-//! and the process itself.
+//! The one place with operating system calls: private files and folders, locks, sockets, ports,
+//! the process itself, and the one behind a connection.
 //!
 //! It must never decide what a refusal means for the product, hold a secret longer than a call,
 //! or know any other room. Calls block; asynchronous callers run them on a thread of their own.
 
+pub mod attribution;
 mod file;
 mod folder;
 mod foreign;
