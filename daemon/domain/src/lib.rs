@@ -22,6 +22,7 @@ pub mod receipt;
 pub mod secret;
 pub mod survey;
 pub mod tombstone;
+pub mod tool;
 pub mod verdict;
 
-pub use jiff::Timestamp;
+pub use jiff::{SignedDuration, Timestamp};
