@@ -21,7 +21,7 @@ use bascule_sigv4::ChunkError;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
-    account::Line,
+    account::Told,
     admission::{Change, Phase, Ticket},
     cells::KeyCell,
     checksum::ChecksumError,
@@ -62,7 +62,7 @@ pub(crate) struct InFlight {
     complete: AtomicBool,
     /// The client has the whole answer.
     delivered: AtomicBool,
-    line: Option<Arc<Line>>,
+    told: Told,
     /// Dropped last: whoever sees the count fall sees everything else.
     ticket: Ticket,
 }
@@ -76,7 +76,7 @@ impl InFlight {
         token: CancellationToken,
         objects: Vec<ObjectKey>,
         usage: Arc<dyn UsageSink>,
-        line: Option<Arc<Line>>,
+        told: Told,
     ) -> Arc<Self> {
         let operation = permit.operation();
         let bucket = operation.target.bucket();
@@ -109,7 +109,7 @@ impl InFlight {
             sent: AtomicU64::new(0),
             complete: AtomicBool::new(false),
             delivered: AtomicBool::new(false),
-            line,
+            told,
             ticket,
         });
         if this.mutates() {
@@ -335,9 +335,8 @@ impl Drop for InFlight {
             self.meter().cut();
         }
         let report = self.report(outcome);
-        if let Some(line) = &self.line {
-            line.moved(report.bytes_in, report.bytes_out);
-        }
+        self.told
+            .moved(report.action, report.bytes_in, report.bytes_out);
         self.usage.ended(&report);
     }
 }

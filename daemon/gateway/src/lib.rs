@@ -38,6 +38,7 @@ mod throttle;
 mod tls;
 mod uploads;
 mod upstream;
+mod visit;
 mod wire;
 
 pub use account::ACCESS_LOG;
@@ -45,7 +46,9 @@ pub use admission::{Admission, InDoubt};
 pub use cells::{ConnectionCell, KeyCell};
 pub use keyring::{ConnectionSpec, Keyring, KeyringError};
 pub use metrics::{Family, Kind, Sample};
-pub use ports::{Clock, DeadKeys, Exchange, FindingSink, Knock, Outcome, UsageSink};
+pub use ports::{
+    Clock, DeadKeys, Ends, Exchange, FindingSink, Knock, Outcome, UsageSink, Visit, Visitor,
+};
 pub use reason::Reason;
 pub use route::Trouble;
 pub use serve::{Gateway, Listener, Settings};

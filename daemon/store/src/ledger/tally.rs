@@ -6,7 +6,8 @@ use std::{
     net::IpAddr,
     path::Path,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
         mpsc::{SyncSender, TrySendError},
     },
 };
@@ -97,54 +98,38 @@ impl Desk {
 /// The other end of a client connection.
 pub struct Peer {
     address: IpAddr,
-    sight: Mutex<Sight>,
-}
-
-enum Sight {
-    NotAsked,
-    Asked,
-    Known(Option<Process>),
+    asked: AtomicBool,
+    process: OnceLock<Option<Process>>,
 }
 
 impl Peer {
     /// One whose process is not known, nor looked for.
     #[must_use]
-    pub fn new(address: IpAddr) -> Self {
+    pub const fn new(address: IpAddr) -> Self {
         Self {
             address,
-            sight: Mutex::new(Sight::NotAsked),
+            asked: AtomicBool::new(false),
+            process: OnceLock::new(),
         }
-    }
-
-    fn sight(&self) -> MutexGuard<'_, Sight> {
-        self.sight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether somebody is to look for the process now: the first one who asks.
     pub fn ask(&self) -> bool {
-        let mut sight = self.sight();
-        let first = matches!(*sight, Sight::NotAsked);
-        if first {
-            *sight = Sight::Asked;
-        }
-        first
+        !self.asked.load(Ordering::Relaxed) && !self.asked.swap(true, Ordering::Relaxed)
     }
 
-    /// What was found, or that nothing can be.
+    /// What was found, or that nothing can be. The first answer counts.
     pub fn found(&self, process: Option<Process>) {
-        *self.sight() = Sight::Known(process);
+        self.process.set(process).ok();
     }
 
     /// Whether an answer is still to come.
     fn waits(&self) -> bool {
-        matches!(*self.sight(), Sight::Asked)
+        self.asked.load(Ordering::Relaxed) && self.process.get().is_none()
     }
 
     fn process(&self) -> Option<Process> {
-        match &*self.sight() {
-            Sight::Known(process) => process.clone(),
-            Sight::NotAsked | Sight::Asked => None,
-        }
+        self.process.get().cloned().flatten()
     }
 }
 
