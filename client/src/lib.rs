@@ -13,6 +13,7 @@ mod clock;
 mod credentials;
 mod demo;
 mod interruption;
+mod moment;
 mod output;
 mod program;
 mod verbs;

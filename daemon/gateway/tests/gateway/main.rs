@@ -24,3 +24,4 @@ mod throttling;
 mod trailers;
 mod uploads;
 mod upstream;
+mod visits;

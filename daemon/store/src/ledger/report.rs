@@ -124,7 +124,7 @@ pub(super) fn report(book: &mut Book, names: &mut Names, query: &Query) -> Resul
     let first_hour = query.from.as_millisecond().div_euclid(HOUR);
     let last_hour = query.to.as_millisecond().div_euclid(HOUR);
     let hours = (last_hour - first_hour + 1).max(1);
-    let width = hours.unsigned_abs().div_ceil(u64::from(query.cells.max(1)));
+    let width = width(hours.unsigned_abs(), u64::from(query.cells.max(1)));
     let cells = usize::try_from(hours.unsigned_abs().div_ceil(width)).unwrap_or(1);
     let frame = Frame {
         first_hour,
@@ -154,6 +154,16 @@ pub(super) fn report(book: &mut Book, names: &mut Names, query: &Query) -> Resul
         gaps,
         rows,
     })
+}
+
+/// Hours in a cell: a width that people know. One cell more than asked for is the hour that has
+/// begun.
+fn width(hours: u64, cells: u64) -> u64 {
+    const WEEK: u64 = 7 * 24;
+    [1, 2, 3, 4, 6, 8, 12, 24, 48, WEEK]
+        .into_iter()
+        .find(|width| hours.div_ceil(*width) <= cells + 1)
+        .unwrap_or_else(|| hours.div_ceil(cells).next_multiple_of(WEEK))
 }
 
 struct Frame {
