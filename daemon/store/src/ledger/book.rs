@@ -1,6 +1,5 @@
-//! The tables of the ledger, and the one module that names SQLite. Times are milliseconds since
-//! the epoch, hours and days are counted from there. It must never see plain text of what is
-//! sealed.
+//! The tables of the ledger and what changes them. Times are milliseconds since the epoch, hours
+//! and days are counted from there. It must never see plain text of what is sealed.
 
 use std::{path::Path, time::Duration};
 

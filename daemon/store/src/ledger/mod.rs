@@ -13,6 +13,7 @@
 mod book;
 mod file;
 mod mark;
+mod names;
 mod report;
 mod tally;
 mod writer;
@@ -292,7 +293,7 @@ impl Ledger {
 
     fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut book::Book, &mut writer::Names) -> Result<T, book::Failure>
+        question: impl FnOnce(&mut book::Book, &mut names::Names) -> Result<T, book::Failure>
         + Send
         + 'static,
     ) -> Result<T, LedgerError> {

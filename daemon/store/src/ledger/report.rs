@@ -16,8 +16,8 @@ use rusqlite::params;
 use super::{
     Client, Gap, Process,
     book::{Book, ClientId, Failure, OTHER},
+    names::Names,
     tally::HOUR,
-    writer::Names,
 };
 
 /// What a report is about.
