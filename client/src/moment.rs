@@ -7,7 +7,12 @@ use crate::clock;
 
 const EXPECTED: &str = "expected a time such as 30d or 12h, a date such as 2027-01-01 (its beginning, local time), or RFC 3339";
 
-/// A time gone by: `30d` is thirty days ago.
+/// A time to come: `30d` is in thirty days.
+pub(crate) fn ahead(text: &str) -> Result<Timestamp, String> {
+    read(text, &now(), 1)
+}
+
+/// A time gone by: `30d` was thirty days ago.
 pub(crate) fn back(text: &str) -> Result<Timestamp, String> {
     read(text, &now(), -1)
 }

@@ -23,6 +23,7 @@ pub mod secret;
 pub mod survey;
 pub mod tombstone;
 pub mod tool;
+pub mod transition;
 pub mod verdict;
 
 pub use jiff::{SignedDuration, Timestamp};

@@ -138,7 +138,7 @@ async fn run(
     };
     account.names(Arc::clone(&key));
     let proof = presented
-        .verify(&head, key.id(), key.secret(), now)
+        .verify_with(key.signing_keys(), &head, key.id(), key.secret(), now)
         .map_err(Refusal::Signature)?;
     key.used_at(now);
     account.proven();
@@ -218,10 +218,6 @@ async fn run(
         Freight::None
     } else if action == Action::DeleteObjects {
         let collected = load::collect(incoming, &mut parcel, bulk::LONGEST, idle).await?;
-        connection
-            .throttle()
-            .inbound()
-            .charge(collected.bytes.len());
         objects = bulk::keys(&collected.bytes)
             .map_err(|_| Refusal::MalformedXml("the body is not the plain form of DeleteObjects, with 1 to 1000 objects and no comments, CDATA or entities of its own"))?;
         let within = |object: &ObjectKey| {
@@ -231,7 +227,7 @@ async fn run(
             return Err(Refusal::denied(Denial::Prefix).held_by(holder));
         }
         Freight::Whole(collected)
-    } else if let Some(length) = load::whole(&parcel, route.takes_trailers()) {
+    } else if let Some(length) = load::whole(action, &parcel, route.takes_trailers()) {
         Freight::Whole(load::collect(incoming, &mut parcel, length, idle).await?)
     } else {
         Freight::Stream(incoming)
@@ -245,6 +241,11 @@ async fn run(
         Arc::clone(&gateway.usage),
         account.told(),
     );
+    if let Freight::Whole(collected) = &freight {
+        exchange.received(collected.bytes.len());
+        let lane = connection.throttle().inbound();
+        lane.charge(collected.bytes.len());
+    }
     forward::forward(gateway, exchange, tied, parcel, freight, route).await
 }
 

@@ -33,7 +33,6 @@ use bascule_domain::{
     Timestamp,
     audit::{Caller, Change, Entry as AuditEntry},
     connection::Connection,
-    key::Key,
     names::ConnectionName,
 };
 use bascule_gateway::{Keyring, Trouble};
@@ -55,11 +54,11 @@ use crate::{clock::Clock, config::Config, listeners::Address};
 pub(crate) use connect::{Options, Place, Wish};
 pub(crate) use delete::{Progress, Subscription};
 pub(crate) use findings::Finding;
-pub(crate) use key::KeyWish;
+pub(crate) use key::{Changed, KeyView, KeyWish, Named};
 pub(crate) use limit::LimitWish;
 pub(crate) use ls::Level;
 pub(crate) use registry::View;
-pub(crate) use usage::Named;
+pub(crate) use usage::NamedKey;
 pub(crate) use watch::{Event, Watcher, subject};
 
 /// What the verbs share.
@@ -178,11 +177,6 @@ impl App {
             .first()
             .map(|address| address.to_dial().to_string())
             .unwrap_or_default()
-    }
-
-    /// When a living key was last used, as far as that is known.
-    pub(crate) fn last_used(&self, key: &Key) -> Option<Timestamp> {
-        self.keyring.last_used(&key.access_key_id)
     }
 
     /// The time.

@@ -50,7 +50,7 @@ impl Of {
 
 /// A key, living or dead, with what it is called.
 #[derive(Debug, Clone)]
-pub(crate) struct Named {
+pub(crate) struct NamedKey {
     pub key: KeyId,
     pub connection: ConnectionId,
     /// The access key id; of a dead key its last characters.
@@ -67,13 +67,13 @@ pub(crate) struct Usage {
     pub to: Timestamp,
     pub report: Report,
     /// The keys of its rows.
-    pub keys: Vec<Named>,
+    pub keys: Vec<NamedKey>,
     /// Living keys without a request in the period.
-    pub unused: Vec<Named>,
+    pub unused: Vec<NamedKey>,
 }
 
 impl Usage {
-    pub(crate) fn key_of(&self, row: &Row) -> Option<&Named> {
+    pub(crate) fn key_of(&self, row: &Row) -> Option<&NamedKey> {
         self.keys.iter().find(|named| named.key == row.key)
     }
 }
@@ -253,10 +253,10 @@ impl App {
     }
 
     /// The keys, living ones first.
-    pub(super) fn named_of(&self, of: &Of) -> Vec<Named> {
+    pub(super) fn named_of(&self, of: &Of) -> Vec<NamedKey> {
         let living = self.registry.living().into_iter().flat_map(|entry| {
             let name = entry.connection.name.to_string();
-            entry.keys.into_values().map(move |key| Named {
+            entry.keys.into_values().map(move |key| NamedKey {
                 key: key.id,
                 connection: key.connection,
                 access_key_id: key.access_key_id.to_string(),
@@ -266,7 +266,7 @@ impl App {
                 issued_at: key.issued_at,
             })
         });
-        let dead = self.graves.all().into_iter().map(|dead| Named {
+        let dead = self.graves.all().into_iter().map(|dead| NamedKey {
             key: dead.key,
             connection: dead.connection,
             access_key_id: dead.masked,

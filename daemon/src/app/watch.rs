@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 use super::{
     App, Finding,
     error::Result,
-    usage::{Named, Of},
+    usage::{NamedKey, Of},
 };
 
 /// Events that may wait for a reader.
@@ -85,7 +85,7 @@ impl App {
     }
 
     /// What is known of a key: it may be new, or dead.
-    pub(crate) fn named(&self, key: KeyId) -> Option<Named> {
+    pub(crate) fn named(&self, key: KeyId) -> Option<NamedKey> {
         let of_key = Of::Key {
             key,
             connection: None,
@@ -114,8 +114,10 @@ pub(crate) const fn subject(change: &audit::Change) -> (Option<KeyId>, Option<Co
         | Change::Renamed { connection }
         | Change::Limited { connection }
         | Change::Deletion { connection, .. } => (None, Some(*connection)),
-        Change::KeyIssued { connection, key } | Change::KeyRevoked { connection, key } => {
-            (Some(*key), Some(*connection))
-        }
+        Change::KeyIssued { connection, key }
+        | Change::KeyRestricted { connection, key }
+        | Change::KeyPaused { connection, key }
+        | Change::KeyResumed { connection, key }
+        | Change::KeyRevoked { connection, key } => (Some(*key), Some(*connection)),
     }
 }

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::{convert, findings, status::status};
 use crate::app::{
-    self, App, Event, Named, Watcher,
+    self, App, Event, NamedKey, Watcher,
     error::{Error, Kind},
 };
 
@@ -196,6 +196,9 @@ fn change(entry: &audit::Entry) -> v1::UsageChange {
         Change::Renamed { .. } => ("renamed", ""),
         Change::Limited { .. } => ("limited", ""),
         Change::KeyIssued { .. } => ("key-issued", ""),
+        Change::KeyRestricted { .. } => ("key-restricted", ""),
+        Change::KeyPaused { .. } => ("key-paused", ""),
+        Change::KeyResumed { .. } => ("key-resumed", ""),
         Change::KeyRevoked { .. } => ("key-revoked", ""),
         Change::Deletion { phase, .. } => ("deletion", phase.as_str()),
     };
@@ -209,7 +212,7 @@ fn change(entry: &audit::Entry) -> v1::UsageChange {
     }
 }
 
-fn unused(named: &Named) -> v1::UsageRow {
+fn unused(named: &NamedKey) -> v1::UsageRow {
     v1::UsageRow {
         key: named.access_key_id.clone(),
         label: named.label.clone(),
@@ -219,7 +222,7 @@ fn unused(named: &Named) -> v1::UsageRow {
     }
 }
 
-fn used(row: &Row, named: &Named) -> v1::UsageRow {
+fn used(row: &Row, named: &NamedKey) -> v1::UsageRow {
     const UNKNOWN: &str = "unknown";
     let (who, seen) = match &row.group {
         Group::Key => (String::new(), None),
