@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bascule_domain::key::IpRule;
 use bascule_proto::location;
 use toml::de::{DeTable, DeValue};
 
@@ -106,6 +107,8 @@ pub(crate) struct Config {
     pub host_suffix: Option<String>,
     /// Further names by which tools may call the gateway.
     pub hosts: Vec<String>,
+    /// Peers whose word on their clients' addresses is believed.
+    pub trusted_proxies: Vec<IpRule>,
     pub max_connections: usize,
     pub header_timeout: Duration,
     /// How long SIGTERM and a deletion wait for exchanges with a provider to end.
@@ -190,6 +193,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     let mut allow_plain_http = flags.allow_plain_http;
     let mut host_suffix = None;
     let mut hosts = Vec::new();
+    let mut trusted_proxies = Vec::new();
     let mut max_connections = 1024;
     let mut header_timeout = Duration::from_secs(30);
     let mut drain_limit = Duration::from_secs(10);
@@ -214,6 +218,9 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                             allow_plain_http |= file.switch(value).unwrap_or_default();
                         }
                         "hosts" => hosts = file.each(value, parse_host_name),
+                        "trusted_proxies" => {
+                            trusted_proxies = file.each(value, parse_addresses);
+                        }
                         "host_suffix" => host_suffix = file.parse(value, parse_host_name),
                         "max_connections" => {
                             max_connections = file.number(value, 1, 65_536).unwrap_or(max_connections as u64) as usize;
@@ -222,7 +229,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                             header_timeout = file.seconds(value, 300).unwrap_or(header_timeout);
                         }
                         "drain_seconds" => drain_limit = file.seconds(value, 300).unwrap_or(drain_limit),
-                        other => file.unknown(key.span().start, "gateway", other, "listen, tls_certificate, tls_key, allow_plain_http_beyond_loopback, hosts, host_suffix, max_connections, header_timeout_seconds, drain_seconds"),
+                        other => file.unknown(key.span().start, "gateway", other, "listen, tls_certificate, tls_key, allow_plain_http_beyond_loopback, hosts, host_suffix, trusted_proxies, max_connections, header_timeout_seconds, drain_seconds"),
                     }
                 }
             }
@@ -316,6 +323,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
         tls,
         host_suffix,
         hosts,
+        trusted_proxies,
         max_connections,
         header_timeout,
         drain_limit,
@@ -525,6 +533,11 @@ fn parse_keep(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is not a time such as 400d, 52w or 1y, ten years at most"))
 }
 
+fn parse_addresses(text: &str) -> Result<IpRule, String> {
+    text.parse()
+        .map_err(|error| format!("{text:?} is no range of addresses: {error}"))
+}
+
 fn parse_level(text: &str) -> Result<tracing::Level, String> {
     text.parse()
         .map_err(|_| format!("unknown level {text:?}; known are error, warn, info, debug, trace"))
@@ -559,6 +572,23 @@ mod tests {
             Ok(config.unwrap())
         } else {
             Err(problems.iter().map(ToString::to_string).collect())
+        }
+    }
+
+    #[test]
+    fn trusted_proxies_are_ranges_and_single_addresses() {
+        let config =
+            check("[gateway]\ntrusted_proxies = [\"10.0.0.0/8\", \"::ffff:192.0.2.1\"]\n").unwrap();
+        let shown: Vec<_> = config
+            .trusted_proxies
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(shown, ["10.0.0.0/8", "192.0.2.1/32"]);
+        assert!(check("").unwrap().trusted_proxies.is_empty());
+        for bad in ["\"proxy.test\"", "[\"10.0.0.0/33\"]", "8"] {
+            let problems = check(&format!("[gateway]\ntrusted_proxies = {bad}\n")).unwrap_err();
+            assert!(problems[0].starts_with("config.toml:2: "), "{problems:?}");
         }
     }
 

@@ -116,6 +116,7 @@ async fn serve(
             max_connections: config.max_connections,
             host_suffix: config.host_suffix.clone(),
             hosts: config.hosts.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
             ..Settings::default()
         },
     ));

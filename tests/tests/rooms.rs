@@ -77,11 +77,12 @@ const ROOMS: [(&str, &[&str], &str); 12] = [
         &[
             "bascule-domain",
             "bascule-formats",
+            "bascule-os",
             "bascule-proto",
             "bascule-sigv4",
             "bascule-watch",
         ],
-        "the client talks to the daemon and never opens its store",
+        "the client talks to the daemon and never opens its store; it replaces files of the user's, which is a system call",
     ),
     (
         "bascule-tests",

@@ -158,6 +158,45 @@ fn real_tools_show_up_with_their_counts_and_the_last_use_survives_a_restart() {
 }
 
 #[test]
+fn the_real_process_is_named_or_unknown_and_never_another() {
+    let Some(world) = World::new() else { return };
+    let bucket = world.minio.bucket();
+    world.connect("photos", &[&bucket]);
+    let key = world.issue("photos", "cron");
+    let file = world.home.write("five", "12345");
+    world.rclone_config(&key.rclone_section("gate"));
+    // A run may be over before its process was seen.
+    let seen = wait::until("rclone to be seen", || {
+        let to = format!("gate:{bucket}/five");
+        world
+            .rclone(&["copyto", file.to_str().unwrap(), &to])
+            .exits(0);
+        let report = usage(&world, &["photos", "--by", "process"]);
+        let rows = report["rows"].as_array().unwrap().clone();
+        for row in &rows {
+            let exe = row["process"]["exe"].as_str().unwrap_or_default();
+            assert!(
+                row["who"] == "unknown" || exe.ends_with("rclone"),
+                "{row:#}"
+            );
+        }
+        rows.into_iter().find(|row| row["process"].is_object())
+    });
+    let command = seen["process"]["command"].as_str().unwrap();
+    assert!(command.contains("copyto"), "{seen:#}");
+    assert!(seen["process"]["pid"].is_u64(), "{seen:#}");
+    let text = world
+        .cli()
+        .say(&["usage", "--by", "process"])
+        .exits(0)
+        .stdout;
+    assert!(
+        text.contains("rclone") && text.contains("PROCESS"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_killed_daemon_has_counted_its_requests_or_says_that_it_does_not_know() {
     let Some(mut world) = World::new() else {
         return;

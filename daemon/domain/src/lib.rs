@@ -19,6 +19,7 @@ pub mod operation;
 pub mod plan;
 pub mod provider;
 pub mod receipt;
+pub mod rights;
 pub mod secret;
 pub mod survey;
 pub mod tombstone;

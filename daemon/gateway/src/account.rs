@@ -26,6 +26,7 @@ pub(crate) struct Account<'a> {
     keyring: &'a Keyring,
     visits: &'a Visits,
     agent: Option<HeaderValue>,
+    peer: IpAddr,
     visit: Option<Arc<dyn Visit>>,
     refusal: Option<Reason>,
     key: Option<Arc<KeyCell>>,
@@ -50,6 +51,7 @@ impl<'a> Account<'a> {
             keyring: &gateway.keyring,
             visits,
             agent,
+            peer,
             visit: None,
             refusal: None,
             key: None,
@@ -71,7 +73,8 @@ impl<'a> Account<'a> {
     /// The request names this key.
     pub(crate) fn names(&mut self, key: Arc<KeyCell>) {
         let connection = key.connection().id();
-        self.visit = self.visits.of(key.id(), connection, self.agent.as_ref());
+        let agent = self.agent.as_ref();
+        self.visit = self.visits.of(key.id(), connection, agent, self.peer);
         self.key = Some(key);
     }
 
@@ -94,7 +97,7 @@ impl<'a> Account<'a> {
         if let (None, Refusal::Revoked(Some(dead))) = (&self.key, refusal) {
             self.late = self.keyring.meter_of(dead.connection);
             let agent = self.agent.as_ref();
-            self.visit = self.visits.of(dead.key, dead.connection, agent);
+            self.visit = self.visits.of(dead.key, dead.connection, agent, self.peer);
         }
         self.refusal = Some(refusal.reason());
         let meter = self.meter();

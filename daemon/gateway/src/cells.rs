@@ -27,7 +27,7 @@ use crate::{
     admission::{Admission, Gate, Ticket},
     keyring::ConnectionSpec,
     meter::Meter,
-    route::{Route, Trouble},
+    route::{ConditionalWrites, Route, Trouble},
     throttle::Throttle,
     uploads::Uploads,
     upstream::{Upstream, UpstreamAccess},
@@ -107,6 +107,12 @@ impl ConnectionCell {
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         self.route.load().trouble()
+    }
+
+    /// What is known about the provider's conditional writes.
+    #[must_use]
+    pub fn conditional_writes(&self) -> ConditionalWrites {
+        self.route.load().conditional_writes()
     }
 
     pub(crate) const fn meter(&self) -> &Arc<Meter> {

@@ -24,6 +24,7 @@ use crate::{
     cells::{ConnectionCell, KeyCell},
     meter::{Meter, Meters},
     metrics::Family,
+    route::ConditionalWrites,
     upstream::{Upstream, UpstreamAccess},
 };
 
@@ -235,6 +236,13 @@ impl Keyring {
             .ok_or(KeyringError::UnknownConnection)?;
         cell.throttle().set(limits);
         Ok(())
+    }
+
+    /// What is known about the conditional writes of a connection's provider. `None` if the
+    /// connection is not there.
+    #[must_use]
+    pub fn conditional_writes(&self, connection: ConnectionId) -> Option<ConditionalWrites> {
+        Some(self.connection(connection)?.conditional_writes())
     }
 
     /// What counts for a connection, also for one that is gone, for a while.

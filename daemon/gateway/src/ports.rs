@@ -82,9 +82,16 @@ pub struct Ends {
 
 /// A client connection, to whoever counts what comes over it.
 pub trait Visitor: Send + Sync {
-    /// A key is named on it, not yet proven, by a client that calls itself so. Asked again only
-    /// when another key is named, or another user agent.
-    fn names(&self, key: KeyId, connection: ConnectionId, user_agent: &[u8]) -> Arc<dyn Visit>;
+    /// A key is named on it, not yet proven, by a client that calls itself so. `address` is
+    /// the socket's peer, or what a trusted proxy says instead. Asked again only when one of them
+    /// changes.
+    fn names(
+        &self,
+        key: KeyId,
+        connection: ConnectionId,
+        user_agent: &[u8],
+        address: IpAddr,
+    ) -> Arc<dyn Visit>;
 }
 
 /// Counts what one client does with one key over one connection.

@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use bascule_domain::key::IpRule;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -36,6 +37,7 @@ use crate::{
     tls::Certificate,
     visit::Visits,
     wire::{Checked, Socket, Unsound},
+    writers::Writers,
 };
 
 /// Bytes that hyper may hold per connection and direction.
@@ -63,6 +65,8 @@ pub struct Settings {
     pub host_suffix: Option<String>,
     /// Names of the gateway besides its addresses, `localhost` and the suffix.
     pub hosts: Vec<String>,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpRule>,
     /// How long a change is awaited whose client is gone.
     pub outcome_limit: Duration,
     /// How long a provider that has the whole request may stay silent.
@@ -78,6 +82,7 @@ impl Default for Settings {
             max_connections: 1024,
             host_suffix: None,
             hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             outcome_limit: Duration::from_secs(120),
             answer_limit: Duration::from_secs(300),
             idle_limit: Duration::from_secs(300),
@@ -122,6 +127,7 @@ pub struct Gateway {
     pub(crate) hosts: Hosts,
     pub(crate) failures: Failures,
     pub(crate) tasks: TaskTracker,
+    pub(crate) writers: Arc<Writers>,
     places: Arc<Semaphore>,
     /// Makes request ids differ between runs.
     run: u32,
@@ -158,6 +164,7 @@ impl Gateway {
             findings,
             settings,
             tasks: TaskTracker::new(),
+            writers: Arc::default(),
         }
     }
 

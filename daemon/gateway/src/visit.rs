@@ -1,8 +1,11 @@
 //! One client connection as whoever is told about use knows it: asked for a visit when a key is
-//! first named, and again only when another key or another user agent is. It must never keep more
+//! first named, and again only when another key, user agent or, behind a proxy, address is. It must never keep more
 //! than the last one, nor wait for anybody.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bascule_domain::ids::{ConnectionId, KeyId};
 use http::HeaderValue;
@@ -20,6 +23,7 @@ pub(crate) struct Visits {
 struct Last {
     key: KeyId,
     agent: Option<HeaderValue>,
+    address: IpAddr,
     visit: Arc<dyn Visit>,
 }
 
@@ -37,20 +41,23 @@ impl Visits {
         key: KeyId,
         connection: ConnectionId,
         agent: Option<&HeaderValue>,
+        address: IpAddr,
     ) -> Option<Arc<dyn Visit>> {
         let visitor = self.visitor.as_ref()?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = &*last
             && last.key == key
             && last.agent.as_ref() == agent
+            && last.address == address
         {
             return Some(Arc::clone(&last.visit));
         }
         let name = agent.map_or(&b""[..], HeaderValue::as_bytes);
-        let visit = visitor.names(key, connection, name);
+        let visit = visitor.names(key, connection, name, address);
         *last = Some(Last {
             key,
             agent: agent.cloned(),
+            address,
             visit: Arc::clone(&visit),
         });
         Some(visit)

@@ -6,6 +6,24 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
+#[cfg(target_os = "linux")]
+mod cgroup;
+#[cfg(target_os = "linux")]
+mod command;
+#[cfg(target_os = "linux")]
+mod holders;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+mod mask;
+#[cfg(target_os = "linux")]
+mod proc;
+#[cfg(target_os = "linux")]
+mod sock_diag;
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::holder_of;
+
 /// The process that has made a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Process {
@@ -67,6 +85,9 @@ pub enum Unknown {
         /// All of them, ascending.
         pids: Vec<u32>,
     },
+    /// Looking further would take too long.
+    #[error("this machine has too many open files to look through")]
+    TooMany,
     /// This is not Linux.
     #[error("this system does not tell which process a connection belongs to")]
     NotSupported,
@@ -96,5 +117,16 @@ pub fn of_peer(local: SocketAddr, peer: SocketAddr) -> Result<Process, Unknown> 
     {
         return Err(Unknown::NotLoopback);
     }
+    #[cfg(target_os = "linux")]
+    return linux::of_peer(local, peer);
+    #[cfg(not(target_os = "linux"))]
     Err(Unknown::NotSupported)
+}
+
+#[cfg(target_os = "linux")]
+fn system(what: &'static str, error: rustix::io::Errno) -> Unknown {
+    Unknown::System {
+        what,
+        code: error.raw_os_error(),
+    }
 }

@@ -9,6 +9,7 @@ mod file;
 mod folder;
 mod foreign;
 mod lock;
+mod own_file;
 mod path_error;
 mod port;
 mod process;
@@ -22,6 +23,7 @@ pub use file::{
 pub use folder::{private_dir, sync_dir};
 pub use foreign::{FileIdentity, ForeignError, file_identity, read_foreign, read_foreign_secret};
 pub use lock::{InstanceLock, LockError};
+pub use own_file::{OwnFile, OwnFileError, Replaced};
 pub use path_error::PathError;
 pub use port::{Holder, port_holder};
 pub use process::{

@@ -2,9 +2,12 @@
 //! and the ledger. Runs on the path of requests: it must never wait, and looks for processes on a
 //! thread of its own.
 
-use std::sync::{
-    Arc,
-    mpsc::{SyncSender, sync_channel},
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
 };
 
 use bascule_domain::{
@@ -63,7 +66,7 @@ impl UsageSink for Recorder {
         let counting = self.counting.as_ref()?;
         Some(Box::new(Guest {
             counting: counting.clone(),
-            peer: Arc::new(Peer::new(ends.peer.ip().to_canonical())),
+            peer: Arc::default(),
             ends: ends.clone(),
         }))
     }
@@ -85,11 +88,17 @@ struct Guest {
 }
 
 impl Visitor for Guest {
-    fn names(&self, key: KeyId, connection: ConnectionId, user_agent: &[u8]) -> Arc<dyn Visit> {
-        let peer = Arc::clone(&self.peer);
+    fn names(
+        &self,
+        key: KeyId,
+        connection: ConnectionId,
+        user_agent: &[u8],
+        address: IpAddr,
+    ) -> Arc<dyn Visit> {
+        let (peer, address) = (Arc::clone(&self.peer), address.to_canonical());
         let ledger = &self.counting.ledger;
         Arc::new(Stay {
-            tally: ledger.tally(key, connection, peer, user_agent),
+            tally: ledger.tally(key, connection, peer, address, user_agent),
             counting: self.counting.clone(),
             peer: Arc::clone(&self.peer),
             ends: self.ends.clone(),

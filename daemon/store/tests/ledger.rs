@@ -10,6 +10,7 @@ mod fixture;
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
+    net::{IpAddr, Ipv4Addr},
     os::unix::fs::PermissionsExt,
     path::Path,
     sync::{
@@ -37,6 +38,7 @@ use proptest::prelude::*;
 const HOUR: i64 = 3_600_000;
 /// Some hour on the 1st of July 2026.
 const START: i64 = 1_782_900_000_000;
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const NEVER: Duration = Duration::from_secs(3_600);
 
 struct Desk {
@@ -87,8 +89,8 @@ impl Desk {
     }
 
     fn tally(&self, ledger: &Ledger, agent: &str) -> Arc<Tally> {
-        let peer = Arc::new(Peer::new([127, 0, 0, 1].into()));
-        ledger.tally(self.key, self.connection, peer, agent.as_bytes())
+        let peer = Arc::new(Peer::default());
+        ledger.tally(self.key, self.connection, peer, HERE, agent.as_bytes())
     }
 
     fn report(&self, ledger: &Ledger, by: By) -> Report {
@@ -132,7 +134,7 @@ const DENIED: What = What::Refused("NOT-PERMITTED");
 fn a_use_is_told_by_key_tool_process_and_address() {
     let desk = Desk::new();
     let ledger = desk.open();
-    let peer = Arc::new(Peer::new([10, 0, 0, 7].into()));
+    let peer = Arc::new(Peer::default());
     assert!(peer.ask(), "the first one looks");
     assert!(!peer.ask(), "and nobody else");
     let process = Process {
@@ -143,7 +145,13 @@ fn a_use_is_told_by_key_tool_process_and_address() {
         container: None,
     };
     peer.found(Some(process.clone()));
-    let tally = ledger.tally(desk.key, desk.connection, peer, b"rclone/v1.60.1");
+    let tally = ledger.tally(
+        desk.key,
+        desk.connection,
+        peer,
+        [10, 0, 0, 7].into(),
+        b"rclone/v1.60.1",
+    );
     tally.used(at(START + 5));
     tally.count(at(START + 5), GET);
     tally.moved(at(START + 9), GET, 3, 4_096);
@@ -225,18 +233,18 @@ fn a_batch_is_written_by_itself_and_then_nothing_wakes() {
 fn a_process_that_is_still_looked_for_is_waited_for() {
     let desk = Desk::new();
     let ledger = desk.open();
-    let peer = Arc::new(Peer::new([127, 0, 0, 1].into()));
+    let peer = Arc::new(Peer::default());
     assert!(peer.ask());
-    let tally = ledger.tally(desk.key, desk.connection, Arc::clone(&peer), b"x");
+    let tally = ledger.tally(desk.key, desk.connection, Arc::clone(&peer), HERE, b"x");
     tally.count(at(START), GET);
     assert_eq!(number(&desk.report(&ledger, By::Process).rows), 0);
     peer.found(None);
     let report = desk.report(&ledger, By::Process);
     assert_eq!(one(&report.rows).group, Group::Process(None));
     // But not for ever.
-    let peer = Arc::new(Peer::new([127, 0, 0, 2].into()));
+    let peer = Arc::new(Peer::default());
     assert!(peer.ask());
-    let tally = ledger.tally(desk.key, desk.connection, peer, b"x");
+    let tally = ledger.tally(desk.key, desk.connection, peer, HERE, b"y");
     tally.count(at(START), GET);
     desk.set(START + 60_000);
     assert_eq!(number(&desk.report(&ledger, By::Process).rows), 2);
@@ -523,7 +531,7 @@ fn d1_what_names_a_client_is_sealed_and_dies_with_its_connection() {
     let desk = Desk::new();
     let (other, other_key) = add(&desk.store, 2);
     let ledger = desk.open();
-    let peer = Arc::new(Peer::new([203, 0, 113, 77].into()));
+    let peer = Arc::new(Peer::default());
     peer.found(Some(Process {
         pid: 1,
         exe: Some("planted-exe".into()),
@@ -532,7 +540,13 @@ fn d1_what_names_a_client_is_sealed_and_dies_with_its_connection() {
         container: Some("planted-container".into()),
     }));
     let planted = |key, connection| {
-        let tally = ledger.tally(key, connection, Arc::clone(&peer), b"planted-agent/1");
+        let tally = ledger.tally(
+            key,
+            connection,
+            Arc::clone(&peer),
+            [203, 0, 113, 77].into(),
+            b"planted-agent/1",
+        );
         tally.used(at(START));
         tally.count(at(START), GET);
     };

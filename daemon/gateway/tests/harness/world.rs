@@ -95,7 +95,7 @@ impl Scribe {
 }
 
 impl Visitor for Scribe {
-    fn names(&self, _: KeyId, _: ConnectionId, user_agent: &[u8]) -> Arc<dyn Visit> {
+    fn names(&self, _: KeyId, _: ConnectionId, user_agent: &[u8], _: IpAddr) -> Arc<dyn Visit> {
         self.note(format!("names {}", String::from_utf8_lossy(user_agent)));
         Arc::new(Self(Arc::clone(&self.0)))
     }
@@ -199,6 +199,7 @@ pub(crate) fn access(id: &str, generation: u64) -> UpstreamAccess {
         addressing: Addressing::Path,
         tls: false,
         authority: "provider.test:9000".into(),
+        honours_conditions: false,
         generation,
     }
 }

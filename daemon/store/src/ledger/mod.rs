@@ -84,7 +84,7 @@ pub struct Process {
 /// A client as far as it is known. Sealed wherever it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Client {
-    /// The socket's peer.
+    /// The socket's peer, or what a trusted proxy says instead.
     pub address: IpAddr,
     /// As it calls itself.
     pub user_agent: String,
@@ -237,6 +237,7 @@ impl Ledger {
         key: KeyId,
         connection: ConnectionId,
         peer: Arc<Peer>,
+        address: IpAddr,
         user_agent: &[u8],
     ) -> Arc<Tally> {
         Arc::new(Tally::new(
@@ -244,6 +245,7 @@ impl Ledger {
             key,
             connection,
             peer,
+            address,
             user_agent,
         ))
     }

@@ -95,24 +95,14 @@ impl Desk {
     }
 }
 
-/// The other end of a client connection.
+/// The process at the other end of a client connection, as far as it is known.
+#[derive(Default)]
 pub struct Peer {
-    address: IpAddr,
     asked: AtomicBool,
     process: OnceLock<Option<Process>>,
 }
 
 impl Peer {
-    /// One whose process is not known, nor looked for.
-    #[must_use]
-    pub const fn new(address: IpAddr) -> Self {
-        Self {
-            address,
-            asked: AtomicBool::new(false),
-            process: OnceLock::new(),
-        }
-    }
-
     /// Whether somebody is to look for the process now: the first one who asks.
     pub fn ask(&self) -> bool {
         !self.asked.load(Ordering::Relaxed) && !self.asked.swap(true, Ordering::Relaxed)
@@ -138,6 +128,7 @@ pub struct Tally {
     pub(super) key: KeyId,
     pub(super) connection: ConnectionId,
     peer: Arc<Peer>,
+    address: IpAddr,
     user_agent: String,
     desk: Arc<Desk>,
     pending: Mutex<Pending>,
@@ -198,6 +189,7 @@ impl Tally {
         key: KeyId,
         connection: ConnectionId,
         peer: Arc<Peer>,
+        address: IpAddr,
         user_agent: &[u8],
     ) -> Self {
         let user_agent = String::from_utf8_lossy(user_agent);
@@ -205,6 +197,7 @@ impl Tally {
             key,
             connection,
             peer,
+            address,
             user_agent: user_agent.chars().take(LONGEST_AGENT).collect(),
             desk,
             pending: Mutex::default(),
@@ -316,7 +309,7 @@ impl Tally {
 
     pub(super) fn client(&self) -> Client {
         Client {
-            address: self.peer.address,
+            address: self.address,
             user_agent: self.user_agent.clone(),
             process: self.peer.process(),
         }
