@@ -15,7 +15,7 @@ use bascule_proto::{
     v1::{
         audit_client::AuditClient, connections_client::ConnectionsClient,
         deletions_client::DeletionsClient, findings_client::FindingsClient,
-        keys_client::KeysClient, system_client::SystemClient,
+        keys_client::KeysClient, system_client::SystemClient, usage_client::UsageClient,
     },
 };
 use hyper_util::rt::TokioIo;
@@ -103,6 +103,12 @@ impl Client {
     #[must_use]
     pub fn audit(&self) -> AuditClient<Channel> {
         AuditClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// Who uses which key.
+    #[must_use]
+    pub fn usage(&self) -> UsageClient<Channel> {
+        UsageClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
     /// The daemon itself.

@@ -12,6 +12,7 @@ mod cli;
 mod clock;
 mod credentials;
 mod demo;
+mod edit;
 mod interruption;
 mod moment;
 mod output;

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::time::rfc3339;
 
-fn given(text: &str) -> Option<String> {
+/// `None` for an empty text, which is how the wire says "not given".
+pub(crate) fn given(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
@@ -291,7 +292,7 @@ pub(crate) struct AuditEntry {
     pub(crate) at: Option<String>,
     /// `null`: the daemon by itself.
     pub(crate) by: Option<Caller>,
-    pub(crate) change: &'static str,
+    pub(crate) change: String,
     pub(crate) connection_id: String,
     pub(crate) key_id: Option<String>,
     pub(crate) deletion_id: Option<String>,
@@ -308,7 +309,7 @@ impl From<&v1::AuditEntry> for AuditEntry {
         Self {
             at: rfc3339(wire.at.as_ref()),
             by: wire.by.as_ref().map(Into::into),
-            change: audited_change(wire.change()),
+            change: wire.change.clone(),
             connection_id: wire.connection_id.clone(),
             key_id: given(&wire.key_id),
             deletion_id: given(&wire.deletion_id),
@@ -357,23 +358,6 @@ impl From<&v1::Difference> for Difference {
             from: wire.from.clone(),
             to: wire.to.clone(),
         }
-    }
-}
-
-/// The name of a change.
-pub(crate) const fn audited_change(wire: v1::AuditedChange) -> &'static str {
-    match wire {
-        v1::AuditedChange::Connected => "connected",
-        v1::AuditedChange::CredentialsReplaced => "credentials-replaced",
-        v1::AuditedChange::Renamed => "renamed",
-        v1::AuditedChange::Limited => "limited",
-        v1::AuditedChange::KeyIssued => "key-issued",
-        v1::AuditedChange::KeyRestricted => "key-restricted",
-        v1::AuditedChange::KeyPaused => "key-paused",
-        v1::AuditedChange::KeyResumed => "key-resumed",
-        v1::AuditedChange::KeyRevoked => "key-revoked",
-        v1::AuditedChange::Deletion => "deletion",
-        v1::AuditedChange::Unspecified => "unknown",
     }
 }
 

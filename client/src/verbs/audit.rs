@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "NAME|KEY_ID")]
     subject: Option<String>,
     /// Only what came since: 30d, 12h, 2027-01-01 (local time) or RFC 3339
-    #[arg(long, value_name = "WHEN", value_parser = moment::past)]
+    #[arg(long, value_name = "WHEN", value_parser = moment::back)]
     since: Option<Timestamp>,
 }
 
@@ -115,7 +115,7 @@ fn words(entry: &v1::AuditEntry) -> String {
     let at = parsed(entry.at.as_ref()).map(absolute).unwrap_or_default();
     let mut text = format!(
         "{at}  {}  {}  {}\n",
-        styled(HEAD, &what(entry)),
+        styled(HEAD, &escape(&what(entry))),
         escape(&subject(entry)),
         styled(DIM, &escape(&who(entry.by.as_ref())))
     );
@@ -129,9 +129,10 @@ fn words(entry: &v1::AuditEntry) -> String {
 }
 
 fn what(entry: &v1::AuditEntry) -> String {
-    match entry.change() {
-        v1::AuditedChange::Deletion => format!("deletion {}", document::phase(entry.phase())),
-        change => document::audited_change(change).replace('-', " "),
+    if entry.deletion_id.is_empty() {
+        entry.change.replace('-', " ")
+    } else {
+        format!("{} {}", entry.change, document::phase(entry.phase()))
     }
 }
 
@@ -184,11 +185,9 @@ fn change(entry: &v1::AuditEntry, difference: &v1::Difference) -> String {
     };
     let part = difference.part.replace('-', " ");
     let to = list(&difference.to);
-    match entry.change() {
+    match &*entry.change {
         // Nothing was before.
-        v1::AuditedChange::Connected
-        | v1::AuditedChange::KeyIssued
-        | v1::AuditedChange::Deletion => format!("{part}: {to}"),
+        "connected" | "key-issued" | "deletion" => format!("{part}: {to}"),
         _ => format!("{part}: {} → {to}", list(&difference.from)),
     }
 }
@@ -209,7 +208,7 @@ mod tests {
                 program: "bascule".into(),
                 parent: "cron".into(),
             }),
-            change: v1::AuditedChange::KeyRestricted.into(),
+            change: "key-restricted".into(),
             connection_id: "conn_a".into(),
             key_id: "key_b".into(),
             connection: "photos".into(),

@@ -6,6 +6,7 @@ mod restrict;
 mod revoke;
 mod rights;
 mod show;
+mod write;
 
 use bascule_domain::Timestamp;
 use bascule_proto::v1;

@@ -108,6 +108,23 @@ pub enum Change {
 }
 
 impl Change {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Connected { .. } => "connected",
+            Self::CredentialsReplaced { .. } => "credentials-replaced",
+            Self::Renamed { .. } => "renamed",
+            Self::Limited { .. } => "limited",
+            Self::KeyIssued { .. } => "key-issued",
+            Self::KeyRestricted { .. } => "key-restricted",
+            Self::KeyPaused { .. } => "key-paused",
+            Self::KeyResumed { .. } => "key-resumed",
+            Self::KeyRevoked { .. } => "key-revoked",
+            Self::Deletion { .. } => "deletion",
+        }
+    }
+
     /// The connection it is about.
     #[must_use]
     pub const fn connection(&self) -> ConnectionId {

@@ -6,14 +6,16 @@ use std::{sync::Arc, time::Duration};
 use bascule_domain::{
     Timestamp,
     endpoint::Region,
+    names::BucketName,
     operation::{Action, Target},
 };
 use bascule_sigv4::encode_path;
 use bytes::{Bytes, BytesMut};
-use http::{Response, StatusCode, header, response::Parts};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response::Parts};
 use http_body_util::BodyExt;
 
 use crate::{
+    cells::ConnectionCell,
     exchange::{InFlight, Tied},
     forward::place,
     hosts::Named,
@@ -54,6 +56,8 @@ pub(crate) struct Sent {
     /// By our clock.
     pub(crate) at: Timestamp,
     pub(crate) with_trailers: bool,
+    /// It was asked not to overwrite.
+    pub(crate) with_condition: bool,
 }
 
 /// What an answer is.
@@ -63,6 +67,9 @@ pub(crate) enum Heard {
     /// About us, and learned from: the same request may be accepted when it is built again. The
     /// refusal is for a client whose request cannot be.
     Again(Refusal),
+    /// Perhaps about us: it is packed, as the client asked for, and so cannot be read here. The
+    /// refusal is for a client whose request is not sent again.
+    Packed(Refusal),
 }
 
 /// The body of an answer.
@@ -84,6 +91,7 @@ pub(crate) async fn hear(
     let asked = Asked {
         headless: headless(exchange.action()),
         with_trailers: sent.with_trailers,
+        with_condition: sent.with_condition,
         region: sent
             .learned_region
             .as_deref()
@@ -91,7 +99,11 @@ pub(crate) async fn hear(
         now: sent.at,
         credentials_refused: route.trouble() == Some(Trouble::Credentials),
     };
-    let told = if learn::body_tells(head.status, &asked) {
+    let tells = learn::body_tells(head.status, &asked);
+    if tells && is_packed(&head.headers) {
+        return Ok(Heard::Packed(Refusal::Upstream(UpstreamErrorKind::Broken)));
+    }
+    let told = if tells {
         Told::Whole(read_whole(body, gateway.settings.idle_limit).await?)
     } else {
         Told::Stream(body)
@@ -109,12 +121,32 @@ pub(crate) async fn hear(
         }
         return Ok(Heard::Answer(head, told));
     };
+    let answered = match &lesson {
+        Lesson::NoTrailers => !route.refuse_trailers(),
+        Lesson::NoConditions => !route.refuse_condition(exchange.action()),
+        _ => false,
+    };
+    if answered {
+        return Ok(Heard::Answer(head, told));
+    }
+    let (bucket, _) = place(exchange.permit().operation())?;
+    heed(connection, route, bucket, sent.at, lesson).map(Heard::Again)
+}
+
+/// Learns what an answer taught about `bucket`, `at` by our clock. Gives the refusal for a client
+/// whose request cannot be built again, or that of one where it would not help.
+pub(crate) fn heed(
+    connection: &ConnectionCell,
+    route: &Route,
+    bucket: &BucketName,
+    at: Timestamp,
+    lesson: Lesson,
+) -> Result<Refusal, Refusal> {
     match lesson {
         Lesson::Region(region) => {
-            let (bucket, _) = place(exchange.permit().operation())?;
             tracing::info!(connection = %connection.id(), %region, "the provider named a bucket's region");
             route.learn_region(bucket, region);
-            Ok(Heard::Again(Refusal::RegionLearned(connection.name())))
+            Ok(Refusal::RegionLearned(connection.name()))
         }
         Lesson::Redirect => {
             if route.flag(Trouble::Redirects) {
@@ -122,13 +154,16 @@ pub(crate) async fn hear(
             }
             Err(Refusal::Redirected(connection.name()))
         }
-        Lesson::NoTrailers if route.refuse_trailers() => {
+        Lesson::NoTrailers => {
             tracing::info!(connection = %connection.id(), "the provider takes no trailers: their checksums are compared here");
-            Ok(Heard::Again(Refusal::TrailersRefused(connection.name())))
+            Ok(Refusal::TrailersRefused(connection.name()))
         }
-        Lesson::NoTrailers => Ok(Heard::Answer(head, told)),
+        Lesson::NoConditions => {
+            tracing::info!(connection = %connection.id(), "the provider takes no conditions on writes: whether an object exists is checked here");
+            Ok(Refusal::ConditionsRefused(connection.name()))
+        }
         Lesson::Clock(theirs) => {
-            let ahead = theirs.map(|theirs| theirs.duration_since(sent.at));
+            let ahead = theirs.map(|theirs| theirs.duration_since(at));
             let refusal = Refusal::ClockSkewed {
                 connection: connection.name(),
                 ahead,
@@ -138,7 +173,7 @@ pub(crate) async fn hear(
                 tracing::warn!(connection = %connection.id(), ahead = seconds, "the provider's clock and ours differ");
             }
             match theirs {
-                Some(theirs) if route.learn_time(sent.at, theirs) => Ok(Heard::Again(refusal)),
+                Some(theirs) if route.learn_time(at, theirs) => Ok(refusal),
                 _ => Err(refusal),
             }
         }
@@ -149,6 +184,16 @@ pub(crate) async fn hear(
             Err(Refusal::CredentialsRefused(connection.name()))
         }
     }
+}
+
+fn is_packed(headers: &HeaderMap) -> bool {
+    let identity = |coding: &HeaderValue| {
+        coding.is_empty() || coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    };
+    !headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(identity)
 }
 
 /// Passes an answer on.
@@ -164,6 +209,9 @@ pub(crate) async fn relay(
     let mut answer = Response::new(ReplyBody::empty());
     *answer.status_mut() = head.status;
     *answer.headers_mut() = reply::headers(&head.headers);
+    if exchange.action() == Action::HeadBucket && !exchange.permit().sees_whole_bucket() {
+        reply::leave_out_totals(answer.headers_mut());
+    }
     let body = match told {
         Told::Stream(body)
             if head.status == StatusCode::OK
@@ -209,7 +257,12 @@ fn remember(exchange: &InFlight, answer: &[u8]) {
         uploads::id_in(answer),
         &exchange.permit().operation().target,
     ) {
-        exchange.key().connection().uploads.begin(&id, bucket, key);
+        let begun_by = exchange.permit().key();
+        exchange
+            .key()
+            .connection()
+            .uploads
+            .begin(&id, begun_by, bucket, key);
     }
 }
 

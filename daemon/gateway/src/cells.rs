@@ -20,13 +20,14 @@ use bascule_domain::{
     names::ConnectionName,
     secret::SecretKey,
 };
+use bascule_sigv4::SigningKeys;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     admission::{Admission, Gate, Ticket},
     keyring::ConnectionSpec,
     meter::Meter,
-    route::{Route, Trouble},
+    route::{ConditionalWrites, Route, Trouble},
     throttle::Throttle,
     uploads::Uploads,
     upstream::{Upstream, UpstreamAccess},
@@ -108,6 +109,12 @@ impl ConnectionCell {
         self.route.load().trouble()
     }
 
+    /// What is known about the provider's conditional writes.
+    #[must_use]
+    pub fn conditional_writes(&self) -> ConditionalWrites {
+        self.route.load().conditional_writes()
+    }
+
     pub(crate) const fn meter(&self) -> &Arc<Meter> {
         &self.meter
     }
@@ -158,6 +165,7 @@ pub struct KeyCell {
     id: KeyId,
     access_key_id: AccessKeyId,
     secret: SecretKey,
+    signing_keys: SigningKeys,
     connection: Arc<ConnectionCell>,
     living: ArcSwapOption<Living>,
     /// Of the rights in `living`, or [`VOID`].
@@ -173,6 +181,7 @@ impl KeyCell {
             id: key.id,
             access_key_id: key.access_key_id.clone(),
             secret,
+            signing_keys: SigningKeys::default(),
             connection,
             generation: AtomicU64::new(key.generation),
             living: ArcSwapOption::from_pointee(Living { key, token }),
@@ -200,6 +209,10 @@ impl KeyCell {
         &self.secret
     }
 
+    pub(crate) const fn signing_keys(&self) -> &SigningKeys {
+        &self.signing_keys
+    }
+
     /// The rights now; `None` once the key is dead.
     pub(crate) fn living(&self) -> Option<Arc<Living>> {
         self.living.load_full()
@@ -215,6 +228,12 @@ impl KeyCell {
     pub(crate) fn used_at(&self, now: Timestamp) {
         self.last_used
             .store(now.as_millisecond(), Ordering::Relaxed);
+    }
+
+    /// It was used then, before there was this cell.
+    pub(crate) fn was_used_at(&self, at: Timestamp) {
+        self.last_used
+            .fetch_max(at.as_millisecond(), Ordering::Relaxed);
     }
 
     pub(crate) fn last_used(&self) -> Option<Timestamp> {
@@ -258,6 +277,7 @@ impl KeyCell {
         if let Some(living) = self.living.swap(None) {
             living.token.cancel();
         }
+        self.signing_keys.forget();
     }
 }
 

@@ -2,18 +2,20 @@
 //! connection's credentials, sends it, and waits for the outcome. It must never send what the
 //! permit does not cover.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bascule_domain::{
+    access::Denial,
     names::{BucketName, ObjectKey},
     operation::{Action, CopySource, Operation, Target},
 };
-use bascule_sigv4::{Payload, Service, Signer, encode_path, encode_query};
+use bascule_sigv4::{Payload, encode_path, encode_query};
 use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
 use tokio::sync::oneshot;
 
 use crate::{
+    additions,
     admission::Admission,
     answer::{Heard, Sent, hear, relay},
     exchange::{Fault, InFlight, Tied},
@@ -21,7 +23,7 @@ use crate::{
     load::{Freight, Parcel, load},
     reply::{Download, ReplyBody},
     respond::Refusal,
-    route::Route,
+    route::{Outgoing, Route},
     serve::Gateway,
     upstream::{ProviderBody, UpstreamBody, UpstreamError, UpstreamErrorKind, UpstreamFuture},
 };
@@ -48,15 +50,18 @@ pub(crate) async fn forward(
         let response = send(gateway, &exchange, built.request, built.streamed).await?;
         match hear(gateway, &exchange, &route, &built.sent, response).await? {
             Heard::Answer(head, told) => {
+                additions::heard(gateway, &exchange, &route, &built.sent, head.status)?;
                 return relay(gateway, exchange, tied, &parcel, head, told).await;
             }
-            Heard::Again(refusal) if !once_more => return Err(refusal),
-            Heard::Again(_) => {
-                once_more = false;
-                freight = Freight::None;
-                exchange.begin_again();
+            Heard::Again(refusal) | Heard::Packed(refusal) if !once_more => return Err(refusal),
+            Heard::Again(_) => {}
+            Heard::Packed(_) => {
+                parcel.headers.remove(header::ACCEPT_ENCODING);
             }
         }
+        once_more = false;
+        freight = Freight::None;
+        exchange.begin_again();
     }
 }
 
@@ -111,7 +116,6 @@ fn build(
     parcel: &mut Parcel,
     freight: Freight,
 ) -> Result<Built, Refusal> {
-    let access = &route.access;
     let operation = exchange.permit().operation();
     let mut headers = headers::rebuild(operation.action, &parcel.headers)?;
     let streamed = matches!(freight, Freight::Stream(_));
@@ -135,46 +139,32 @@ fn build(
     if let Some(length) = loaded.length {
         headers.insert(header::CONTENT_LENGTH, length.into());
     }
-    let (bucket, key) = place(operation)?;
-    let key = key.map_or_else(String::new, |key| encode_path(key.as_str().as_bytes()));
-    let (authority, path) = access.address(bucket, &key);
-    let query = encode_query(&parcel.query);
-    let host = HeaderValue::from_str(&authority)
-        .map_err(|_| Refusal::Upstream(UpstreamErrorKind::Unreachable))?;
-    headers.insert(header::HOST, host);
+    let with_condition = additions::condition(exchange, route, &mut headers);
+    let (bucket, object) = place(operation)?;
     let now = gateway.clock.now();
     if !exchange.honoured() {
         return Err(withdrawn(gateway, exchange));
     }
     let learned = route.region(bucket);
-    let signer = Signer {
-        credentials: &access.credentials,
-        region: learned.as_deref().unwrap_or(&access.region),
-        service: Service::S3,
-    };
-    signer.sign(
-        &parcel.method,
-        &path,
-        &query,
-        &mut headers,
-        &loaded.payload,
-        route.time(now),
-    );
-    let mark = if query.is_empty() { "" } else { "?" };
-    let uri = format!("{}://{authority}{path}{mark}{query}", access.scheme());
-    let mut request = Request::new(loaded.body);
-    *request.method_mut() = parcel.method.clone();
-    *request.uri_mut() = uri
-        .try_into()
-        .map_err(|_| Refusal::InvalidUri("the request's path or query is too long"))?;
-    *request.headers_mut() = headers;
+    let with_trailers = loaded.payload == Payload::UnsignedTrailer;
+    let request = Outgoing {
+        method: parcel.method.clone(),
+        bucket,
+        object,
+        query: &parcel.query,
+        headers,
+        payload: loaded.payload,
+        body: loaded.body,
+    }
+    .sign(route, now)?;
     Ok(Built {
         request,
         streamed,
         sent: Sent {
             learned_region: learned,
             at: now,
-            with_trailers: loaded.payload == Payload::UnsignedTrailer,
+            with_trailers,
+            with_condition,
         },
     })
 }
@@ -187,8 +177,23 @@ pub(crate) fn place(operation: &Operation) -> Result<(&BucketName, Option<&Objec
     }
 }
 
+/// A plus sign stays as the client wrote it, where only the provider knows what it means.
 fn source_header(source: &CopySource) -> Result<HeaderValue, Refusal> {
-    let path = encode_path(format!("/{}/{}", source.bucket, source.key).as_bytes());
+    let (bucket, key) = (&source.bucket, source.key.as_str());
+    let key = match &source.with_blanks {
+        None => encode_path(key.as_bytes()),
+        // Both readings are of one length: they differ at those plus signs only.
+        Some(other) => key
+            .as_bytes()
+            .iter()
+            .zip(other.as_str().as_bytes())
+            .map(|(byte, other)| match byte == other {
+                true => Cow::Owned(encode_path(&[*byte])),
+                false => Cow::Borrowed("+"),
+            })
+            .collect(),
+    };
+    let path = format!("/{bucket}/{key}");
     let text = match &source.version {
         Some(version) => {
             let version = encode_query(&[("versionId".to_owned(), version.clone())]);
@@ -310,6 +315,9 @@ fn failure(gateway: &Gateway, exchange: &InFlight, kind: UpstreamErrorKind) -> R
 fn withdrawn(gateway: &Gateway, exchange: &InFlight) -> Refusal {
     exchange.give_up();
     let key = exchange.key();
+    if exchange.has_expired() {
+        return Refusal::denied(Denial::Expired);
+    }
     match (key.living(), key.connection().admission()) {
         (Some(_), Admission::Paused) => Refusal::ConnectionPaused(key.connection().name()),
         (Some(_), Admission::Open) => Refusal::Withdrawn,

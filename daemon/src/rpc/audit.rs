@@ -65,7 +65,7 @@ fn entry(entry: Entry) -> v1::AuditEntry {
             program: by.program.unwrap_or_default(),
             parent: by.parent.unwrap_or_default(),
         }),
-        change: kind(change).into(),
+        change: change.as_str().to_owned(),
         connection_id: change.connection().to_string(),
         key_id: change.key().map(|id| id.to_string()).unwrap_or_default(),
         deletion_id,
@@ -92,20 +92,5 @@ fn entry(entry: Entry) -> v1::AuditEntry {
             .reason
             .map(|reason| reason.to_string())
             .unwrap_or_default(),
-    }
-}
-
-const fn kind(change: &Change) -> v1::AuditedChange {
-    match change {
-        Change::Connected { .. } => v1::AuditedChange::Connected,
-        Change::CredentialsReplaced { .. } => v1::AuditedChange::CredentialsReplaced,
-        Change::Renamed { .. } => v1::AuditedChange::Renamed,
-        Change::Limited { .. } => v1::AuditedChange::Limited,
-        Change::KeyIssued { .. } => v1::AuditedChange::KeyIssued,
-        Change::KeyRestricted { .. } => v1::AuditedChange::KeyRestricted,
-        Change::KeyPaused { .. } => v1::AuditedChange::KeyPaused,
-        Change::KeyResumed { .. } => v1::AuditedChange::KeyResumed,
-        Change::KeyRevoked { .. } => v1::AuditedChange::KeyRevoked,
-        Change::Deletion { .. } => v1::AuditedChange::Deletion,
     }
 }

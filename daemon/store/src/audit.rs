@@ -43,6 +43,10 @@ impl Store {
             let row = details_row(entry.change.connection(), number);
             record::put(batch, sealer, AUDIT_DETAILS, &row, details)?;
         }
+        if let Some(observer) = self.observer.get().cloned() {
+            let entry = entry.clone();
+            batch.afterwards(move || observer(&entry));
+        }
         record::put(batch, &self.root.seal, AUDIT, &number.to_be_bytes(), entry)
     }
 

@@ -3,7 +3,10 @@
 //!
 //! Every change and its audit entry are one transaction.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use bascule_domain::{
     access_key::AccessKeyId,
@@ -42,7 +45,11 @@ pub struct Store {
     pub(crate) root: RootKey,
     pub(crate) rows: Rows,
     pub(crate) keyring: Keyring,
+    pub(crate) observer: OnceLock<Observer>,
 }
+
+/// Is told each change that was made durable.
+type Observer = Arc<dyn Fn(&audit::Entry) + Send + Sync>;
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,6 +64,12 @@ impl Store {
     #[must_use]
     pub fn hash(&self, id: &AccessKeyId) -> IdHash {
         IdHash(self.root.lookup(id.as_str()))
+    }
+
+    /// Tells each change from now on, once it is durable, on the thread that made it. Only the
+    /// first observer counts; it must not call the store.
+    pub fn observe(&self, observer: impl Fn(&audit::Entry) + Send + Sync + 'static) {
+        self.observer.set(Arc::new(observer)).ok();
     }
 
     pub(crate) fn sealer(&self, connection: ConnectionId) -> Result<Arc<Sealer>, StoreError> {

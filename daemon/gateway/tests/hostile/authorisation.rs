@@ -7,7 +7,7 @@ use bascule_gateway::Settings;
 
 use crate::{
     authentication::{EMPTY, UNSIGNED, accepted, refused},
-    harness::{Forged, Line, Pen, World, key},
+    harness::{Forged, Line, Pen, Script, World, key},
     routes::{ROUTES, Rule},
 };
 
@@ -89,10 +89,17 @@ async fn b1_a_source_that_was_not_granted_is_denied_however_it_is_written() {
             refused(&part, &request, 400, "InvalidArgument").await;
         }
     }
+    for prefix in ["in+/", "in /"] {
+        let part = World::with(limited(prefix), Settings::default()).await;
+        for request in requests(&part, "/photos/in+/a") {
+            refused(&part, &request, 403, "AccessDenied").await;
+        }
+    }
     for (source, arrives) in [
         ("/photos/in/a", "/photos/in/a"),
         ("photos/in/%61", "/photos/in/a"),
         ("%2Fphotos%2Fin%2Fa b", "/photos/in/a%20b"),
+        ("/photos/in/a+b%2Bc", "/photos/in/a+b%2Bc"),
         ("/music/in/a%3FversionId=1", "/music/in/a%3FversionId%3D1"),
         ("/music/in/a?versionId=v%2F1", "/music/in/a?versionId=v%2F1"),
     ] {
@@ -539,6 +546,37 @@ async fn b7_an_issued_key_reaches_nothing_that_makes_reads_or_widens_keys() {
         );
     }
     assert_eq!(world.provider.requests(), 0);
+}
+
+#[tokio::test]
+async fn b4_how_much_a_bucket_holds_is_for_keys_that_may_list_all_of_it() {
+    for (key, told) in [
+        (key(1, Permission::Read), true),
+        (key(1, Permission::Append), true),
+        (key(1, Permission::Write), false),
+        (limited("a/"), false),
+    ] {
+        let world = World::with(key, Settings::default()).await;
+        let head = |query: &[&str]| signed(&world, Forged::new(&world, "HEAD", "/photos", query));
+        if told {
+            accepted(&world, &head(&["read-stats=true"])).await;
+        } else {
+            let mut client = world.dial().await;
+            client.write(&head(&["read-stats=true"]).wire()).await;
+            assert_eq!(client.reply(true).await.unwrap().status, 403);
+            assert_eq!(world.provider.requests(), 0);
+        }
+        world.provider.script(
+            Script::new(200, "")
+                .header("x-rgw-object-count", "7")
+                .header("x-amz-bucket-region", "r"),
+        );
+        let mut client = world.dial().await;
+        client.write(&head(&[]).wire()).await;
+        let reply = client.reply(true).await.unwrap();
+        assert_eq!(reply.header("x-rgw-object-count").is_some(), told);
+        assert!(reply.header("x-amz-bucket-region").is_some());
+    }
 }
 
 #[tokio::test]
