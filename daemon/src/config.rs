@@ -113,6 +113,8 @@ pub(crate) struct Config {
     pub header_timeout: Duration,
     /// How long SIGTERM and a deletion wait for exchanges with a provider to end.
     pub drain_limit: Duration,
+    /// How long uses are kept; `None`: they are not recorded.
+    pub usage_keep: Option<Duration>,
     pub log_level: tracing::Level,
     pub log_format: LogFormat,
     /// One line for each request, without its query string.
@@ -195,6 +197,8 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     let mut max_connections = 1024;
     let mut header_timeout = Duration::from_secs(30);
     let mut drain_limit = Duration::from_secs(10);
+    let mut usage_keep = Duration::from_secs(400 * DAY);
+    let mut usage_enabled = true;
     let mut log_level = tracing::Level::INFO;
     let mut log_format = LogFormat::Auto;
     let mut log_access = false;
@@ -229,6 +233,15 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                     }
                 }
             }
+            "usage" => {
+                for (key, value) in file.table("usage", value) {
+                    match key.get_ref().as_ref() {
+                        "enabled" => usage_enabled = file.switch(value).unwrap_or(usage_enabled),
+                        "keep" => usage_keep = file.parse(value, parse_keep).unwrap_or(usage_keep),
+                        other => file.unknown(key.span().start, "usage", other, "enabled, keep"),
+                    }
+                }
+            }
             "log" => {
                 for (key, value) in file.table("log", value) {
                     match key.get_ref().as_ref() {
@@ -243,7 +256,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                     }
                 }
             }
-            other => file.unknown(at, "", other, "state_dir, runtime_dir, gateway, log"),
+            other => file.unknown(at, "", other, "state_dir, runtime_dir, gateway, usage, log"),
         }
     }
 
@@ -314,6 +327,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
         max_connections,
         header_timeout,
         drain_limit,
+        usage_keep: usage_enabled.then_some(usage_keep),
         log_level,
         log_format,
         log_access,
@@ -502,6 +516,23 @@ fn parse_host_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// Seconds in a day.
+const DAY: u64 = 86_400;
+
+/// `400d`, `52w` or `1y`, from a day to ten years.
+fn parse_keep(text: &str) -> Result<Duration, String> {
+    let days = |suffix, days: u64| {
+        let number: u64 = text.strip_suffix(suffix)?.parse().ok()?;
+        number.checked_mul(days)
+    };
+    days('d', 1)
+        .or_else(|| days('w', 7))
+        .or_else(|| days('y', 365))
+        .filter(|days| (1..=3_660).contains(days))
+        .map(|days| Duration::from_secs(days * DAY))
+        .ok_or_else(|| format!("{text:?} is not a time such as 400d, 52w or 1y, ten years at most"))
+}
+
 fn parse_addresses(text: &str) -> Result<IpRule, String> {
     text.parse()
         .map_err(|error| format!("{text:?} is no range of addresses: {error}"))
@@ -616,6 +647,29 @@ mod tests {
         );
         assert_eq!(config.drain_limit, Duration::from_secs(3));
         assert_eq!(config.log_level, tracing::Level::DEBUG);
+    }
+
+    #[test]
+    fn uses_are_kept_as_long_as_it_is_set_and_400_days_by_default() {
+        let keep = |text: &str| check(text).map(|config| config.usage_keep);
+        let days = |number| Some(Duration::from_secs(number * DAY));
+        assert_eq!(keep("").unwrap(), days(400));
+        assert_eq!(keep("[usage]\nkeep = \"2w\"").unwrap(), days(14));
+        assert_eq!(keep("[usage]\nenabled = false").unwrap(), None);
+        for wrong in [
+            "0d",
+            "11y",
+            "400",
+            "d",
+            "-1d",
+            "99999999999999999999d",
+            "18446744073709551615y",
+        ] {
+            assert!(
+                keep(&format!("[usage]\nkeep = \"{wrong}\"")).is_err(),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

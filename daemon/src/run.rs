@@ -109,7 +109,7 @@ async fn serve(
         app.keyring(),
         Arc::new(bridge::GatewayClock(clock)),
         app.graves(),
-        app.own_changes(),
+        app.recorder(),
         app.knocks(),
         Settings {
             header_timeout: config.header_timeout,
@@ -157,6 +157,7 @@ async fn serve(
         _ = terminate.recv() => tracing::warn!("stopped at once, requests were cut"),
         _ = interrupt.recv() => tracing::warn!("stopped at once, requests were cut"),
     }
+    app.close_ledger().await;
     // An error here only leaves a stale socket, which the next start replaces.
     std::fs::remove_file(
         config

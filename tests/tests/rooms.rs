@@ -99,11 +99,16 @@ const BASE: &[&str] = &[
 ];
 
 /// Crates that only some rooms may name, and why.
-const NAMED_BY: [(&str, &[&str], &str); 8] = [
+const NAMED_BY: [(&str, &[&str], &str); 9] = [
     (
         "redb",
         &["bascule-store"],
         "one place decides what is durable",
+    ),
+    (
+        "rusqlite",
+        &["bascule-store"],
+        "the ledger is the store's, and evidence only",
     ),
     (
         "tonic",
@@ -135,9 +140,10 @@ const NAMED_BY: [(&str, &[&str], &str); 8] = [
 ];
 
 /// What pure rooms never reach, not even through others.
-const IMPURE: [&str; 11] = [
+const IMPURE: [&str; 12] = [
     "tokio",
     "redb",
+    "rusqlite",
     "hyper",
     "tonic",
     "rustix",

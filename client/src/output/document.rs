@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::time::rfc3339;
 
-fn given(text: &str) -> Option<String> {
+/// `None` for an empty text, which is how the wire says "not given".
+pub(crate) fn given(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 

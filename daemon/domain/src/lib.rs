@@ -23,7 +23,8 @@ pub mod rights;
 pub mod secret;
 pub mod survey;
 pub mod tombstone;
+pub mod tool;
 pub mod transition;
 pub mod verdict;
 
-pub use jiff::Timestamp;
+pub use jiff::{SignedDuration, Timestamp};

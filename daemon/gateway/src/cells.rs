@@ -230,6 +230,12 @@ impl KeyCell {
             .store(now.as_millisecond(), Ordering::Relaxed);
     }
 
+    /// It was used then, before there was this cell.
+    pub(crate) fn was_used_at(&self, at: Timestamp) {
+        self.last_used
+            .fetch_max(at.as_millisecond(), Ordering::Relaxed);
+    }
+
     pub(crate) fn last_used(&self) -> Option<Timestamp> {
         let at = self.last_used.load(Ordering::Relaxed);
         (at != 0)

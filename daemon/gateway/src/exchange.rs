@@ -21,7 +21,7 @@ use bascule_sigv4::ChunkError;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
-    account::Line,
+    account::Told,
     additions::Addition,
     admission::{Change, Phase, Ticket},
     cells::KeyCell,
@@ -73,7 +73,7 @@ pub(crate) struct InFlight {
     complete: AtomicBool,
     /// The client has the whole answer.
     delivered: AtomicBool,
-    line: Option<Arc<Line>>,
+    told: Told,
     /// Dropped last: whoever sees the count fall sees everything else.
     ticket: Ticket,
 }
@@ -87,7 +87,7 @@ impl InFlight {
         bounds: Bounds,
         objects: Vec<ObjectKey>,
         usage: Arc<dyn UsageSink>,
-        line: Option<Arc<Line>>,
+        told: Told,
     ) -> Arc<Self> {
         let operation = permit.operation();
         let bucket = operation.target.bucket();
@@ -120,7 +120,7 @@ impl InFlight {
             sent: AtomicU64::new(0),
             complete: AtomicBool::new(false),
             delivered: AtomicBool::new(false),
-            line,
+            told,
             ticket,
         });
         if this.mutates() {
@@ -355,9 +355,8 @@ impl Drop for InFlight {
             self.meter().cut();
         }
         let report = self.report(outcome);
-        if let Some(line) = &self.line {
-            line.moved(report.bytes_in, report.bytes_out);
-        }
+        self.told
+            .moved(report.action, report.bytes_in, report.bytes_out);
         self.usage.ended(&report);
     }
 }

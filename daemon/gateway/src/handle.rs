@@ -32,6 +32,7 @@ use crate::{
     respond::{AskedBy, Holder, Refusal},
     serve::Gateway,
     uploads,
+    visit::Visits,
 };
 
 /// Who asks, as far as the connection tells.
@@ -47,12 +48,13 @@ pub(crate) fn refuse_unsound(
     gateway: &Gateway,
     request: &Request<Incoming>,
     client: Client,
+    visits: &Visits,
     violation: Violation,
 ) -> Response<ReplyBody> {
     let asked = AskedBy::of(request.method(), None);
     let refusal = Refusal::Framing(violation);
     let answer = refusal.respond(asked, true, &gateway.tail(), None);
-    let mut account = Account::open(gateway, request.method(), "", client.peer);
+    let mut account = Account::open(gateway, visits, request.method(), "", None, client.peer);
     account.refused(&refusal);
     account.answered(answer.status());
     answer
@@ -64,6 +66,7 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
     client: Client,
     slot: Arc<Slot>,
+    visits: Arc<Visits>,
 ) -> Response<ReplyBody> {
     let asked = AskedBy::of(request.method(), request.uri().query());
     let unread = !request.body().is_end_stream();
@@ -78,7 +81,14 @@ pub(crate) async fn handle(
     );
     let peer = origin.unwrap_or(client.peer);
     let client = Client { peer, ..client };
-    let mut account = Account::open(&gateway, request.method(), request.uri().path(), peer);
+    let mut account = Account::open(
+        &gateway,
+        &visits,
+        request.method(),
+        request.uri().path(),
+        agent,
+        peer,
+    );
     let answering = async {
         origin.map_err(|_| {
             Refusal::InvalidRequest("what the proxy says of its client cannot be read")
@@ -87,9 +97,9 @@ pub(crate) async fn handle(
     };
     let mut answer = answering.await.unwrap_or_else(|refusal| {
         account.refused(&refusal);
-        let key = account.key.as_ref().map(|key| key.id());
+        let key = account.key().map(|key| key.id());
         gateway.failures.note(&refusal, key, peer);
-        let finding = knock(&gateway, &refusal, &account, peer, agent.as_ref());
+        let finding = knock(&gateway, &refusal, &account, peer);
         refusal.respond(asked, unread, &gateway.tail(), finding.as_deref())
     });
     account.answered(answer.status());
@@ -137,11 +147,12 @@ async fn run(
             Refusal::Revoked(Some(tombstone))
         }));
     };
-    account.key = Some(Arc::clone(&key));
+    account.names(Arc::clone(&key));
     let proof = presented
         .verify_with(key.signing_keys(), &head, key.id(), key.secret(), now)
         .map_err(Refusal::Signature)?;
     key.used_at(now);
+    account.proven();
     let connection = key.connection();
     let ticket = cells::enter(connection).map_err(|closed| match closed {
         Closed::Dead => Refusal::Revoked(dead()),
@@ -246,7 +257,7 @@ async fn run(
         },
         objects,
         Arc::clone(&gateway.usage),
-        account.line(),
+        account.told(),
     );
     if let Freight::Whole(collected) = &freight {
         exchange.received(collected.bytes.len());

@@ -293,8 +293,15 @@ impl Keyring {
             .map_or(0, |cell| cell.open_requests())
     }
 
-    /// When a key last sent a request with a valid signature, to the millisecond, since it was
-    /// added here.
+    /// A key was used then, in an earlier life of this keyring.
+    pub fn remember_use(&self, id: &AccessKeyId, at: Timestamp) {
+        if let Some(key) = self.key(id) {
+            key.was_used_at(at);
+        }
+    }
+
+    /// When a key last sent a request with a valid signature, to the millisecond, as far as it is
+    /// known here.
     #[must_use]
     pub fn last_used(&self, id: &AccessKeyId) -> Option<Timestamp> {
         self.key(id)?.last_used()

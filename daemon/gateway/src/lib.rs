@@ -42,6 +42,7 @@ mod throttle;
 mod tls;
 mod uploads;
 mod upstream;
+mod visit;
 mod wire;
 mod writers;
 
@@ -50,7 +51,9 @@ pub use admission::{Admission, InDoubt};
 pub use cells::{ConnectionCell, KeyCell};
 pub use keyring::{ConnectionSpec, Keyring, KeyringError};
 pub use metrics::{Family, Kind, Sample};
-pub use ports::{Clock, DeadKeys, Exchange, FindingSink, Knock, Outcome, UsageSink};
+pub use ports::{
+    Clock, DeadKeys, Ends, Exchange, FindingSink, Knock, Outcome, UsageSink, Visit, Visitor,
+};
 pub use reason::Reason;
 pub use route::{ConditionalWrites, Trouble};
 pub use serve::{Gateway, Listener, Settings};

@@ -4,6 +4,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    net::SocketAddr,
     os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::{
@@ -31,9 +32,10 @@ use crate::{
     handle::{Client, handle, refuse_unsound},
     hosts::Hosts,
     keyring::Keyring,
-    ports::{Clock, DeadKeys, FindingSink, UsageSink},
+    ports::{Clock, DeadKeys, Ends, FindingSink, UsageSink},
     reply::ReplyBody,
     tls::Certificate,
+    visit::Visits,
     wire::{Checked, Socket, Unsound},
     writers::Writers,
 };
@@ -199,7 +201,7 @@ impl Gateway {
                         };
                         let greeted = gateway.greet(stream, certificate, &shutdown).await;
                         if let Some(socket) = greeted {
-                            gateway.connection(socket, client, shutdown).await;
+                            gateway.connection(socket, peer, client, shutdown).await;
                         }
                         drop(place);
                     });
@@ -241,9 +243,17 @@ impl Gateway {
     async fn connection(
         self: Arc<Self>,
         socket: Socket,
+        peer: SocketAddr,
         client: Client,
         shutdown: CancellationToken,
     ) {
+        // Outlives the socket.
+        let open = Arc::new(());
+        let visitor = socket.tcp().local_addr().ok().and_then(|local| {
+            let open = Arc::downgrade(&open);
+            self.usage.connected(&Ends { peer, local, open })
+        });
+        let visits = Arc::new(Visits::new(visitor));
         let slot = Arc::new(Slot::default());
         let descriptor = socket.tcp().as_raw_fd();
         // Where the system does not tell, an idle connection is not cut on suspicion.
@@ -255,11 +265,12 @@ impl Gateway {
             let violation = unsound.get().filter(|(unsound, _)| *unsound == number);
             let answer: Answering = match violation {
                 Some((_, violation)) => {
-                    let answer = refuse_unsound(&self, &request, client, *violation);
+                    let answer = refuse_unsound(&self, &request, client, &visits, *violation);
                     Box::pin(async { Ok(answer) })
                 }
                 None => {
-                    let answer = handle(Arc::clone(&self), request, client, Arc::clone(&slot));
+                    let (slot, visits) = (Arc::clone(&slot), Arc::clone(&visits));
+                    let answer = handle(Arc::clone(&self), request, client, slot, visits);
                     Box::pin(async { Ok(answer.await) })
                 }
             };

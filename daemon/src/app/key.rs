@@ -29,7 +29,7 @@ pub(crate) struct KeyView {
     pub key: Key,
     /// What its connection is called now.
     pub connection: String,
-    /// Since the daemon started.
+    /// As far as it is known.
     pub last_used: Option<Timestamp>,
     pub expired: bool,
     /// What is known about its connection's provider; `None` where the key may overwrite anyway.

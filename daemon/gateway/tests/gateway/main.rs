@@ -27,3 +27,4 @@ mod throttling;
 mod trailers;
 mod uploads;
 mod upstream;
+mod visits;
