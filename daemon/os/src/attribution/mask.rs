@@ -251,7 +251,7 @@ fn passwords_of_users(text: &str, secrets: &mut Vec<Range<usize>>) {
 /// Long runs that no person would write: keys of 40 characters, hashes, UUIDs. Words between
 /// slashes and dashes are none, however long the path is.
 fn random_runs(text: &str, secrets: &mut Vec<Range<usize>>) {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "+/=_-".contains(c);
+    let fits = |c: char| c.is_ascii_alphanumeric() || "+/_-".contains(c);
     let mut from = 0;
     while let Some(start) = text[from..].find(fits).map(|at| from + at) {
         let length = text[start..].find(|c| !fits(c));
