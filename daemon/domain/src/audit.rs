@@ -55,6 +55,37 @@ pub enum Change {
         /// Which.
         key: KeyId,
     },
+    /// A step of a key's rotation.
+    Rotation {
+        /// Of which connection.
+        connection: ConnectionId,
+        /// The key that is replaced.
+        key: KeyId,
+        /// The key that takes its place.
+        successor: KeyId,
+        /// What was done.
+        step: crate::rotation::Step,
+    },
+    /// A connection admits no requests until it is resumed.
+    Paused {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// A connection admits requests again.
+    Resumed {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// The provider's own key of a connection is said to have leaked.
+    LeakReported {
+        /// Of which connection.
+        connection: ConnectionId,
+    },
+    /// The provider was seen to refuse a key that had leaked.
+    LeakClosed {
+        /// Of which connection.
+        connection: ConnectionId,
+    },
     /// A deletion reached a phase.
     Deletion {
         /// Of which connection.
