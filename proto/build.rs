@@ -6,6 +6,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "deletions",
         "findings",
         "keys",
+        "leaks",
+        "rotations",
         "system",
         "types",
     ]

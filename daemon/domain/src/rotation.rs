@@ -295,12 +295,10 @@ pub struct Rotation {
 /// What is known of the old key's use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evidence {
-    /// Its last use.
+    /// Its last use; now, while it has a request open.
     pub last_use: Option<Timestamp>,
     /// A use before this moment may not be known.
     pub watched_since: Timestamp,
-    /// Whether it has a request open now.
-    pub in_use: bool,
 }
 
 /// What happened, or was asked for.
@@ -451,10 +449,10 @@ impl Rotation {
         if now.wall >= self.deadline() {
             return Effect::Bury(Ending::Deadline);
         }
-        let silent = self.until_silent.is_some_and(|silence| {
-            now.wall.duration_since(self.silent_since(evidence)) >= silence
-        });
-        if silent && !evidence.in_use {
+        let silent = self
+            .until_silent
+            .is_some_and(|silence| now.wall.duration_since(self.silent_since(evidence)) >= silence);
+        if silent {
             return Effect::Bury(Ending::Silent);
         }
         Effect::Nothing
@@ -486,10 +484,7 @@ impl Rotation {
     /// it has counted nothing, so the old key rather lives too long.
     fn go_on(&mut self, now: Moment) {
         let elapsed = now.elapsed_since(&self.anchor).unwrap_or_default();
-        self.left = self
-            .left
-            .saturating_sub(elapsed)
-            .max(SignedDuration::ZERO);
+        self.left = self.left.saturating_sub(elapsed).max(SignedDuration::ZERO);
         self.anchor = now;
         self.parked = None;
     }
@@ -574,7 +569,6 @@ mod tests {
         Evidence {
             last_use: None,
             watched_since: Timestamp::UNIX_EPOCH,
-            in_use: false,
         }
     }
 
@@ -625,13 +619,19 @@ mod tests {
         };
         assert_eq!(retire(&paused, next().0), Err(NotRotatable::Paused));
         let new = succeed(&paused, next().0, next().1, start().wall).unwrap();
-        assert_eq!(new.state, KeyState::Paused, "a pause is not lifted by the way");
+        assert_eq!(
+            new.state,
+            KeyState::Paused,
+            "a pause is not lifted by the way"
+        );
     }
 
     #[test]
     fn the_default_grace_follows_the_longest_interval_and_says_when_it_can_not() {
         let now = start().wall;
-        let week_ago = now.saturating_sub(SignedDuration::from_hours(24 * 8)).unwrap();
+        let week_ago = now
+            .saturating_sub(SignedDuration::from_hours(24 * 8))
+            .unwrap();
         let seen = |longest, observed_since| {
             Grace::by_default(
                 Some(Rhythm {
@@ -642,7 +642,10 @@ mod tests {
             )
         };
         let nightly = seen(Some(DAY), week_ago);
-        assert_eq!((nightly.length, nightly.basis), (DAY * 2, Basis::Interval { longest: DAY }));
+        assert_eq!(
+            (nightly.length, nightly.basis),
+            (DAY * 2, Basis::Interval { longest: DAY })
+        );
         assert_eq!(seen(Some(HOUR), week_ago).length, DAY, "at least a day");
         assert_eq!(seen(None, week_ago).basis, Basis::TooBrief, "used once");
         let brief = seen(Some(DAY), now);
@@ -729,11 +732,11 @@ mod tests {
         let looked = |r: &mut Rotation, e, time| r.apply(Event::Looked(e), at(time)).unwrap();
         assert_eq!(looked(&mut rotation, used(HOUR), HOUR * 2), Effect::Nothing);
         assert_eq!(rotation.due(&used(HOUR)), Some(at(HOUR * 3).wall));
-        let busy = Evidence {
-            in_use: true,
-            ..used(HOUR)
-        };
-        assert_eq!(looked(&mut rotation, busy, HOUR * 5), Effect::Nothing);
+        assert_eq!(
+            looked(&mut rotation, used(HOUR * 5), HOUR * 5),
+            Effect::Nothing,
+            "a request is open"
+        );
         let blind = Evidence {
             watched_since: at(HOUR * 4).wall,
             ..unused()

@@ -97,6 +97,7 @@ impl InFlight {
             }
             _ => None,
         };
+        key.exchange_began();
         let this = Arc::new(Self {
             key,
             permit,
@@ -317,6 +318,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        self.key.exchange_ended();
         let outcome = self.outcome();
         if let Some(change) = &self.change {
             match outcome {

@@ -42,7 +42,7 @@ mod wire;
 
 pub use account::ACCESS_LOG;
 pub use admission::{Admission, InDoubt};
-pub use cells::{ConnectionCell, KeyCell};
+pub use cells::{ConnectionCell, KeyCell, KeyUse};
 pub use keyring::{ConnectionSpec, Keyring, KeyringError};
 pub use metrics::{Family, Kind, Sample};
 pub use ports::{Clock, DeadKeys, Exchange, FindingSink, Knock, Outcome, UsageSink};

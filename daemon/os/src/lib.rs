@@ -4,6 +4,7 @@
 //! It must never decide what a refusal means for the product, hold a secret longer than a call,
 //! or know any other room. Calls block; asynchronous callers run them on a thread of their own.
 
+mod boot;
 mod file;
 mod folder;
 mod foreign;
@@ -13,7 +14,10 @@ mod port;
 mod process;
 mod socket;
 mod tcp;
+#[cfg(target_os = "linux")]
+mod wall_timer;
 
+pub use boot::{boot_id, since_boot};
 pub use file::{
     check_private_file, create_private_file, destroy_file, open_private_file, read_private,
     remove_file, replace_file, write_private,
@@ -29,3 +33,5 @@ pub use process::{
 };
 pub use socket::{SOCKET_PATH_LIMIT, SocketError, SocketState, check_socket_path};
 pub use tcp::undelivered;
+#[cfg(target_os = "linux")]
+pub use wall_timer::WallTimer;

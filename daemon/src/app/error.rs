@@ -75,6 +75,10 @@ impl Error {
         Self::new(Kind::NotFound, format!("there is no connection {name:?}")).next("bascule list")
     }
 
+    pub(crate) fn no_key(id: &str) -> Self {
+        Self::new(Kind::NotFound, format!("there is no key {id}")).next("bascule key list")
+    }
+
     pub(crate) fn not_available(what: &str) -> Self {
         Self::new(Kind::NotAvailable, format!("{what}: not available yet"))
     }

@@ -220,7 +220,8 @@ impl App {
     }
 }
 
-fn shell_word(text: &str) -> String {
+/// A text as one word of a shell's command line.
+pub(super) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if text.chars().all(plain) {
         text.to_owned()

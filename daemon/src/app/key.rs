@@ -5,7 +5,7 @@ use std::time::Duration;
 use bascule_domain::{
     Timestamp,
     audit::{Caller, Change},
-    ids::KeyId,
+    ids::{ConnectionId, KeyId},
     key::{Key, KeyKind, KeyState, Origin, Permission, Scope},
     names::{BucketName, Label},
     secret::SecretKey,
@@ -16,6 +16,8 @@ use bascule_gateway::InDoubt;
 use super::{
     App,
     error::{Error, Kind, Result},
+    registry::Entry,
+    rotate::Meant,
 };
 use crate::random;
 
@@ -34,6 +36,23 @@ pub(crate) struct Issued {
     pub secret: SecretKey,
     pub connection: String,
     pub buckets: Vec<BucketName>,
+}
+
+impl Issued {
+    /// A key of a connection, with the buckets it reaches.
+    pub(super) fn of(entry: &Entry, key: Key, secret: SecretKey) -> Self {
+        let buckets = entry
+            .connection
+            .buckets
+            .iter()
+            .filter(|b| key.scope.buckets.is_empty() || key.scope.buckets.contains(*b));
+        Self {
+            buckets: buckets.cloned().collect(),
+            connection: entry.connection.name.to_string(),
+            key,
+            secret,
+        }
+    }
 }
 
 /// How long a revocation waits for the outcome of changes that the provider has already. The key
@@ -127,17 +146,7 @@ impl App {
             .add_key(key.clone(), credentials.secret.clone())
             .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
         tracing::info!(connection = %key.connection, key = %key.id, "key issued");
-        let buckets = entry
-            .connection
-            .buckets
-            .iter()
-            .filter(|b| key.scope.buckets.is_empty() || key.scope.buckets.contains(*b));
-        Ok(Issued {
-            buckets: buckets.cloned().collect(),
-            connection: entry.connection.name.to_string(),
-            key,
-            secret: credentials.secret,
-        })
+        Ok(Issued::of(&entry, key, credentials.secret))
     }
 
     /// The keys of one connection, or of all.
@@ -169,70 +178,37 @@ impl App {
 
     pub(crate) async fn revoke_key(&self, by: Caller, id: &str) -> Result<Revoked> {
         let tombstone = self.bury_key(by, id).await?;
-        // The key is dead; this only finds out what its last requests came to.
-        let (connection, key) = (tombstone.connection, tombstone.key);
-        self.keyring
-            .changes_ended(connection, key, LAST_CHANGES)
-            .await;
-        let in_doubt = self.keyring.in_doubt_of(connection, key);
-        if !in_doubt.is_empty() {
-            tracing::warn!(key = %tombstone.key, changes = in_doubt.len(), "a revoked key leaves changes in doubt");
-        }
+        let in_doubt = self.last_changes(tombstone.connection, tombstone.key).await;
         Ok(Revoked {
             tombstone,
             in_doubt,
         })
     }
 
+    /// What the last requests of a key that is dead came to, as far as that can't be told.
+    pub(super) async fn last_changes(&self, connection: ConnectionId, key: KeyId) -> Vec<InDoubt> {
+        self.keyring
+            .changes_ended(connection, key, LAST_CHANGES)
+            .await;
+        let in_doubt = self.keyring.in_doubt_of(connection, key);
+        if !in_doubt.is_empty() {
+            tracing::warn!(key = %key, changes = in_doubt.len(), "a dead key leaves changes in doubt");
+        }
+        in_doubt
+    }
+
     async fn bury_key(&self, by: Caller, id: &str) -> Result<Tombstone> {
         let _changing = self.one_change_at_a_time().await;
-        let Some(key) = self.registry.key(id) else {
-            return match id
-                .parse()
-                .ok()
-                .and_then(|id| bascule_gateway::DeadKeys::find(&*self.graves, &id))
-            {
-                // Revoking twice is what a script may do; the promise holds already.
-                Some(tombstone) => Ok(tombstone),
-                None => Err(Error::new(Kind::NotFound, format!("there is no key {id}"))
-                    .next("bascule key list")),
-            };
+        let key = match self.meant(id)? {
+            Meant::Living(key) => key,
+            // Revoking twice is what a script may do; the promise holds already.
+            Meant::Dead(tombstone) => return Ok(tombstone),
         };
-        let Some(entry) = self.registry.get(key.connection) else {
-            return Err(Error::no_connection(&key.connection.to_string()));
-        };
-        let tombstone = Tombstone {
-            key: key.id,
-            masked: key.access_key_id.masked(),
-            label: key.label.clone(),
-            connection: key.connection,
-            connection_name: entry.connection.name,
-            died_at: self.clock.now(),
-            cause: CauseOfDeath::Revoked,
-        };
-        // Dead in memory first: whatever becomes of the commit, nothing is admitted meanwhile.
-        self.graves.add(&key.access_key_id, tombstone.clone());
-        self.keyring.remove_key(&key.access_key_id);
-        let audit = self.audit(
-            Some(by),
-            Change::KeyRevoked {
-                connection: key.connection,
-                key: key.id,
-            },
-        );
-        {
-            let (buried, tombstone) = (key.clone(), tombstone.clone());
-            self.stored(move |store| store.bury_key(&buried, &tombstone, &audit)).await.map_err(|mut error| {
-                error.message = format!(
-                    "the key is refused from now on, but that could not be made durable, so a restart may bring it back: {}",
-                    error.message
-                );
-                error.next(format!("bascule key revoke {}", key.access_key_id))
-            })?;
-        }
-        self.registry.update(key.connection, |entry| {
-            entry.keys.remove(&key.id);
-        });
+        let entry = self.entry_of(&key)?;
+        let tombstone = self.tombstone(&entry, &key, CauseOfDeath::Revoked);
+        self.bury(by, &entry, &key, tombstone.clone())
+            .await
+            .map_err(|error| error.next(format!("bascule key revoke {}", key.access_key_id)))?;
         tracing::info!(connection = %key.connection, key = %key.id, "key revoked");
         Ok(tombstone)
     }

@@ -6,12 +6,13 @@ use bascule_domain::{
     endpoint::Region,
     key::{IpRule, Scope},
 };
+use bascule_gateway::InDoubt;
 use bascule_proto::v1::{self, keys_server::Keys};
 use tonic::{Request, Response, Status};
 
 use super::{caller, convert, status::status};
 use crate::app::{
-    App, KeyWish,
+    App, Issued, KeyWish,
     error::{Error, Result},
 };
 
@@ -27,14 +28,7 @@ impl Keys for Service {
         let app = self.0.clone();
         let change = async move { app.issue_key(by, wish).await };
         let issued = self.0.to_its_end(change).await.map_err(status)?;
-        Ok(Response::new(v1::IssueKeyResponse {
-            key: Some(convert::key(&issued.key, &issued.connection, None)),
-            secret_access_key: issued.secret.expose().to_owned(),
-            endpoint: self.0.gateway_url(),
-            // With `auto`, boto3 does not fall back to SigV2.
-            region: Region::AUTO.to_string(),
-            buckets: issued.buckets.iter().map(ToString::to_string).collect(),
-        }))
+        Ok(Response::new(handed_out(&self.0, &issued)))
     }
 
     async fn list(&self, request: Request<v1::ListKeysRequest>) -> Answer<v1::ListKeysResponse> {
@@ -59,19 +53,34 @@ impl Keys for Service {
         let (app, id) = (self.0.clone(), request.into_inner().access_key_id);
         let change = async move { app.revoke_key(by, &id).await };
         let revoked = self.0.to_its_end(change).await.map_err(status)?;
-        let in_doubt = revoked.in_doubt.iter().map(|change| v1::DoubtfulChange {
-            operation: change.action.name().to_owned(),
-            bucket: change.bucket.to_string(),
-            key: change
-                .key
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-        });
         Ok(Response::new(v1::RevokeKeyResponse {
             key: Some(convert::dead_key(&revoked.tombstone)),
-            in_doubt: in_doubt.collect(),
+            in_doubt: revoked.in_doubt.iter().map(doubtful).collect(),
         }))
+    }
+}
+
+/// The one form in which a secret leaves the daemon.
+pub(super) fn handed_out(app: &App, issued: &Issued) -> v1::IssueKeyResponse {
+    v1::IssueKeyResponse {
+        key: Some(convert::key(&issued.key, &issued.connection, None)),
+        secret_access_key: issued.secret.expose().to_owned(),
+        endpoint: app.gateway_url(),
+        // With `auto`, boto3 does not fall back to SigV2.
+        region: Region::AUTO.to_string(),
+        buckets: issued.buckets.iter().map(ToString::to_string).collect(),
+    }
+}
+
+pub(super) fn doubtful(change: &InDoubt) -> v1::DoubtfulChange {
+    v1::DoubtfulChange {
+        operation: change.action.name().to_owned(),
+        bucket: change.bucket.to_string(),
+        key: change
+            .key
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
     }
 }
 

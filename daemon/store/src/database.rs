@@ -12,8 +12,9 @@ use std::{
 };
 
 use redb::{
-    Builder, CommitError, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase,
-    ReadableTable, TableDefinition, TableError, WriteTransaction, backends::FileBackend,
+    Builder, CommitError, Database, DatabaseError, Durability, ReadOnlyTable, ReadTransaction,
+    ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+    backends::FileBackend,
 };
 
 use crate::{error::StoreError, overlay::Overlay};
@@ -59,6 +60,13 @@ pub(crate) const KEY_SECRETS: Table = Table("key-secrets");
 pub(crate) const FINDINGS: Table = Table("findings");
 /// Deletion id → deletion, sealed by the root.
 pub(crate) const DELETIONS: Table = Table("deletions");
+/// Connection id, old key's id → rotation, sealed by the connection's key.
+pub(crate) const ROTATIONS: Table = Table("rotations");
+/// Connection id, start of the keyed hash of a leaked access key id → leak, sealed by the
+/// connection's key.
+pub(crate) const LEAKS: Table = Table("leaks");
+/// As in `leaks` → secret, sealed by the connection's key, until the leaked key is seen dead.
+pub(crate) const LEAKED_SECRETS: Table = Table("leaked-secrets");
 /// Keyed hash of the access key id → tombstone, sealed by the root.
 pub(crate) const TOMBSTONES: Table = Table("tombstones");
 /// Deletion id → receipt, sealed by the root.
@@ -84,6 +92,9 @@ const TABLES: [Table; 14] = [
     AUDIT,
     SETTINGS,
 ];
+
+/// Tables that databases of an older release do not have: they come with the first row.
+const LATER_TABLES: [Table; 3] = [ROTATIONS, LEAKS, LEAKED_SECRETS];
 
 const CACHE_BYTES: usize = 32 << 20;
 
@@ -132,7 +143,7 @@ impl Rows {
         let backend = FileBackend::new(file).map_err(failed)?;
         let rows = Self::new(builder().create_with_backend(backend).map_err(failed)?);
         rows.write(|batch| {
-            for table in TABLES {
+            for table in TABLES.into_iter().chain(LATER_TABLES) {
                 batch
                     .transaction
                     .open_table(table.definition())
@@ -260,25 +271,36 @@ impl View {
     }
 }
 
+type OpenTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+impl View {
+    /// `None` for a table that came later than this database.
+    fn table(&self, table: Table) -> Result<Option<OpenTable>, StoreError> {
+        match self.transaction.open_table(table.definition()) {
+            Ok(open) => Ok(Some(open)),
+            Err(TableError::TableDoesNotExist(name))
+                if LATER_TABLES.iter().any(|later| later.name() == name) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
 impl Read for View {
     fn rows(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
-        rows_in(
-            &self
-                .transaction
-                .open_table(table.definition())
-                .map_err(failed)?,
-            prefix,
-        )
+        match self.table(table)? {
+            Some(table) => rows_in(&table, prefix),
+            None => Ok(Vec::new()),
+        }
     }
 
     fn get(&self, table: Table, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        get_in(
-            &self
-                .transaction
-                .open_table(table.definition())
-                .map_err(failed)?,
-            row,
-        )
+        match self.table(table)? {
+            Some(table) => get_in(&table, row),
+            None => Ok(None),
+        }
     }
 }
 

@@ -1,0 +1,253 @@
+//! How a rotation stands: which of its keys are used, and when and why the old one dies.
+
+use bascule_domain::{
+    SignedDuration, Timestamp,
+    ids::KeyId,
+    key::Key,
+    rotation::{Basis, Rotation},
+    tombstone::{CauseOfDeath, Tombstone},
+};
+use bascule_gateway::KeyUse;
+
+use super::super::{
+    App,
+    error::{Error, Result},
+};
+
+/// The old key.
+#[derive(Clone)]
+pub(crate) enum Former {
+    /// It still works.
+    Retiring(Key),
+    /// It is dead.
+    Dead(Tombstone),
+}
+
+/// A rotation as it is shown.
+pub(crate) struct Report {
+    pub connection: String,
+    pub old: Former,
+    /// The key that took its place, if that lives.
+    pub successor: Option<Key>,
+    pub rotation: Option<Rotation>,
+    /// Uses are counted from then on.
+    pub counted_since: Timestamp,
+    pub old_use: KeyUse,
+    pub successor_use: KeyUse,
+    /// Since when the old key is silent, as far as that was watched.
+    pub silent_since: Option<Timestamp>,
+    /// What could not be told.
+    pub not_known: Vec<String>,
+    /// What to do next, a command each.
+    pub next: Vec<String>,
+}
+
+impl App {
+    pub(super) fn report(&self, old: KeyId) -> Result<Report> {
+        match self.registry.key(&old.to_string()) {
+            Some(key) => self.report_running(key),
+            None => {
+                let tombstone = self
+                    .grave(old)
+                    .ok_or_else(|| Error::no_key(&old.to_string()))?;
+                Ok(self.report_dead(tombstone))
+            }
+        }
+    }
+
+    fn report_running(&self, old: Key) -> Result<Report> {
+        let entry = self.entry_of(&old)?;
+        let Some(running) = entry.rotations.get(&old.id) else {
+            return Err(super::not_rotating(&old));
+        };
+        let rotation = running.rotation.clone();
+        let successor = entry.keys.get(&rotation.successor).cloned();
+        let mut old_use = self.usage(&old);
+        old_use.requests = old_use.requests.saturating_sub(running.counted_before);
+        let successor_use = successor.as_ref().map(|key| self.usage(key));
+        let id = &old.access_key_id;
+        let mut next = vec![format!("end it now: bascule key rotation {id} --end")];
+        if successor_use.unwrap_or_default().last.is_none() {
+            next.push(format!(
+                "if the new key's secret never arrived: bascule key rotate {id} --again"
+            ));
+            next.push(format!("call it off: bascule key rotation {id} --cancel"));
+        }
+        if rotation.parked.is_some() {
+            next.insert(
+                0,
+                format!("once the clock is right: bascule key rotation {id} --go-on"),
+            );
+        }
+        let silent_since = rotation.silent_since(&self.evidence(&old));
+        Ok(Report {
+            connection: entry.connection.name.to_string(),
+            counted_since: running.counted_since,
+            old_use,
+            successor_use: successor_use.unwrap_or_default(),
+            silent_since: Some(silent_since),
+            not_known: self.not_known(running.counted_since, rotation.began_at),
+            old: Former::Retiring(old),
+            successor,
+            rotation: Some(rotation),
+            next,
+        })
+    }
+
+    fn report_dead(&self, tombstone: Tombstone) -> Report {
+        let successor = self.heir(&tombstone);
+        let successor_use = successor.as_ref().map(|key| self.usage(key));
+        let next = match &successor {
+            Some(key) if successor_use.unwrap_or_default().last.is_none() => vec![format!(
+                "if the new key's secret never arrived: bascule key rotate {} --now",
+                key.access_key_id
+            )],
+            Some(_) => vec!["see whether anything still uses the old key: bascule findings".into()],
+            None => Vec::new(),
+        };
+        Report {
+            connection: tombstone.connection_name.to_string(),
+            successor,
+            rotation: None,
+            counted_since: self.started_at,
+            old_use: KeyUse::default(),
+            successor_use: successor_use.unwrap_or_default(),
+            silent_since: None,
+            not_known: Vec::new(),
+            old: Former::Dead(tombstone),
+            next,
+        }
+    }
+
+    /// Rotations that wait for somebody to look at the clock, each in words.
+    pub(crate) fn parked_rotations(&self) -> Vec<String> {
+        self.all_rotations()
+            .into_iter()
+            .filter(|running| running.rotation.parked.is_some())
+            .filter_map(|running| {
+                let report = self.report(running.rotation.old).ok()?;
+                let Former::Retiring(old) = &report.old else {
+                    return None;
+                };
+                Some(format!(
+                    "the rotation of {} is parked: {}; see: bascule key rotation {}",
+                    old.access_key_id,
+                    report.parked_words(),
+                    old.access_key_id
+                ))
+            })
+            .collect()
+    }
+
+    fn usage(&self, key: &Key) -> KeyUse {
+        self.keyring.key_use(&key.access_key_id).unwrap_or_default()
+    }
+
+    fn not_known(&self, counted_since: Timestamp, began_at: Timestamp) -> Vec<String> {
+        let mut not_known = Vec::new();
+        if counted_since > began_at {
+            not_known.push(format!(
+                "uses before {counted_since:.0}, when the daemon was started again"
+            ));
+        }
+        not_known.push("which tools and addresses use the keys".into());
+        not_known
+    }
+}
+
+impl Report {
+    /// Why the grace is as long as it is.
+    pub(crate) fn grace_words(&self) -> String {
+        let Some(rotation) = &self.rotation else {
+            return String::new();
+        };
+        match rotation.grace.basis {
+            Basis::Asked => "as asked for".into(),
+            Basis::Interval { longest } => format!(
+                "twice the longest interval seen between uses ({}), at least a day",
+                span(longest)
+            ),
+            Basis::TooBrief => {
+                "the key was seen too briefly to tell how often it is used; a user that comes more seldom is cut off: --grace gives it longer"
+                    .into()
+            }
+        }
+    }
+
+    /// Why it is parked; empty when it is not.
+    pub(crate) fn parked_words(&self) -> String {
+        let parked = self.rotation.as_ref().and_then(|rotation| rotation.parked);
+        parked.map_or_else(String::new, |parked| {
+            if parked.across_a_reboot {
+                format!(
+                    "the clock was {} behind when the machine had started again",
+                    span(parked.jump.abs())
+                )
+            } else {
+                format!("the clock jumped by {}", jump(parked.jump))
+            }
+        })
+    }
+
+    /// Why the old key is dead; empty while it lives.
+    pub(crate) fn ended_words(&self) -> String {
+        match &self.old {
+            Former::Retiring(_) => String::new(),
+            Former::Dead(tombstone) => match tombstone.cause {
+                CauseOfDeath::Rotated { ending, .. } => ending.as_str().into(),
+                CauseOfDeath::Revoked => "it was revoked".into(),
+                CauseOfDeath::ConnectionDeleted { .. } => "its connection was deleted".into(),
+            },
+        }
+    }
+}
+
+/// `+1 d`, `-2 h 5 min`.
+pub(crate) fn jump(by: SignedDuration) -> String {
+    let sign = if by.is_negative() { '-' } else { '+' };
+    format!("{sign}{}", span(by.abs()))
+}
+
+/// The two largest units that say something: `1 d 2 h`.
+pub(crate) fn span(length: SignedDuration) -> String {
+    let seconds = length.as_secs().unsigned_abs();
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3_600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
+    let said: Vec<_> = parts
+        .iter()
+        .skip_while(|(number, _)| *number == 0)
+        .take(2)
+        .filter(|(number, _)| *number != 0)
+        .map(|(number, unit)| format!("{number} {unit}"))
+        .collect();
+    if said.is_empty() {
+        "0 s".to_owned()
+    } else {
+        said.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_two_units_at_most() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (3_600, "1 h"),
+            (86_399, "23 h 59 min"),
+            (86_400 + 61, "1 d"),
+            (90_061, "1 d 1 h"),
+        ] {
+            assert_eq!(span(SignedDuration::from_secs(seconds)), text);
+        }
+        assert_eq!(jump(SignedDuration::from_secs(-86_400)), "-1 d");
+        assert_eq!(jump(SignedDuration::from_secs(86_400)), "+1 d");
+    }
+}
