@@ -12,6 +12,7 @@ mod cli;
 mod clock;
 mod credentials;
 mod demo;
+mod duration;
 mod interruption;
 mod output;
 mod program;

@@ -1,6 +1,8 @@
 //! `bascule key`: issues, lists and revokes keys.
 
-mod issue;
+pub(super) mod issue;
+pub(super) mod rotate;
+mod rotation;
 
 use bascule_domain::Timestamp;
 use bascule_proto::v1;
@@ -20,7 +22,7 @@ use crate::{
     },
 };
 
-/// Issue, list and revoke keys of tools' own
+/// Issue, list, rotate and revoke keys of tools' own
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -36,6 +38,8 @@ pub(crate) enum Action {
         /// The connection; all if left out
         name: Option<String>,
     },
+    Rotate(rotate::Arguments),
+    Rotation(rotation::Arguments),
     /// Kill a key at once and for good
     Revoke {
         /// Its access key id, BSC…
@@ -59,6 +63,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     match arguments.action {
         Action::Issue(arguments) => issue::run(arguments, context).await?,
         Action::List { name } => list(name.unwrap_or_default(), context).await?,
+        Action::Rotate(arguments) => rotate::run(arguments, context).await?,
+        Action::Rotation(arguments) => rotation::run(arguments, context).await?,
         Action::Revoke { id } => revoke(id, context).await?,
     }
     Ok(Exit::Ok)
@@ -111,17 +117,23 @@ async fn revoke(access_key_id: String, context: &Context) -> Result<(), Error> {
             escape(&key.connection),
             human(key.died_at.as_ref(), clock::now())
         );
-        for change in &response.in_doubt {
-            text.push_str(&format!(
-                "{} {} of {}/{} may or may not have happened\n",
-                styled(WARN, "in doubt"),
-                escape(&change.operation),
-                escape(&change.bucket),
-                escape(&change.key)
-            ));
-        }
+        text.push_str(&in_doubt(&response.in_doubt));
         text
     })
+}
+
+/// Changes whose outcome is not known, a line each.
+fn in_doubt(changes: &[v1::DoubtfulChange]) -> String {
+    let line = |change: &v1::DoubtfulChange| {
+        format!(
+            "{} {} of {}/{} may or may not have happened\n",
+            styled(WARN, "in doubt"),
+            escape(&change.operation),
+            escape(&change.bucket),
+            escape(&change.key)
+        )
+    };
+    changes.iter().map(line).collect()
 }
 
 /// Keys as a table.

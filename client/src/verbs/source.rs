@@ -121,7 +121,7 @@ fn unusable(what: &str, name: &str, error: &NotUsable) -> Error {
 }
 
 /// The user's own surroundings: they ask about their own tools.
-fn environment() -> Environment {
+pub(crate) fn environment() -> Environment {
     Environment {
         home: std::env::var_os("HOME")
             .map(PathBuf::from)

@@ -48,6 +48,17 @@ pub fn profile(name: &str, env: &Environment) -> Result<FoundKey, NotUsable> {
     .key()
 }
 
+/// The files in which the AWS tools look for keys, whether they exist or not.
+pub(crate) fn files(env: &Environment) -> Vec<PathBuf> {
+    [
+        path(env, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
+        path(env, "AWS_CONFIG_FILE", ".aws/config"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
 /// The file a variable names (`~` and `~/…` mean the home folder), or the usual one.
 fn path(env: &Environment, variable: &str, usual: &str) -> Option<PathBuf> {
     match env.variable(variable) {

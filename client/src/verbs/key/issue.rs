@@ -50,8 +50,9 @@ pub(crate) struct Arguments {
     pub(crate) buckets: Vec<String>,
 }
 
+/// A key as it is handed out.
 #[derive(Serialize)]
-struct Document<'a> {
+pub(super) struct Document<'a> {
     key: document::Key,
     secret_access_key: &'a str,
     endpoint: &'a str,
@@ -90,19 +91,15 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
     })
 }
 
-fn show(issued: &Issued, format: Option<Format>, context: &Context) -> Result<(), Error> {
+pub(super) fn show(
+    issued: &Issued,
+    format: Option<Format>,
+    context: &Context,
+) -> Result<(), Error> {
     let handed_out = format.map(|format| issued.hand_out(format)).transpose()?;
     let output = context.output;
     if output.is_json() {
-        let document = Document {
-            key: (&issued.key).into(),
-            secret_access_key: &issued.secret,
-            endpoint: &issued.endpoint,
-            region: &issued.region,
-            buckets: &issued.buckets,
-            handed_out: handed_out.as_ref().map(|text| text.as_str()),
-        };
-        return output.document(&document);
+        return output.document(&issued.document(handed_out.as_ref()));
     }
     match &handed_out {
         Some(text) => output.raw(text)?,
@@ -128,8 +125,8 @@ fn permission(name: &str) -> v1::Permission {
 }
 
 /// The one answer that holds a secret.
-struct Issued {
-    key: v1::Key,
+pub(super) struct Issued {
+    pub(super) key: v1::Key,
     secret: Zeroizing<String>,
     endpoint: String,
     region: String,
@@ -149,7 +146,21 @@ impl From<v1::IssueKeyResponse> for Issued {
 }
 
 impl Issued {
-    fn hand_out(&self, format: Format) -> Result<Zeroizing<String>, Error> {
+    pub(super) fn document<'a>(
+        &'a self,
+        handed_out: Option<&'a Zeroizing<String>>,
+    ) -> Document<'a> {
+        Document {
+            key: (&self.key).into(),
+            secret_access_key: &self.secret,
+            endpoint: &self.endpoint,
+            region: &self.region,
+            buckets: &self.buckets,
+            handed_out: handed_out.map(|text| text.as_str()),
+        }
+    }
+
+    pub(super) fn hand_out(&self, format: Format) -> Result<Zeroizing<String>, Error> {
         let access_key_id: AccessKeyId = parsed("key id", &self.key.access_key_id)?;
         let connection: ConnectionName = parsed("connection name", &self.key.connection)?;
         let label: Label = parsed("label", &self.key.label)?;
