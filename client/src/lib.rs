@@ -14,6 +14,7 @@ mod credentials;
 mod demo;
 mod duration;
 mod interruption;
+mod moment;
 mod output;
 mod program;
 mod verbs;

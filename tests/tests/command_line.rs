@@ -110,28 +110,6 @@ fn mistakes_are_told_apart_by_kind_and_exit_code() {
 }
 
 #[test]
-fn what_is_not_there_yet_is_refused_and_says_so() {
-    let Some(world) = World::new() else { return };
-    let bucket = world.minio.bucket();
-    world.connect("photos", &[&bucket]);
-    for permission in ["append", "write", "read-write-no-delete"] {
-        let args = [
-            "key",
-            "issue",
-            "photos",
-            "--label",
-            "x",
-            "--permission",
-            permission,
-        ];
-        let answer = world.cli().run(&args);
-        assert_ne!(answer.code, Some(0), "{answer}");
-        assert!(answer.text().contains("not available yet"), "{answer}");
-    }
-    assert_eq!(world.cli().run(&["key", "list"]).ok()["keys"], json!([]));
-}
-
-#[test]
 fn yes_stands_for_the_name_and_a_script_without_it_is_refused() {
     let Some(world) = World::new() else { return };
     let bucket = world.minio.bucket();

@@ -569,6 +569,57 @@ fn c8_a_revocation_on_a_full_disk_holds_and_says_that_it_is_not_durable() {
 }
 
 #[test]
+fn c8_a_pause_on_a_full_disk_holds_and_says_that_it_is_not_durable() {
+    let home = Home::new();
+    let Some(disk) = SmallDisk::mount(home.state()) else {
+        return;
+    };
+    let mut daemon = Daemon::start(&home);
+    let cli = Cli::new(&home);
+    let folder = home.path("work/folder");
+    std::fs::create_dir_all(folder.join("pics")).unwrap();
+    let path = folder.to_str().unwrap();
+    let connect = ["connect", "photos", "--provider", "local", "--path", path];
+    cli.run(&[&connect[..], &["--bucket", "pics"]].concat())
+        .ok();
+    let issue = |label: &str, more: &[String]| {
+        let more: Vec<_> = more.iter().map(String::as_str).collect();
+        let args = [&["key", "issue", "photos", "--label", label], &more[..]].concat();
+        cli.run(&args)
+    };
+    let key = Issued::of(&issue("paused", &[]).ok());
+    key.s3().put("pics", "a", "x").unwrap();
+    let status = |key: &Issued| key.s3().call(Method::GET, "/pics/a", "").unwrap().status;
+    disk.fill();
+    // Large ones, until there is no room for another.
+    let large: Vec<_> = (0..100)
+        .map(|number| format!("--prefix={number:01000}/"))
+        .collect();
+    let full = (0..100).find(|number| issue(&format!("{number}"), &large).code != Some(0));
+    assert!(full.is_some(), "the disk is full");
+    assert_eq!(status(&key), 200);
+    let told = cli.run(&["key", "pause", &key.id]);
+    assert_eq!(status(&key), 403, "whatever became of the commit: {told}");
+    assert_ne!(told.code, Some(0), "{told}");
+    assert!(told.text().contains("could not be made durable"), "{told}");
+    // Nothing else brings it back either, and asking again does not say that it is done.
+    let told = cli.run(&["key", "resume", &key.id]);
+    assert_ne!(told.code, Some(0), "{told}");
+    assert_eq!(status(&key), 403);
+    disk.empty();
+    let told = cli.run(&["key", "pause", &key.id]);
+    assert!(
+        told.code == Some(0) || told.text().contains("restart"),
+        "{told}"
+    );
+    assert_eq!(status(&key), 403);
+    daemon.kill();
+    daemon.restart(&home);
+    cli.run(&["key", "pause", &key.id]).ok();
+    assert_eq!(status(&key), 403);
+}
+
+#[test]
 fn c9_keys_that_are_issued_while_their_connection_is_deleted_die_with_it() {
     let Some(world) = World::new() else { return };
     let bucket = world.minio.bucket();

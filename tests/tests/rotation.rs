@@ -137,7 +137,7 @@ fn both_keys_work_until_the_deadline_and_then_the_old_one_is_dead_by_itself() {
     assert_eq!(scene.living().len(), 2);
     scene.clock.pass(DAY + 60);
     scene.wait_for_death(&old.id);
-    assert_eq!(scene.living(), [new.id.clone()]);
+    assert_eq!(scene.living(), std::slice::from_ref(&new.id));
     assert_eq!(scene.refused_as(&old.s3()), "InvalidAccessKeyId");
     let ended = scene.rotation(&old.id);
     assert_eq!(ended["ended"], "its grace was over");
@@ -282,7 +282,7 @@ fn a_repeated_rotation_makes_no_second_key_and_can_be_given_other_terms() {
     let ended = scene.rotate(&[&old.id, "--now"]);
     assert!(ended["issued"].is_null());
     assert_eq!(ended["rotation"]["old"]["state"], "dead");
-    assert_eq!(scene.living(), [new.id.clone()]);
+    assert_eq!(scene.living(), std::slice::from_ref(&new.id));
     assert!(scene.works(&new.s3()));
     assert_eq!(scene.refused_as(&old.s3()), "InvalidAccessKeyId");
     // Asked once more, it is dead all the same.
@@ -307,12 +307,12 @@ fn a_secret_that_never_arrived_is_replaced_unless_somebody_uses_it() {
     let message = refused.exits(REFUSED).error()["message"].to_string();
     assert!(message.contains("in use"), "{message}");
     scene.run(&["key", "rotation", &old.id, "--end"]).ok();
-    assert_eq!(scene.living(), [new.id.clone()]);
+    assert_eq!(scene.living(), std::slice::from_ref(&new.id));
 
     // At once, and the answer is lost: the dead key leads to its heir, however far.
     let lost = issued(&scene.rotate(&[&new.id, "--now"]));
     let last = issued(&scene.rotate(&[&new.id, "--again"]));
-    assert_eq!(scene.living(), [last.id.clone()]);
+    assert_eq!(scene.living(), std::slice::from_ref(&last.id));
     assert_eq!(scene.refused_as(&lost.s3()), "InvalidAccessKeyId");
     let shown = scene.rotation(&old.id);
     assert_eq!(shown["successor"]["access_key_id"], last.id.as_str());
@@ -343,7 +343,7 @@ fn a_rotation_that_is_called_off_leaves_the_old_key_as_it_was() {
     let answer = scene.run(&["key", "rotation", &old.id, "--cancel"]).ok();
     assert_eq!(answer["key"]["state"], "active");
     assert_eq!(scene.refused_as(&new.s3()), "InvalidAccessKeyId");
-    assert_eq!(scene.living(), [old.id.clone()]);
+    assert_eq!(scene.living(), std::slice::from_ref(&old.id));
 
     let new = issued(&scene.rotate(&[&old.id]));
     assert!(scene.works(&new.s3()));
@@ -352,9 +352,9 @@ fn a_rotation_that_is_called_off_leaves_the_old_key_as_it_was() {
     assert!(next.contains("--end"), "{next}");
     // Revoked all the same: then the old key must not die as well.
     scene.run(&["key", "revoke", &new.id]).ok();
-    assert_eq!(scene.living(), [old.id.clone()]);
+    assert_eq!(scene.living(), std::slice::from_ref(&old.id));
     scene.clock.pass(DAY * 2);
-    assert_eq!(scene.living(), [old.id.clone()]);
+    assert_eq!(scene.living(), std::slice::from_ref(&old.id));
     scene.clock.pass(0);
 
     let new = issued(&scene.rotate(&[&old.id]));

@@ -99,6 +99,15 @@ pub(crate) struct Key {
     pub(crate) last_used_at: Option<String>,
     pub(crate) died_at: Option<String>,
     pub(crate) cause: Option<String>,
+    /// The record's id, which the audit names.
+    pub(crate) id: String,
+    /// Empty: every object.
+    pub(crate) prefixes: Vec<String>,
+    /// Empty: loopback only.
+    pub(crate) addresses: Vec<String>,
+    /// Counts changes that took something away; `null` for a dead key.
+    pub(crate) generation: Option<u64>,
+    pub(crate) conditional_writes: Option<&'static str>,
 }
 
 impl From<&v1::Key> for Key {
@@ -115,8 +124,23 @@ impl From<&v1::Key> for Key {
             last_used_at: rfc3339(wire.last_used_at.as_ref()),
             died_at: rfc3339(wire.died_at.as_ref()),
             cause: given(&wire.cause),
+            id: wire.id.clone(),
+            prefixes: wire.prefixes.clone(),
+            addresses: wire.addresses.clone(),
+            generation: (wire.generation != 0).then_some(wire.generation),
+            conditional_writes: conditional_writes(wire.conditional_writes()),
         }
     }
+}
+
+/// What keeps a key that may only add from overwriting; `null` where it does not matter.
+const fn conditional_writes(wire: v1::ConditionalWrites) -> Option<&'static str> {
+    Some(match wire {
+        v1::ConditionalWrites::NotKnown => "not-known",
+        v1::ConditionalWrites::Proven => "proven",
+        v1::ConditionalWrites::Absent => "absent",
+        v1::ConditionalWrites::Unspecified => return None,
+    })
 }
 
 /// A change that may or may not have happened.
@@ -258,6 +282,7 @@ pub(crate) const fn key_state(wire: v1::KeyState) -> &'static str {
         v1::KeyState::Paused => "paused",
         v1::KeyState::Retiring => "retiring",
         v1::KeyState::Dead => "dead",
+        v1::KeyState::Expired => "expired",
         v1::KeyState::Unspecified => "unknown",
     }
 }

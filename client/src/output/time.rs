@@ -33,7 +33,7 @@ pub(crate) fn ago(wire: Option<&WireTime>, now: Timestamp) -> String {
     parsed(wire).map_or_else(String::new, |time| relative(time, now))
 }
 
-fn relative(time: Timestamp, now: Timestamp) -> String {
+pub(crate) fn relative(time: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second().saturating_sub(time.as_second());
     let span = match seconds.unsigned_abs() {
         0..=4 => return "just now".to_owned(),

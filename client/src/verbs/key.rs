@@ -1,8 +1,13 @@
-//! `bascule key`: issues, lists and revokes keys.
+//! `bascule key`: tools' own keys. Lists them; what else can be done has a file each.
 
 pub(super) mod issue;
+mod pause;
+mod restrict;
+mod revoke;
+mod rights;
 pub(super) mod rotate;
 mod rotation;
+mod show;
 
 use bascule_domain::Timestamp;
 use bascule_proto::v1;
@@ -18,11 +23,11 @@ use crate::{
         document,
         table::{Cell, Table},
         text::{BAD, GOOD, WARN, escape, styled},
-        time::{ago, human},
+        time::{ago, parsed, relative},
     },
 };
 
-/// Issue, list, rotate and revoke keys of tools' own
+/// Issue, list, restrict, pause, rotate and revoke keys of tools' own
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -38,14 +43,21 @@ pub(crate) enum Action {
         /// The connection; all if left out
         name: Option<String>,
     },
+    Show(show::Arguments),
+    Restrict(restrict::Arguments),
+    Pause(pause::PauseArguments),
+    Resume(pause::ResumeArguments),
     Rotate(rotate::Arguments),
     Rotation(rotation::Arguments),
-    /// Kill a key at once and for good
-    Revoke {
-        /// Its access key id, BSC…
-        #[arg(value_name = "KEY_ID")]
-        id: String,
-    },
+    Revoke(revoke::Arguments),
+}
+
+/// A key that exists.
+#[derive(Debug, Args)]
+pub(crate) struct KeyName {
+    /// The key: its access key id, BSC…, or CONNECTION/LABEL
+    #[arg(value_name = "KEY_ID")]
+    id: String,
 }
 
 #[derive(Serialize)]
@@ -53,8 +65,9 @@ struct ListDocument {
     keys: Vec<document::Key>,
 }
 
+/// Of a change to a key.
 #[derive(Serialize)]
-struct RevokeDocument {
+struct ChangeDocument {
     key: document::Key,
     in_doubt: Vec<document::DoubtfulChange>,
 }
@@ -63,9 +76,13 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     match arguments.action {
         Action::Issue(arguments) => issue::run(arguments, context).await?,
         Action::List { name } => list(name.unwrap_or_default(), context).await?,
+        Action::Show(arguments) => show::run(arguments, context).await?,
+        Action::Restrict(arguments) => restrict::run(arguments, context).await?,
+        Action::Pause(arguments) => pause::pause(arguments, context).await?,
+        Action::Resume(arguments) => pause::resume(arguments, context).await?,
         Action::Rotate(arguments) => rotate::run(arguments, context).await?,
         Action::Rotation(arguments) => rotation::run(arguments, context).await?,
-        Action::Revoke { id } => revoke(id, context).await?,
+        Action::Revoke(arguments) => revoke::run(arguments, context).await?,
     }
     Ok(Exit::Ok)
 }
@@ -94,36 +111,26 @@ async fn list(connection: String, context: &Context) -> Result<(), Error> {
         .result(&document, || table(&keys, clock::now()))
 }
 
-async fn revoke(access_key_id: String, context: &Context) -> Result<(), Error> {
-    let request = v1::RevokeKeyRequest { access_key_id };
-    let response = context
-        .client()
-        .await?
-        .keys()
-        .revoke(request)
-        .await?
-        .into_inner();
-    let key = response.key.unwrap_or_default();
-    let document = RevokeDocument {
-        key: (&key).into(),
-        in_doubt: response.in_doubt.iter().map(Into::into).collect(),
+/// Prints what a change to a key came to.
+fn report(
+    key: &v1::Key,
+    in_doubt: &[v1::DoubtfulChange],
+    context: &Context,
+    words: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    let document = ChangeDocument {
+        key: key.into(),
+        in_doubt: in_doubt.iter().map(Into::into).collect(),
     };
     context.output.result(&document, || {
-        let mut text = format!(
-            "{} {} ({}, {}) is dead for good since {}\n",
-            styled(GOOD, "revoked"),
-            escape(&key.access_key_id),
-            escape(&key.label),
-            escape(&key.connection),
-            human(key.died_at.as_ref(), clock::now())
-        );
-        text.push_str(&in_doubt(&response.in_doubt));
+        let mut text = words();
+        text.push_str(&doubts(in_doubt));
         text
     })
 }
 
 /// Changes whose outcome is not known, a line each.
-fn in_doubt(changes: &[v1::DoubtfulChange]) -> String {
+fn doubts(changes: &[v1::DoubtfulChange]) -> String {
     let line = |change: &v1::DoubtfulChange| {
         format!(
             "{} {} of {}/{} may or may not have happened\n",
@@ -134,6 +141,34 @@ fn in_doubt(changes: &[v1::DoubtfulChange]) -> String {
         )
     };
     changes.iter().map(line).collect()
+}
+
+/// `BSC… (laptop-rclone, photos)`.
+fn named(key: &v1::Key) -> String {
+    format!(
+        "{} ({}, {})",
+        escape(&key.access_key_id),
+        escape(&key.label),
+        escape(&key.connection)
+    )
+}
+
+/// A key's state, and when it ends by itself.
+fn state(key: &v1::Key, now: Timestamp) -> Cell {
+    let word = document::key_state(key.state());
+    let end = parsed(key.expires_at.as_ref()).map(|end| relative(end, now));
+    let (text, style) = match (key.state(), end) {
+        (v1::KeyState::Dead, _) => (
+            format!("{word} {}: {}", ago(key.died_at.as_ref(), now), key.cause),
+            BAD,
+        ),
+        (v1::KeyState::Expired, Some(end)) => (format!("{word} {end}"), WARN),
+        (v1::KeyState::Active, None) => (word.to_owned(), GOOD),
+        (v1::KeyState::Active, Some(end)) => (format!("{word}, expires {end}"), GOOD),
+        (_, Some(end)) => (format!("{word}, expires {end}"), WARN),
+        (_, None) => (word.to_owned(), WARN),
+    };
+    Cell::new(text).style(style)
 }
 
 /// Keys as a table.
@@ -148,27 +183,24 @@ pub(crate) fn table(keys: &[v1::Key], now: Timestamp) -> String {
         "LAST USED",
     ]);
     for key in keys {
-        let style = match key.state() {
-            v1::KeyState::Active => GOOD,
-            v1::KeyState::Dead => BAD,
-            _ => WARN,
-        };
-        let mut state = document::key_state(key.state()).to_owned();
-        if key.state() == v1::KeyState::Dead {
-            state = format!("{state} {}: {}", ago(key.died_at.as_ref(), now), key.cause);
-        }
         let mut permission = document::permission(key.permission())
             .unwrap_or_default()
             .to_owned();
-        if !key.buckets.is_empty() {
-            permission = format!("{permission} on {}", key.buckets.join(", "));
+        for (word, names) in [
+            (" on ", &key.buckets),
+            (" below ", &key.prefixes),
+            (" from ", &key.addresses),
+        ] {
+            if !names.is_empty() {
+                permission = format!("{permission}{word}{}", names.join(", "));
+            }
         }
         table.row([
             Cell::new(&key.access_key_id),
             Cell::new(&key.label),
             Cell::new(&key.connection),
             permission.into(),
-            Cell::new(state).style(style),
+            state(key, now),
             ago(key.issued_at.as_ref(), now).into(),
             ago(key.last_used_at.as_ref(), now).into(),
         ]);

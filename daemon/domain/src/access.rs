@@ -184,11 +184,13 @@ fn within_prefixes(prefixes: &[Prefix], operation: &Operation) -> Result<(), Den
         },
         Target::Object { key, .. } => within(prefixes, key.as_str()),
     };
-    let source_inside = operation
+    // The provider chooses between the two readings of a source.
+    let mut sources = operation
         .source
-        .as_ref()
-        .is_none_or(|source| within(prefixes, source.key.as_str()));
-    if inside && source_inside {
+        .iter()
+        .flat_map(|source| [Some(&source.key), source.with_blanks.as_ref()])
+        .flatten();
+    if inside && sources.all(|key| within(prefixes, key.as_str())) {
         Ok(())
     } else {
         Err(Denial::Prefix)
@@ -309,6 +311,7 @@ mod tests {
         copy.source = Some(CopySource {
             bucket: "secrets".parse().unwrap(),
             key: "a/x".parse().unwrap(),
+            with_blanks: None,
             version: None,
         });
         assert_eq!(check(&limited, copy.clone()), Err(Denial::Bucket));
@@ -317,6 +320,13 @@ mod tests {
         let source = copy.source.as_mut().unwrap();
         source.bucket = "music".parse().unwrap();
         source.key = "b/x".parse().unwrap();
+        assert_eq!(check(&limited, copy.clone()), Err(Denial::Prefix));
+
+        limited.scope.prefixes = vec!["a+".parse().unwrap(), "a/".parse().unwrap()];
+        let source = copy.source.as_mut().unwrap();
+        source.key = "a+b".parse().unwrap();
+        assert_eq!(check(&limited, copy.clone()), Ok(()));
+        copy.source.as_mut().unwrap().with_blanks = Some("a b".parse().unwrap());
         assert_eq!(check(&limited, copy), Err(Denial::Prefix));
     }
 

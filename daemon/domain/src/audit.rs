@@ -48,6 +48,27 @@ pub enum Change {
         /// Which.
         key: KeyId,
     },
+    /// What a key may do, or its label, was changed.
+    KeyRestricted {
+        /// Of which connection.
+        connection: ConnectionId,
+        /// Which.
+        key: KeyId,
+    },
+    /// A key was paused.
+    KeyPaused {
+        /// Of which connection.
+        connection: ConnectionId,
+        /// Which.
+        key: KeyId,
+    },
+    /// A key was resumed.
+    KeyResumed {
+        /// Of which connection.
+        connection: ConnectionId,
+        /// Which.
+        key: KeyId,
+    },
     /// A key was revoked for good.
     KeyRevoked {
         /// Of which connection.

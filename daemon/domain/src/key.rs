@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +111,39 @@ pub enum KeyState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IpRule(pub IpNet);
 
+/// The text is no range of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected an address or a range, such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32")]
+pub struct IpRuleError;
+
+impl FromStr for IpRule {
+    type Err = IpRuleError;
+
+    /// A range without the bits below its length. One of IPv4-mapped addresses is that of their
+    /// IPv4 addresses, as peers are.
+    fn from_str(text: &str) -> Result<Self, IpRuleError> {
+        let range = text
+            .parse::<IpNet>()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+            .map_err(|_| IpRuleError)?;
+        let mapped = match range {
+            IpNet::V6(range) => range
+                .addr()
+                .to_ipv4_mapped()
+                .zip(range.prefix_len().checked_sub(96))
+                .and_then(|(address, length)| Ipv4Net::new(address, length).ok()),
+            IpNet::V4(_) => None,
+        };
+        Ok(Self(mapped.map_or(range, IpNet::from).trunc()))
+    }
+}
+
+impl fmt::Display for IpRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
 impl IpRule {
     /// Whether the peer is inside. An IPv4-mapped IPv6 address is its IPv4 address.
     #[must_use]
@@ -166,7 +199,7 @@ pub struct Key {
     pub expires_at: Option<Timestamp>,
     /// Its state now.
     pub state: KeyState,
-    /// Counts changes of its rights and state, from 1. A permit is good for one generation.
+    /// Counts changes that took something away, from 1. A permit is good for one generation.
     pub generation: u64,
     /// The key it replaced.
     pub predecessor: Option<KeyId>,
@@ -188,6 +221,25 @@ mod tests {
         assert!(scope.admits_address("::ffff:127.0.0.1".parse().unwrap()));
         assert!(!scope.admits_address("192.0.2.1".parse().unwrap()));
         assert!(!scope.admits_address("::ffff:192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_address_rule_reads_back_and_folds_mapped_addresses() {
+        for (text, shown) in [
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("192.0.2.7/24", "192.0.2.0/24"),
+            ("192.0.2.7", "192.0.2.7/32"),
+            ("::1", "::1/128"),
+            ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+            ("::ffff:192.0.2.7", "192.0.2.7/32"),
+        ] {
+            let rule: IpRule = text.parse().unwrap();
+            assert_eq!(rule.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(rule));
+        }
+        for text in ["", "localhost", "192.0.2.0/33", "192.0.2", "1.2.3.4/", "/8"] {
+            assert_eq!(text.parse::<IpRule>(), Err(IpRuleError), "{text}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod rotation;
 pub mod secret;
 pub mod survey;
 pub mod tombstone;
+pub mod transition;
 pub mod verdict;
 
 pub use jiff::{SignedDuration, Timestamp};

@@ -162,6 +162,9 @@ pub struct CopySource {
     pub bucket: BucketName,
     /// Which object.
     pub key: ObjectKey,
+    /// Which object it is for a server that takes a plus sign in the source for a blank, as AWS does
+    /// and MinIO does not. `None` where that makes no difference.
+    pub with_blanks: Option<ObjectKey>,
     /// Which version.
     pub version: Option<String>,
 }

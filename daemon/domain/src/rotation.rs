@@ -17,6 +17,7 @@ use crate::{
     ids::{ConnectionId, KeyId},
     key::{Key, KeyKind, KeyState},
     moment::Moment,
+    tombstone::CauseOfDeath,
 };
 
 /// The shortest grace that is taken by default.
@@ -349,8 +350,7 @@ pub struct Terms {
 
 impl Rotation {
     /// Begins now, between an old key and its successor.
-    #[must_use]
-    pub const fn begin(
+    const fn begin(
         old: &Key,
         successor: KeyId,
         terms: Terms,
@@ -488,6 +488,94 @@ impl Rotation {
         self.anchor = now;
         self.parked = None;
     }
+}
+
+/// A change of several keys that is made as a whole or not at all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyChange {
+    /// A new key.
+    pub add: Option<Key>,
+    /// Living keys whose records change.
+    pub update: Vec<Key>,
+    /// A key that dies, and why.
+    pub bury: Option<(Key, CauseOfDeath)>,
+    /// Rotations as they are from now on.
+    pub rotations: Vec<Rotation>,
+    /// Rotations that are over, by their old keys.
+    pub over: Vec<KeyId>,
+}
+
+/// Both keys work from here on.
+pub fn begin(
+    old: &Key,
+    successor: Key,
+    terms: Terms,
+    by: Caller,
+    now: Moment,
+) -> Result<KeyChange, NotRotatable> {
+    Ok(KeyChange {
+        update: vec![retire(old, successor.id)?],
+        rotations: vec![Rotation::begin(old, successor.id, terms, by, now)],
+        add: Some(successor),
+        ..KeyChange::default()
+    })
+}
+
+/// The key dies before its successor works. Whatever retires in favour of the dead key does so in
+/// favour of the new one. `others` are the connection's rotations, each with its old key.
+#[must_use]
+pub fn replace<'a>(
+    key: &Key,
+    successor: Key,
+    others: impl IntoIterator<Item = (&'a Rotation, &'a Key)>,
+) -> KeyChange {
+    let mut change = KeyChange {
+        bury: Some((
+            key.clone(),
+            CauseOfDeath::Rotated {
+                successor: successor.id,
+                ending: Ending::AtOnce,
+            },
+        )),
+        ..KeyChange::default()
+    };
+    for (rotation, old) in others {
+        if rotation.successor == key.id {
+            change.update.push(Key {
+                successor: Some(successor.id),
+                ..old.clone()
+            });
+            change.rotations.push(Rotation {
+                successor: successor.id,
+                ..rotation.clone()
+            });
+        }
+    }
+    change.add = Some(successor);
+    change
+}
+
+/// The key dies. If it was to take another one's place, that one lives on as it was; if it retired,
+/// its rotation is over. `others` are the connection's rotations, each with its old key.
+#[must_use]
+pub fn bury<'a>(
+    key: &Key,
+    cause: CauseOfDeath,
+    others: impl IntoIterator<Item = (&'a Rotation, &'a Key)>,
+) -> KeyChange {
+    let mut change = KeyChange {
+        bury: Some((key.clone(), cause)),
+        ..KeyChange::default()
+    };
+    for (rotation, old) in others {
+        if rotation.successor == key.id {
+            change.update.push(restore(old));
+        }
+        if rotation.successor == key.id || rotation.old == key.id {
+            change.over.push(rotation.old);
+        }
+    }
+    change
 }
 
 #[cfg(test)]

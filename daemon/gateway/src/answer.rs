@@ -10,7 +10,7 @@ use bascule_domain::{
 };
 use bascule_sigv4::encode_path;
 use bytes::{Bytes, BytesMut};
-use http::{Response, StatusCode, header, response::Parts};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response::Parts};
 use http_body_util::BodyExt;
 
 use crate::{
@@ -63,6 +63,9 @@ pub(crate) enum Heard {
     /// About us, and learned from: the same request may be accepted when it is built again. The
     /// refusal is for a client whose request cannot be.
     Again(Refusal),
+    /// Perhaps about us: it is packed, as the client asked for, and so cannot be read here. The
+    /// refusal is for a client whose request is not sent again.
+    Packed(Refusal),
 }
 
 /// The body of an answer.
@@ -91,7 +94,11 @@ pub(crate) async fn hear(
         now: sent.at,
         credentials_refused: route.trouble() == Some(Trouble::Credentials),
     };
-    let told = if learn::body_tells(head.status, &asked) {
+    let tells = learn::body_tells(head.status, &asked);
+    if tells && is_packed(&head.headers) {
+        return Ok(Heard::Packed(Refusal::Upstream(UpstreamErrorKind::Broken)));
+    }
+    let told = if tells {
         Told::Whole(read_whole(body, gateway.settings.idle_limit).await?)
     } else {
         Told::Stream(body)
@@ -149,6 +156,16 @@ pub(crate) async fn hear(
             Err(Refusal::CredentialsRefused(connection.name()))
         }
     }
+}
+
+fn is_packed(headers: &HeaderMap) -> bool {
+    let identity = |coding: &HeaderValue| {
+        coding.is_empty() || coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    };
+    !headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(identity)
 }
 
 /// Passes an answer on.

@@ -33,7 +33,8 @@ const CHUNK: u64 = 1024 * 1024;
 pub(crate) enum Form {
     /// As they come; with the SHA-256 that they must have, if one was signed.
     Plain(Option<Box<Expected>>),
-    /// As they come, in aws-chunked framing that is read along (gateway.md 25).
+    /// As they come, in aws-chunked framing that is read along (gateway.md 25). A provider can tell
+    /// from it where the body ends: from its last data on, bytes wait for the end.
     Framed(Box<Reading>),
     /// Out of chunks.
     Decoded(Box<Reading>),
@@ -80,6 +81,11 @@ impl Reading {
 
     pub(crate) fn trailers(&self) -> &[(HeaderName, HeaderValue)] {
         self.decoder.trailers()
+    }
+
+    /// Whether nothing but the framing's end is still to come.
+    const fn has_all_data(&self) -> bool {
+        self.decoder.has_all_data()
     }
 }
 
@@ -173,41 +179,52 @@ impl UploadBody {
     }
 
     fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
-        let data = ready!(self.poll_read(cx))?;
-        if let Some(data) = &data {
-            match &mut self.form {
-                Form::Plain(Some(expected)) => expected.seen.update(data),
-                Form::Framed(reading) => {
-                    let mut input = data.clone();
-                    while reading.feed(&mut input)?.is_some() {}
+        loop {
+            if self.done {
+                return Poll::Ready(Ok(self.queue.pop_front()));
+            }
+            let data = ready!(self.poll_read(cx))?;
+            if let Some(data) = &data {
+                match &mut self.form {
+                    Form::Plain(Some(expected)) => expected.seen.update(data),
+                    Form::Framed(reading) => {
+                        let mut input = data.clone();
+                        while reading.feed(&mut input)?.is_some() {}
+                    }
+                    Form::Plain(None) | Form::Decoded(_) | Form::Reframed(..) => {}
                 }
-                Form::Plain(None) | Form::Decoded(_) | Form::Reframed(..) => {}
+            }
+            let last = match (&data, &mut self.left) {
+                (Some(data), Some(left)) => {
+                    *left = left
+                        .checked_sub(data.len() as u64)
+                        .ok_or(Fault::Incomplete)?;
+                    *left == 0
+                }
+                (Some(_), None) => false,
+                (None, Some(left)) if *left > 0 => return Poll::Ready(Err(Fault::Incomplete)),
+                (None, _) => true,
+            };
+            if last {
+                match &mut self.form {
+                    Form::Plain(Some(expected)) if !expected.met() => {
+                        return Poll::Ready(Err(Fault::Mismatch));
+                    }
+                    Form::Framed(reading) => {
+                        reading.finish()?;
+                    }
+                    _ => {}
+                }
+                self.finish()?;
+            }
+            match (&self.form, data) {
+                (Form::Framed(reading), Some(data)) if reading.has_all_data() => {
+                    self.queue.push_back(data);
+                }
+                (Form::Framed(_), None) => {}
+                (_, data) => return Poll::Ready(Ok(data)),
             }
         }
-        let last = match (&data, &mut self.left) {
-            (Some(data), Some(left)) => {
-                *left = left
-                    .checked_sub(data.len() as u64)
-                    .ok_or(Fault::Incomplete)?;
-                *left == 0
-            }
-            (Some(_), None) => false,
-            (None, Some(left)) if *left > 0 => return Poll::Ready(Err(Fault::Incomplete)),
-            (None, _) => true,
-        };
-        if last {
-            match &mut self.form {
-                Form::Plain(Some(expected)) if !expected.met() => {
-                    return Poll::Ready(Err(Fault::Mismatch));
-                }
-                Form::Framed(reading) if !self.done => {
-                    reading.finish()?;
-                }
-                _ => {}
-            }
-            self.finish()?;
-        }
-        Poll::Ready(Ok(data))
     }
 
     fn poll_chunks(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {

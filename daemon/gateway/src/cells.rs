@@ -20,6 +20,7 @@ use bascule_domain::{
     names::ConnectionName,
     secret::SecretKey,
 };
+use bascule_sigv4::SigningKeys;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -158,6 +159,7 @@ pub struct KeyCell {
     id: KeyId,
     access_key_id: AccessKeyId,
     secret: SecretKey,
+    signing_keys: SigningKeys,
     connection: Arc<ConnectionCell>,
     living: ArcSwapOption<Living>,
     /// Of the rights in `living`, or [`VOID`].
@@ -188,6 +190,7 @@ impl KeyCell {
             id: key.id,
             access_key_id: key.access_key_id.clone(),
             secret,
+            signing_keys: SigningKeys::default(),
             connection,
             generation: AtomicU64::new(key.generation),
             living: ArcSwapOption::from_pointee(Living { key, token }),
@@ -215,6 +218,10 @@ impl KeyCell {
 
     pub(crate) const fn secret(&self) -> &SecretKey {
         &self.secret
+    }
+
+    pub(crate) const fn signing_keys(&self) -> &SigningKeys {
+        &self.signing_keys
     }
 
     /// The rights now; `None` once the key is dead.
@@ -258,11 +265,20 @@ impl KeyCell {
             .flatten()
     }
 
-    /// Replaces the rights. Permits of the old generation are void before the new rights show.
+    /// Replaces the rights. Permits of an older generation are void before the new rights show;
+    /// within one generation nothing was taken away, so what runs goes on.
     pub(crate) fn change(&self, key: Key) {
-        let token = self.connection.token.load().child_token();
+        let kept = self
+            .living
+            .load_full()
+            .filter(|old| old.key.generation == key.generation)
+            .map(|old| old.token.clone());
+        let token = kept
+            .clone()
+            .unwrap_or_else(|| self.connection.token.load().child_token());
         self.generation.store(key.generation, Ordering::SeqCst);
-        if let Some(old) = self.living.swap(Some(Arc::new(Living { key, token }))) {
+        let old = self.living.swap(Some(Arc::new(Living { key, token })));
+        if let (Some(old), None) = (old, kept) {
             old.token.cancel();
         }
     }
@@ -283,6 +299,7 @@ impl KeyCell {
         if let Some(living) = self.living.swap(None) {
             living.token.cancel();
         }
+        self.signing_keys.forget();
     }
 }
 

@@ -171,7 +171,8 @@ fn refuse_ownership_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Decodes a source once (gateway.md 49): `[/]bucket/key[?versionId=v]`, percent-encoded.
+/// Decodes a source once (gateway.md 49): `[/]bucket/key[?versionId=v]`, percent-encoded. A plus sign
+/// that is not encoded is one of two characters, and the provider knows which.
 fn copy_source(headers: &HeaderMap, name: &'static str) -> Result<CopySource, Refusal> {
     let invalid = || Refusal::InvalidArgument("the copy source is not /bucket/key");
     let mut values = headers.get_all(name).iter();
@@ -187,28 +188,38 @@ fn copy_source(headers: &HeaderMap, name: &'static str) -> Result<CopySource, Re
     if path.contains('?') {
         return Err(invalid());
     }
-    let decode = |text: &str| {
-        percent_decode(text.as_bytes())
-            .decode_utf8()
-            .map(|decoded| decoded.into_owned())
-            .map_err(|_| invalid())
+    let (bucket, key) = bucket_and_key(path).ok_or_else(invalid)?;
+    let with_blanks = match path.contains('+') {
+        true => Some(
+            bucket_and_key(&path.replace('+', " "))
+                .ok_or_else(invalid)?
+                .1,
+        ),
+        false => None,
     };
-    let path = decode(path)?;
-    let (bucket, key) = path
-        .strip_prefix('/')
-        .unwrap_or(&path)
-        .split_once('/')
-        .ok_or_else(invalid)?;
     let bucket = bucket
         .parse()
         .map_err(|_| Refusal::denied(Denial::Bucket))?;
-    let key = key.parse().map_err(|_| invalid())?;
-    let version = version.map(decode).transpose()?;
+    let version = version
+        .map(|version| decode(version).ok_or_else(invalid))
+        .transpose()?;
     Ok(CopySource {
         bucket,
         key,
+        with_blanks,
         version,
     })
+}
+
+fn bucket_and_key(path: &str) -> Option<(String, ObjectKey)> {
+    let path = decode(path)?;
+    let (bucket, key) = path.strip_prefix('/').unwrap_or(&path).split_once('/')?;
+    Some((bucket.to_owned(), key.parse().ok()?))
+}
+
+fn decode(text: &str) -> Option<String> {
+    let decoded = percent_decode(text.as_bytes()).decode_utf8().ok()?;
+    Some(decoded.into_owned())
 }
 
 #[cfg(test)]

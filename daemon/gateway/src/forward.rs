@@ -2,7 +2,7 @@
 //! connection's credentials, sends it, and waits for the outcome. It must never send what the
 //! permit does not cover.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bascule_domain::{
     names::{BucketName, ObjectKey},
@@ -50,13 +50,15 @@ pub(crate) async fn forward(
             Heard::Answer(head, told) => {
                 return relay(gateway, exchange, tied, &parcel, head, told).await;
             }
-            Heard::Again(refusal) if !once_more => return Err(refusal),
-            Heard::Again(_) => {
-                once_more = false;
-                freight = Freight::None;
-                exchange.begin_again();
+            Heard::Again(refusal) | Heard::Packed(refusal) if !once_more => return Err(refusal),
+            Heard::Again(_) => {}
+            Heard::Packed(_) => {
+                parcel.headers.remove(header::ACCEPT_ENCODING);
             }
         }
+        once_more = false;
+        freight = Freight::None;
+        exchange.begin_again();
     }
 }
 
@@ -152,7 +154,8 @@ fn build(
         region: learned.as_deref().unwrap_or(&access.region),
         service: Service::S3,
     };
-    signer.sign(
+    signer.sign_with(
+        &route.signing_keys,
         &parcel.method,
         &path,
         &query,
@@ -187,8 +190,23 @@ pub(crate) fn place(operation: &Operation) -> Result<(&BucketName, Option<&Objec
     }
 }
 
+/// A plus sign stays as the client wrote it, where only the provider knows what it means.
 fn source_header(source: &CopySource) -> Result<HeaderValue, Refusal> {
-    let path = encode_path(format!("/{}/{}", source.bucket, source.key).as_bytes());
+    let (bucket, key) = (&source.bucket, source.key.as_str());
+    let key = match &source.with_blanks {
+        None => encode_path(key.as_bytes()),
+        // Both readings are of one length: they differ at those plus signs only.
+        Some(other) => key
+            .as_bytes()
+            .iter()
+            .zip(other.as_str().as_bytes())
+            .map(|(byte, other)| match byte == other {
+                true => Cow::Owned(encode_path(&[*byte])),
+                false => Cow::Borrowed("+"),
+            })
+            .collect(),
+    };
+    let path = format!("/{bucket}/{key}");
     let text = match &source.version {
         Some(version) => {
             let version = encode_query(&[("versionId".to_owned(), version.clone())]);

@@ -128,7 +128,7 @@ async fn run(
     };
     account.key = Some(Arc::clone(&key));
     let proof = presented
-        .verify(&head, key.id(), key.secret(), now)
+        .verify_with(key.signing_keys(), &head, key.id(), key.secret(), now)
         .map_err(Refusal::Signature)?;
     key.used_at(now);
     let connection = key.connection();
@@ -207,10 +207,6 @@ async fn run(
         Freight::None
     } else if action == Action::DeleteObjects {
         let collected = load::collect(incoming, &mut parcel, bulk::LONGEST, idle).await?;
-        connection
-            .throttle()
-            .inbound()
-            .charge(collected.bytes.len());
         objects = bulk::keys(&collected.bytes)
             .map_err(|_| Refusal::MalformedXml("the body is not the plain form of DeleteObjects, with 1 to 1000 objects and no comments, CDATA or entities of its own"))?;
         let within = |object: &ObjectKey| {
@@ -220,7 +216,7 @@ async fn run(
             return Err(Refusal::denied(Denial::Prefix).held_by(holder));
         }
         Freight::Whole(collected)
-    } else if let Some(length) = load::whole(&parcel, route.takes_trailers()) {
+    } else if let Some(length) = load::whole(action, &parcel, route.takes_trailers()) {
         Freight::Whole(load::collect(incoming, &mut parcel, length, idle).await?)
     } else {
         Freight::Stream(incoming)
@@ -234,6 +230,11 @@ async fn run(
         Arc::clone(&gateway.usage),
         account.line(),
     );
+    if let Freight::Whole(collected) = &freight {
+        exchange.received(collected.bytes.len());
+        let lane = connection.throttle().inbound();
+        lane.charge(collected.bytes.len());
+    }
     forward::forward(gateway, exchange, tied, parcel, freight, route).await
 }
 

@@ -92,6 +92,11 @@ pub(crate) fn rebuild(action: Action, client: &HeaderMap) -> Result<HeaderMap, R
     let mut rebuilt = HeaderMap::with_capacity(client.len() + 6);
     for (name, value) in client {
         if hop_by_hop(client, name) {
+            if forwards(action, name.as_str()) || !harmless(name.as_str()) {
+                return Err(Refusal::InvalidRequest(
+                    "the connection header names a header that is part of the request",
+                ));
+            }
             continue;
         }
         if name == "x-amz-trailer" && !announces_checksums(value)
@@ -134,7 +139,8 @@ pub(crate) fn has_customer_key(headers: &HeaderMap) -> bool {
         .any(|name| name.as_str().starts_with(SSE_CUSTOMER) || name.as_str().starts_with(COPY_SSE))
 }
 
-/// Named by `Connection`: meant for this hop only (threats.md A16).
+/// Named by `Connection`: meant for this hop only (threats.md A16). What belongs to the request can't
+/// be: `Connection` is not signed, and would take away what was, such as a condition or a checksum.
 fn hop_by_hop(headers: &HeaderMap, name: &HeaderName) -> bool {
     headers.get_all(header::CONNECTION).iter().any(|value| {
         value.as_bytes().split(|&b| b == b',').any(|token| {

@@ -122,8 +122,8 @@ impl Keyring {
         }
     }
 
-    /// Replaces a key's rights and state. Its generation must have grown. What was admitted under
-    /// the old ones is cut.
+    /// Replaces a key's rights and state. Its generation must have grown if anything was taken
+    /// away: then what was admitted under the old ones is cut, else it goes on.
     pub fn change_key(&self, key: Key) -> Result<(), KeyringError> {
         let _changing = self.changing();
         let cell = self

@@ -68,13 +68,31 @@ pub(crate) const fn has_body(action: Action) -> bool {
     )
 }
 
+/// Whether the body is XML. A provider may act as soon as it has read the root's end tag: such a
+/// body is read whole, so that nothing of it leaves before all of it was checked.
+const fn is_document(action: Action) -> bool {
+    matches!(
+        action,
+        Action::CompleteMultipartUpload
+            | Action::PutObjectTagging
+            | Action::RestoreObject
+            | Action::SelectObjectContent
+    )
+}
+
+/// Bytes of such a document: 10,000 parts with their checksums fit.
+const LONGEST_DOCUMENT: usize = 4 * 1024 * 1024;
 /// Bytes of a body that is read whole because nobody announced its trailers.
 const LONGEST_WHOLE: u64 = 1024 * 1024;
 
-/// Bytes of an aws-chunked body that must be read whole before anything is sent, if it must: one
-/// without data has no last byte to hold back, and trailers that nobody announced can follow a
-/// body no more once it is under way. Where it is longer, they are only compared.
-pub(crate) fn whole(parcel: &Parcel, takes_trailers: bool) -> Option<usize> {
+/// Bytes of a body that must be read whole before anything is sent, if it must: documents; an
+/// aws-chunked body without data, which has no last byte to hold back; and one whose trailers
+/// nobody announced, since they can follow it no more once it is under way. Where that is longer,
+/// they are only compared.
+pub(crate) fn whole(action: Action, parcel: &Parcel, takes_trailers: bool) -> Option<usize> {
+    if is_document(action) {
+        return Some(LONGEST_DOCUMENT);
+    }
     let length = chunks::decoded_length(&parcel.headers).ok()?;
     let limit = match parcel.payload {
         Payload::Literal(_) | Payload::Unsigned => return None,
@@ -124,7 +142,7 @@ pub(crate) async fn collect(
     };
     // A body that says how long it is need not be read to be refused.
     if reading.is_none() && Body::size_hint(&incoming).lower() > limit as u64 {
-        return Err(Refusal::TooLarge);
+        return Err(Refusal::TooLarge(limit));
     }
     let mut bytes = BytesMut::new();
     while let Some(frame) = timeout(idle, incoming.frame())
@@ -144,7 +162,7 @@ pub(crate) async fn collect(
             }
         }
         if bytes.len() > limit {
-            return Err(Refusal::TooLarge);
+            return Err(Refusal::TooLarge(limit));
         }
     }
     let mut trailers = Vec::new();
@@ -155,7 +173,7 @@ pub(crate) async fn collect(
         trailers = reading.trailers().to_vec();
     }
     if bytes.len() > limit {
-        return Err(Refusal::TooLarge);
+        return Err(Refusal::TooLarge(limit));
     }
     if let Payload::Literal(hash) = parcel.payload
         && sha256(&bytes) != hash

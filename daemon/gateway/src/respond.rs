@@ -76,8 +76,8 @@ pub(crate) enum Refusal {
     InvalidArgument(&'static str),
     /// A body that must be XML of a known form is not.
     MalformedXml(&'static str),
-    /// A body that is read whole is too long.
-    TooLarge,
+    /// A body that is read whole is longer than so many bytes.
+    TooLarge(usize),
     /// An aws-chunked body is wrong.
     Chunks(ChunkError),
     /// A body was signed, but its length was not stated.
@@ -243,7 +243,10 @@ impl Refusal {
             Self::InvalidRequest(why) => Answer::bad("InvalidRequest", why),
             Self::InvalidArgument(why) => Answer::bad("InvalidArgument", why),
             Self::MalformedXml(why) => Answer::bad("MalformedXML", why),
-            Self::TooLarge => Answer::bad("MaxMessageLengthExceeded", "the body of this request is longer than 2 MiB"),
+            Self::TooLarge(limit) => Answer::bad(
+                "MaxMessageLengthExceeded",
+                &format!("the body of this request is longer than {limit} bytes"),
+            ),
             Self::Chunks(error) => {
                 let (status, code) = chunks(*error);
                 Answer::new(status, code, format!("Bascule: {error}."), Reason::BodyRefused)

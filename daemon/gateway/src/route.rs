@@ -9,6 +9,7 @@ use std::sync::{
 };
 
 use bascule_domain::{Timestamp, endpoint::Region, names::BucketName};
+use bascule_sigv4::SigningKeys;
 use jiff::SignedDuration;
 
 use crate::upstream::UpstreamAccess;
@@ -27,6 +28,7 @@ pub enum Trouble {
 
 pub(crate) struct Route {
     pub(crate) access: UpstreamAccess,
+    pub(crate) signing_keys: SigningKeys,
     /// A [`Trouble`], or 0.
     trouble: AtomicU8,
     trailers: AtomicU8,
@@ -48,6 +50,7 @@ impl Route {
     pub(crate) fn new(access: UpstreamAccess) -> Self {
         Self {
             access,
+            signing_keys: SigningKeys::default(),
             trouble: AtomicU8::new(0),
             trailers: AtomicU8::new(UNKNOWN),
             clock: AtomicI64::new(0),

@@ -163,6 +163,12 @@ impl ChunkDecoder {
         &self.trailers
     }
 
+    /// Whether all data was taken: nothing but the final chunk and the trailers is to come.
+    #[must_use]
+    pub const fn has_all_data(&self) -> bool {
+        self.remaining == 0
+    }
+
     fn fail(&mut self, error: ChunkError) -> ChunkError {
         self.state = State::Failed(error);
         error

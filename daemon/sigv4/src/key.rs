@@ -1,6 +1,10 @@
-//! The credential scope, the signing key derived for it, and what is signed with it. Signing
-//! keys are derived for one request and never kept beyond it.
+//! The credential scope, the signing key derived for it, and what is signed with it. A signing key
+//! is derived for one request, unless whoever holds the secret keeps [`SigningKeys`] beside it: it
+//! must never outlive the secret.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
 use aws_lc_rs::{digest, hmac};
 use bascule_domain::secret::SecretKey;
 use zeroize::Zeroizing;
@@ -39,6 +43,43 @@ impl SigningKey {
             context.update(line);
         }
         array(context.sign().as_ref())
+    }
+}
+
+/// What one secret last signed with: deriving it takes four of the five HMACs of a signature, and
+/// it stays the same for a day and a region. Kept by whoever holds the secret; it is no state of
+/// the key and tells nothing about whether the key still works.
+#[derive(Default)]
+pub struct SigningKeys(ArcSwapOption<Derived>);
+
+struct Derived {
+    scope: String,
+    key: SigningKey,
+}
+
+impl SigningKeys {
+    /// The key for a scope, the last one if it was for that.
+    pub(crate) fn find(&self, scope: &str) -> Option<SigningKey> {
+        let kept = self.0.load();
+        let kept = kept.as_ref().filter(|kept| kept.scope == scope)?;
+        Some(kept.key.clone())
+    }
+
+    /// Keeps a key that was derived for a scope.
+    pub(crate) fn keep(&self, scope: &str, key: &SigningKey) {
+        let (scope, key) = (scope.to_owned(), key.clone());
+        self.0.store(Some(Arc::new(Derived { scope, key })));
+    }
+
+    /// Forgets it, because the secret ends.
+    pub fn forget(&self) {
+        self.0.store(None);
+    }
+}
+
+impl std::fmt::Debug for SigningKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningKeys(redacted)")
     }
 }
 
@@ -85,4 +126,29 @@ fn array(bytes: &[u8]) -> [u8; 32] {
     let mut array = [0; 32];
     array.copy_from_slice(bytes);
     array
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_key_serves_its_own_scope_only_and_none_once_forgotten() {
+        let secret = SecretKey::parse("secret").unwrap();
+        let today = SigningKey::derive(&secret, "20261123", "auto", "s3");
+        let keys = SigningKeys::default();
+        let scope = "20261123/auto/s3/aws4_request";
+        assert!(keys.find(scope).is_none());
+        keys.keep(scope, &today);
+        let found = keys.find(scope).unwrap();
+        assert_eq!(found.sign(&[b"text"]), today.sign(&[b"text"]));
+        for other in [
+            "20261124/auto/s3/aws4_request",
+            "20261123/eu-west-1/s3/aws4_request",
+        ] {
+            assert!(keys.find(other).is_none(), "{other}");
+        }
+        keys.forget();
+        assert!(keys.find(scope).is_none());
+    }
 }

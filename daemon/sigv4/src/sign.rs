@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::{
     canonical::{encode_query, hex, request_hash, signed_list},
-    key::{ALGORITHM, SigningKey, scope, sign_request},
+    key::{ALGORITHM, SigningKey, SigningKeys, scope, sign_request},
     payload::Payload,
     time::RequestTime,
 };
@@ -57,6 +57,25 @@ impl Signer<'_> {
         payload: &Payload,
         now: Timestamp,
     ) {
+        let keys = SigningKeys::default();
+        self.sign_with(&keys, method, path, query, headers, payload, now);
+    }
+
+    /// The same with what is kept beside the credentials.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a request, as they are signed"
+    )]
+    pub fn sign_with(
+        &self,
+        keys: &SigningKeys,
+        method: &Method,
+        path: &str,
+        query: &str,
+        headers: &mut HeaderMap,
+        payload: &Payload,
+        now: Timestamp,
+    ) {
         let time = RequestTime::of(now);
         let payload = payload.header_value();
         headers.insert("x-amz-date", value(time.as_str()));
@@ -73,7 +92,12 @@ impl Signer<'_> {
         signed.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         let hash = request_hash(method, path, query, &signed, headers, &payload);
         let scope = self.scope(&time);
-        let signature = hex(&sign_request(&self.key(&time), &time, &scope, &hash));
+        let key = keys.find(&scope).unwrap_or_else(|| {
+            let key = self.key(&time);
+            keys.keep(&scope, &key);
+            key
+        });
+        let signature = hex(&sign_request(&key, &time, &scope, &hash));
         let id = self.credentials.access_key_id.as_str();
         let list = signed_list(&signed);
         let mut authorization = value(&format!(

@@ -13,7 +13,7 @@ use crate::{
     canonical::{CanonicalTarget, encode_query, request_hash},
     chunks::ChunkSeed,
     error::{SignatureError, Unsupported},
-    key::{SigningKey, scope, sign_request},
+    key::{SigningKey, SigningKeys, scope, sign_request},
     payload::Payload,
     time::RequestTime,
 };
@@ -123,6 +123,19 @@ impl Presented {
         secret: &SecretKey,
         now: Timestamp,
     ) -> Result<Proof, SignatureError> {
+        self.verify_with(&SigningKeys::default(), head, key, secret, now)
+    }
+
+    /// The same with what is kept beside the secret. What it keeps depends on requests with a
+    /// right signature only.
+    pub fn verify_with(
+        &self,
+        keys: &SigningKeys,
+        head: &Head<'_>,
+        key: KeyId,
+        secret: &SecretKey,
+        now: Timestamp,
+    ) -> Result<Proof, SignatureError> {
         let Authorization {
             time,
             region,
@@ -133,7 +146,10 @@ impl Presented {
         } = &self.authorization;
         in_time(time, expires.as_ref(), now)?;
         let scope = scope(time, region, "s3");
-        let signing_key = SigningKey::derive(secret, time.date(), region, "s3");
+        let kept = keys.find(&scope);
+        let known = kept.is_some();
+        let signing_key =
+            kept.unwrap_or_else(|| SigningKey::derive(secret, time.date(), region, "s3"));
         let right = |path: &str| {
             let hash = request_hash(
                 head.method,
@@ -155,6 +171,9 @@ impl Presented {
             .map_or(head.target, |(path, _)| path);
         if !right(self.target.path()) && (raw == self.target.path() || !right(raw)) {
             return Err(SignatureError::Mismatch);
+        }
+        if !known {
+            keys.keep(&scope, &signing_key);
         }
         let chunks = matches!(
             self.payload,

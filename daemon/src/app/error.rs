@@ -2,7 +2,7 @@
 //! edges (`rpc/status.rs`) map the kind once.
 
 use bascule_adapters::{OpenError, ProbeFailure, WishError};
-use bascule_domain::plan::Checked;
+use bascule_domain::{plan::Checked, tombstone::Tombstone};
 use bascule_store::StoreError;
 
 /// What went wrong, as far as a program needs to tell.
@@ -18,8 +18,6 @@ pub(crate) enum Kind {
     Refused,
     /// The provider said no, or could not be reached.
     Provider,
-    /// Typed and stored, but not available yet.
-    NotAvailable,
     /// The daemon's own state could not be read or written.
     Storage,
     /// The daemon is stopping.
@@ -35,7 +33,6 @@ impl Kind {
             Self::AlreadyExists => "ALREADY_EXISTS",
             Self::Refused => "REFUSED",
             Self::Provider => "PROVIDER",
-            Self::NotAvailable => "NOT_AVAILABLE_YET",
             Self::Storage => "STORAGE",
             Self::Stopping => "STOPPING",
         }
@@ -79,8 +76,13 @@ impl Error {
         Self::new(Kind::NotFound, format!("there is no key {id}")).next("bascule key list")
     }
 
-    pub(crate) fn not_available(what: &str) -> Self {
-        Self::new(Kind::NotAvailable, format!("{what}: not available yet"))
+    pub(crate) fn dead_key(tombstone: &Tombstone) -> Self {
+        let (masked, label) = (&tombstone.masked, &tombstone.label);
+        Self::new(
+            Kind::Refused,
+            format!("the key {masked} ({label}) is dead for good"),
+        )
+        .next("a new one: bascule key issue --help")
     }
 
     /// `open` are the boxes that stand in the way, with evidence and remedy.

@@ -170,6 +170,7 @@ impl App {
     pub(crate) fn advice(&self, finding: &Finding) -> Vec<String> {
         let name = &finding.connection;
         let label = shell_word(finding.label.as_str());
+        let this_key = shell_word(&format!("{name}/{}", finding.label));
         let living = self.registry.by_name(name.as_str()).is_some();
         let fresh = |why: &str| {
             vec![
@@ -196,10 +197,18 @@ impl App {
                 );
                 advice
             }
-            Reason::KeyExpired => fresh(", which has expired"),
+            Reason::KeyExpired => {
+                let mut advice = fresh(", which has expired");
+                advice.push(format!(
+                    "or let this one go on: bascule key restrict {this_key} --expires 30d"
+                ));
+                advice
+            }
             Reason::KeyPaused => vec![
-                "see whether a deletion is under way: bascule deletion list".into(),
-                "call the deletion off, and the key works again: bascule deletion cancel DELETION"
+                format!("see whether it is the key that is paused: bascule key show {this_key}"),
+                format!("if it should work again: bascule key resume {this_key}"),
+                format!("if its connection is paused: bascule resume {name}"),
+                "if a deletion of its connection is under way, calling it off resumes the key: bascule deletion list"
                     .into(),
             ],
             Reason::AddressNotAllowed => vec![
@@ -209,11 +218,15 @@ impl App {
                 ),
                 "without address rules a key is for this machine only: use the gateway on loopback"
                     .into(),
+                format!(
+                    "if it may come from there: bascule key restrict {this_key} --allow-ip {}, with --allow-ip for every other address it needs",
+                    finding.peer
+                ),
             ],
             _ => vec![
-                format!("see what the key may do: bascule key list {name}"),
+                format!("see what the key may do: bascule key show {this_key}"),
                 format!(
-                    "if it should be able to do more: bascule key issue {name} --label NEW-LABEL --permission read-write"
+                    "if it should be able to do more: bascule key restrict {this_key} --permission read-write"
                 ),
             ],
         }
@@ -222,7 +235,7 @@ impl App {
 
 /// A text as one word of a shell's command line.
 pub(super) fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if text.chars().all(plain) {
         text.to_owned()
     } else {

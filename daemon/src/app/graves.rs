@@ -44,6 +44,11 @@ impl Graves {
         all
     }
 
+    /// The one that died last, of those for which this holds.
+    pub(crate) fn last(&self, holds: impl Fn(&Tombstone) -> bool) -> Option<Tombstone> {
+        self.all().into_iter().find(holds)
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.by_hash
             .read()

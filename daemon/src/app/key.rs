@@ -1,4 +1,6 @@
-//! Issues, lists and revokes keys.
+//! Issues, lists, shows and revokes keys.
+
+mod restrict;
 
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use bascule_domain::{
     key::{Key, KeyKind, KeyState, Origin, Permission, Scope},
     names::{BucketName, Label},
     secret::SecretKey,
-    tombstone::{CauseOfDeath, Tombstone},
+    tombstone::Tombstone,
 };
 use bascule_gateway::InDoubt;
 
@@ -17,9 +19,26 @@ use super::{
     App,
     error::{Error, Kind, Result},
     registry::Entry,
-    rotate::Meant,
 };
 use crate::random;
+
+pub(crate) use restrict::Changed;
+
+/// A living key, as it is shown.
+pub(crate) struct KeyView {
+    pub key: Key,
+    /// What its connection is called now.
+    pub connection: String,
+    /// Since the daemon started.
+    pub last_used: Option<Timestamp>,
+    pub expired: bool,
+}
+
+/// The key that an id, or a connection's name and a label, stand for.
+pub(crate) enum Named {
+    Living(Box<Entry>, Key),
+    Dead(Tombstone),
+}
 
 /// The key a user wants.
 pub(crate) struct KeyWish {
@@ -32,27 +51,9 @@ pub(crate) struct KeyWish {
 
 /// A key just issued. The secret is shown once.
 pub(crate) struct Issued {
-    pub key: Key,
+    pub view: KeyView,
     pub secret: SecretKey,
-    pub connection: String,
     pub buckets: Vec<BucketName>,
-}
-
-impl Issued {
-    /// A key of a connection, with the buckets it reaches.
-    pub(super) fn of(entry: &Entry, key: Key, secret: SecretKey) -> Self {
-        let buckets = entry
-            .connection
-            .buckets
-            .iter()
-            .filter(|b| key.scope.buckets.is_empty() || key.scope.buckets.contains(*b));
-        Self {
-            buckets: buckets.cloned().collect(),
-            connection: entry.connection.name.to_string(),
-            key,
-            secret,
-        }
-    }
 }
 
 /// How long a revocation waits for the outcome of changes that the provider has already. The key
@@ -68,15 +69,13 @@ pub(crate) struct Revoked {
 
 /// Keys for a list.
 pub(crate) struct Listed {
-    /// Living ones, each with the name of its connection.
-    pub living: Vec<(Key, String)>,
+    pub living: Vec<KeyView>,
     /// Tombstones, the most recent death first.
     pub dead: Vec<Tombstone>,
 }
 
 impl App {
     pub(crate) async fn issue_key(&self, by: Caller, wish: KeyWish) -> Result<Issued> {
-        available(&wish)?;
         let _changing = self.one_change_at_a_time().await;
         let entry = self.living(&wish.connection)?;
         if entry.deletion.is_some() {
@@ -86,32 +85,9 @@ impl App {
             )
             .next("bascule deletion list"));
         }
-        if let Some(foreign) = wish
-            .scope
-            .buckets
-            .iter()
-            .find(|b| !entry.connection.buckets.contains(b))
-        {
-            return Err(Error::new(
-                Kind::Invalid,
-                format!("{} has no bucket {foreign}", wish.connection),
-            )
-            .next(format!("bascule show {}", wish.connection)));
-        }
-        if entry.keys.values().any(|key| key.label == wish.label) {
-            return Err(Error::new(
-                Kind::AlreadyExists,
-                format!(
-                    "{} already has a key labelled {:?}",
-                    wish.connection,
-                    wish.label.as_str()
-                ),
-            )
-            .next(format!(
-                "choose another --label, or see: bascule key list {}",
-                wish.connection
-            )));
-        }
+        refuse_foreign(&entry, &wish.scope.buckets)?;
+        refuse_taken(&entry, &wish.label, None)?;
+        self.refuse_past(wish.expires_at)?;
         let credentials = random::issue();
         let key = Key {
             id: KeyId::from_random(random::bytes()),
@@ -146,7 +122,7 @@ impl App {
             .add_key(key.clone(), credentials.secret.clone())
             .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
         tracing::info!(connection = %key.connection, key = %key.id, "key issued");
-        Ok(Issued::of(&entry, key, credentials.secret))
+        Ok(self.issued(&entry, key, credentials.secret))
     }
 
     /// The keys of one connection, or of all.
@@ -166,7 +142,7 @@ impl App {
             .flat_map(|e| {
                 e.keys
                     .values()
-                    .map(|key| (key.clone(), e.connection.name.to_string()))
+                    .map(|key| self.key_view(key.clone(), e.connection.name.as_str()))
             })
             .collect();
         let dead = graves
@@ -174,6 +150,72 @@ impl App {
             .filter(|t| name.is_none_or(|name| t.connection_name.as_str() == name))
             .collect();
         Ok(Listed { living, dead })
+    }
+
+    /// A key of a connection as it is handed out, with the buckets it reaches.
+    pub(super) fn issued(&self, entry: &Entry, key: Key, secret: SecretKey) -> Issued {
+        let buckets = entry
+            .connection
+            .buckets
+            .iter()
+            .filter(|b| key.scope.buckets.is_empty() || key.scope.buckets.contains(*b));
+        Issued {
+            buckets: buckets.cloned().collect(),
+            view: self.key_view(key, entry.connection.name.as_str()),
+            secret,
+        }
+    }
+
+    pub(crate) fn key_view(&self, key: Key, connection: &str) -> KeyView {
+        KeyView {
+            last_used: self.keyring.last_used(&key.access_key_id),
+            expired: key.expires_at.is_some_and(|end| end <= self.clock.now()),
+            connection: connection.to_owned(),
+            key,
+        }
+    }
+
+    /// Finds a key by its access key id, its record's id, or `CONNECTION/LABEL`: neither id has a
+    /// slash, nor has a connection's name. A dead one is found where no living one is.
+    pub(crate) fn find_key(&self, text: &str) -> Result<Named> {
+        if let Some(key) = self.registry.key(text)
+            && let Some(entry) = self.registry.get(key.connection)
+        {
+            return Ok(Named::Living(Box::new(entry), key));
+        }
+        let dead = match text.split_once('/') {
+            Some((name, label)) => {
+                if let Some(entry) = self.registry.by_name(name) {
+                    let mut labelled = entry.keys.values().filter(|k| k.label.as_str() == label);
+                    match (labelled.next().cloned(), labelled.next()) {
+                        (None, _) => {}
+                        (Some(key), None) => return Ok(Named::Living(Box::new(entry), key)),
+                        (Some(one), Some(other)) => return Err(two_keys(text, &one, other)),
+                    }
+                }
+                self.graves
+                    .last(|t| t.connection_name.as_str() == name && t.label.as_str() == label)
+            }
+            None => match text.parse::<KeyId>() {
+                Ok(id) => self.graves.last(|tombstone| tombstone.key == id),
+                Err(_) => text
+                    .parse()
+                    .ok()
+                    .and_then(|id| bascule_gateway::DeadKeys::find(&*self.graves, &id)),
+            },
+        };
+        dead.map(Named::Dead).ok_or_else(|| Error::no_key(text))
+    }
+
+    fn refuse_past(&self, expires_at: Option<Timestamp>) -> Result<()> {
+        match expires_at {
+            Some(end) if end <= self.clock.now() => Err(Error::new(
+                Kind::Invalid,
+                format!("the key would be expired already: {end} is past"),
+            )
+            .next("to refuse it at once: bascule key pause KEY_ID, or bascule key revoke KEY_ID")),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) async fn revoke_key(&self, by: Caller, id: &str) -> Result<Revoked> {
@@ -199,14 +241,13 @@ impl App {
 
     async fn bury_key(&self, by: Caller, id: &str) -> Result<Tombstone> {
         let _changing = self.one_change_at_a_time().await;
-        let key = match self.meant(id)? {
-            Meant::Living(key) => key,
+        let (entry, key) = match self.find_key(id)? {
+            Named::Living(entry, key) => (entry, key),
             // Revoking twice is what a script may do; the promise holds already.
-            Meant::Dead(tombstone) => return Ok(tombstone),
+            Named::Dead(tombstone) => return Ok(tombstone),
         };
-        let entry = self.entry_of(&key)?;
-        let tombstone = self.tombstone(&entry, &key, CauseOfDeath::Revoked);
-        self.bury(by, &entry, &key, tombstone.clone())
+        let tombstone = self
+            .bury(by, &entry, &key)
             .await
             .map_err(|error| error.next(format!("bascule key revoke {}", key.access_key_id)))?;
         tracing::info!(connection = %key.connection, key = %key.id, "key revoked");
@@ -214,22 +255,48 @@ impl App {
     }
 }
 
-/// What this release can enforce. The rest is refused rather than stored and ignored.
-fn available(wish: &KeyWish) -> Result<()> {
-    if !matches!(wish.permission, Permission::Read | Permission::ReadWrite) {
-        return Err(
-            Error::not_available(&format!("permission {}", wish.permission))
-                .next("use read or read-write"),
-        );
+/// While a key is rotated, two have its label.
+fn two_keys(label: &str, one: &Key, other: &Key) -> Error {
+    Error::new(
+        Kind::Invalid,
+        format!(
+            "{label} is being rotated and stands for two keys, {} and {}; say which",
+            one.access_key_id, other.access_key_id
+        ),
+    )
+    .next(format!("bascule key rotation {}", one.access_key_id))
+}
+
+/// A key reaches no bucket that its connection does not.
+fn refuse_foreign<'a>(
+    entry: &Entry,
+    buckets: impl IntoIterator<Item = &'a BucketName>,
+) -> Result<()> {
+    let name = &entry.connection.name;
+    match buckets
+        .into_iter()
+        .find(|bucket| !entry.connection.buckets.contains(bucket))
+    {
+        None => Ok(()),
+        Some(foreign) => Err(
+            Error::new(Kind::Invalid, format!("{name} has no bucket {foreign}"))
+                .next(format!("bascule show {name}")),
+        ),
     }
-    if !wish.scope.prefixes.is_empty() {
-        return Err(Error::not_available("limiting a key to a prefix"));
+}
+
+/// A label names one living key of a connection.
+fn refuse_taken(entry: &Entry, label: &Label, own: Option<KeyId>) -> Result<()> {
+    let name = &entry.connection.name;
+    let taken = |key: &Key| key.label == *label && Some(key.id) != own;
+    if !entry.keys.values().any(taken) {
+        return Ok(());
     }
-    if !wish.scope.addresses.is_empty() {
-        return Err(Error::not_available("limiting a key to addresses"));
-    }
-    if wish.expires_at.is_some() {
-        return Err(Error::not_available("a key that expires"));
-    }
-    Ok(())
+    Err(Error::new(
+        Kind::AlreadyExists,
+        format!("{name} already has a key labelled {:?}", label.as_str()),
+    )
+    .next(format!(
+        "choose another --label, or see: bascule key list {name}"
+    )))
 }

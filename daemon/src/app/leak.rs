@@ -8,14 +8,13 @@ use bascule_domain::{
     connection::{Connection, Location},
     leak::{Leak, Remaining},
     provider::ProviderKind,
-    tombstone::{CauseOfDeath, Tombstone},
+    tombstone::Tombstone,
 };
 
 use super::{
-    App, Rotated,
+    App, Named, Rotated,
     error::{Error, Kind, Result},
     registry::{Entry, View},
-    rotate::Meant,
 };
 
 /// The shortest end of an access key id that is looked up: alarm mails mask the rest.
@@ -56,7 +55,7 @@ impl App {
     pub(crate) async fn leak(&self, by: Caller, id: &str) -> Result<Leaked> {
         let _changing = self.one_change_at_a_time().await;
         match self.meant(&self.whole_id(id)?) {
-            Ok(Meant::Living(key)) => {
+            Ok(Named::Living(_, key)) => {
                 let entry = self.entry_of(&key)?;
                 if entry.rotations.contains_key(&key.id) {
                     // Its successor is there already.
@@ -65,14 +64,13 @@ impl App {
                 }
                 if key.expires_at.is_some_and(|end| self.clock.now() >= end) {
                     // A successor would be born expired.
-                    let tombstone = self.tombstone(&entry, &key, CauseOfDeath::Revoked);
-                    self.bury(by, &entry, &key, tombstone.clone()).await?;
+                    let tombstone = self.bury(by, &entry, &key).await?;
                     return Ok(Leaked::Dead(tombstone));
                 }
                 let rotated = self.replace(by, &entry, &key).await?;
                 return Ok(Leaked::Replaced(Box::new(rotated)));
             }
-            Ok(Meant::Dead(tombstone)) => return Ok(Leaked::Dead(tombstone)),
+            Ok(Named::Dead(tombstone)) => return Ok(Leaked::Dead(tombstone)),
             Err(_) => {}
         }
         let (entry, known) = self.brought(id)?;

@@ -33,7 +33,6 @@ use bascule_domain::{
     Timestamp,
     audit::{Caller, Change, Entry as AuditEntry},
     connection::Connection,
-    key::Key,
     names::ConnectionName,
 };
 use bascule_gateway::{Keyring, Trouble};
@@ -54,7 +53,7 @@ use crate::{clock::Clock, config::Config, listeners::Address};
 pub(crate) use connect::{Options, Place, Wish};
 pub(crate) use delete::{Progress, Subscription};
 pub(crate) use findings::Finding;
-pub(crate) use key::{Issued, KeyWish};
+pub(crate) use key::{Changed, Issued, KeyView, KeyWish, Named};
 pub(crate) use leak::{Brought, Leaked, Proof};
 pub(crate) use limit::LimitWish;
 pub(crate) use ls::Level;
@@ -182,11 +181,6 @@ impl App {
             .first()
             .map(|address| address.to_dial().to_string())
             .unwrap_or_default()
-    }
-
-    /// When a living key was last used, as far as it was since the daemon started.
-    pub(crate) fn last_used(&self, key: &Key) -> Option<Timestamp> {
-        self.keyring.last_used(&key.access_key_id)
     }
 
     /// Makes a change to its end, even if whoever asked for it leaves meanwhile: a change that is

@@ -14,18 +14,19 @@ use bascule_domain::{
     ids::KeyId,
     key::Key,
     rotation::{
-        self, Effect, Ending, Event, Evidence, Grace, NotRotatable, Rhythm, Rotation, Step, Terms,
+        self, Effect, Ending, Event, Evidence, Grace, KeyChange, NotRotatable, Rhythm, Rotation,
+        Step, Terms,
     },
     secret::SecretKey,
     tombstone::{CauseOfDeath, Tombstone},
 };
-use bascule_gateway::{DeadKeys, InDoubt};
+use bascule_gateway::InDoubt;
 use bascule_store::KeyTurn;
 
 use super::{
     App,
     error::{Error, Kind, Result},
-    key::Issued,
+    key::{Issued, Named},
     registry::Entry,
 };
 use crate::{
@@ -67,18 +68,12 @@ pub(crate) struct Running {
     pub counted_before: u64,
 }
 
-/// Who a user means by an id.
-pub(super) enum Meant {
-    Living(Key),
-    Dead(Tombstone),
-}
-
 impl App {
     pub(crate) async fn rotate_key(&self, by: Caller, wish: RotateWish) -> Result<Rotated> {
         let _changing = self.one_change_at_a_time().await;
         let key = match self.meant(&wish.key)? {
-            Meant::Living(key) => key,
-            Meant::Dead(tombstone) => return self.rotate_dead(by, &wish, &tombstone).await,
+            Named::Living(_, key) => key,
+            Named::Dead(tombstone) => return self.rotate_dead(by, &wish, &tombstone).await,
         };
         let entry = self.rotatable(&key)?;
         if let Some(running) = entry.rotations.get(&key.id) {
@@ -127,25 +122,15 @@ impl App {
             until_silent: silence(wish.until_silent)?,
         };
         let (successor, secret) = self.successor(key, moment.wall)?;
-        let retiring = rotation::retire(key, successor.id).map_err(|why| refused(key, why))?;
-        let rotation = Rotation::begin(key, successor.id, terms, by, moment);
-        let turn = KeyTurn {
-            add: Some((successor.clone(), secret.clone())),
-            update: vec![retiring],
-            rotations: vec![rotation],
-            ..KeyTurn::of(key.connection)
-        };
-        self.turn(
-            turn,
-            Some(by),
-            rotated(key, successor.id, Step::Begun),
-            None,
-        )
-        .await?;
+        let change = rotation::begin(key, successor.clone(), terms, by, moment)
+            .map_err(|why| refused(key, why))?;
+        let turn = self.key_turn(entry, change, Some(&secret));
+        let audit = rotated(key, successor.id, Step::Begun);
+        self.turn(turn, Some(by), audit, None).await?;
         tracing::info!(connection = %key.connection, key = %key.id, successor = %successor.id, "rotation begun");
         Ok(Rotated {
             report: self.report(key.id)?,
-            issued: Some(Issued::of(entry, successor, secret)),
+            issued: Some(self.issued(entry, successor, secret)),
             in_doubt: Vec::new(),
         })
     }
@@ -155,39 +140,20 @@ impl App {
     pub(super) async fn replace(&self, by: Caller, entry: &Entry, key: &Key) -> Result<Rotated> {
         let now = self.clock.now();
         let (successor, secret) = self.successor(key, now)?;
-        let mut turn = KeyTurn {
-            add: Some((successor.clone(), secret.clone())),
-            bury: vec![(
-                key.clone(),
-                self.tombstone(entry, key, rotated_into(successor.id, Ending::AtOnce)),
-            )],
-            ..KeyTurn::of(key.connection)
-        };
-        for running in entry.rotations.values() {
-            let older = entry.keys.get(&running.rotation.old);
-            if let (true, Some(older)) = (running.rotation.successor == key.id, older) {
-                turn.update.push(Key {
-                    successor: Some(successor.id),
-                    ..older.clone()
-                });
-                turn.rotations.push(Rotation {
-                    successor: successor.id,
-                    ..running.rotation.clone()
-                });
-            }
-        }
-        let step = if turn.rotations.is_empty() {
+        let change = rotation::replace(key, successor.clone(), rotations(entry));
+        let step = if change.rotations.is_empty() {
             Step::AtOnce
         } else {
             Step::Replaced
         };
+        let turn = self.key_turn(entry, change, Some(&secret));
         self.turn(turn, Some(by), rotated(key, successor.id, step), None)
             .await?;
         tracing::info!(connection = %key.connection, key = %key.id, successor = %successor.id, "key replaced at once");
         let in_doubt = self.last_changes(key.connection, key.id).await;
         Ok(Rotated {
             report: self.report(key.id)?,
-            issued: Some(Issued::of(entry, successor, secret)),
+            issued: Some(self.issued(entry, successor, secret)),
             in_doubt,
         })
     }
@@ -269,7 +235,7 @@ impl App {
             .registry
             .key(&successor.to_string())
             .ok_or_else(|| Error::no_key(&successor.to_string()))?;
-        if let Some(last) = self.last_used(&key) {
+        if let Some(last) = self.keyring.last_used(&key.access_key_id) {
             return Err(Error::new(
                 Kind::Refused,
                 format!(
@@ -289,8 +255,8 @@ impl App {
     /// How a rotation stands, by either of its keys.
     pub(crate) fn rotation(&self, id: &str) -> Result<Report> {
         match self.meant(id)? {
-            Meant::Dead(tombstone) => self.report(tombstone.key),
-            Meant::Living(key) => {
+            Named::Dead(tombstone) => self.report(tombstone.key),
+            Named::Living(_, key) => {
                 let entry = self.entry_of(&key)?;
                 let as_successor = entry
                     .rotations
@@ -311,8 +277,8 @@ impl App {
     pub(crate) async fn end_rotation(&self, by: Caller, id: &str) -> Result<Rotated> {
         let _changing = self.one_change_at_a_time().await;
         match self.meant(id)? {
-            Meant::Living(key) => self.end_retiring(by, &key).await,
-            Meant::Dead(tombstone) => Ok(Rotated {
+            Named::Living(_, key) => self.end_retiring(by, &key).await,
+            Named::Dead(tombstone) => Ok(Rotated {
                 issued: None,
                 report: self.report(tombstone.key)?,
                 in_doubt: Vec::new(),
@@ -324,15 +290,15 @@ impl App {
     pub(crate) async fn call_rotation_off(&self, by: Caller, id: &str) -> Result<Key> {
         let _changing = self.one_change_at_a_time().await;
         let key = match self.meant(id)? {
-            Meant::Living(key) => key,
-            Meant::Dead(tombstone) => {
+            Named::Living(_, key) => key,
+            Named::Dead(tombstone) => {
                 return Err(dead(&tombstone).next(format!("bascule key rotation {id}")));
             }
         };
         let running = self.running(&key)?;
         let entry = self.entry_of(&key)?;
         let successor = entry.keys.get(&running.successor).ok_or_else(defect)?;
-        if let Some(last) = self.last_used(successor) {
+        if let Some(last) = self.keyring.last_used(&successor.access_key_id) {
             return Err(Error::new(
                 Kind::Refused,
                 format!(
@@ -345,8 +311,7 @@ impl App {
                 key.access_key_id, successor.access_key_id
             )));
         }
-        let tombstone = self.tombstone(&entry, successor, CauseOfDeath::Revoked);
-        self.bury(by, &entry, successor, tombstone).await?;
+        self.bury(by, &entry, successor).await?;
         let old = self.registry.key(&running.old.to_string());
         old.ok_or_else(defect)
     }
@@ -355,8 +320,8 @@ impl App {
     pub(crate) async fn go_on_with_rotation(&self, by: Caller, id: &str) -> Result<Report> {
         let _changing = self.one_change_at_a_time().await;
         let key = match self.meant(id)? {
-            Meant::Living(key) => key,
-            Meant::Dead(tombstone) => return self.report(tombstone.key),
+            Named::Living(_, key) => key,
+            Named::Dead(tombstone) => return self.report(tombstone.key),
         };
         let old = self.running(&key)?.old;
         let old = self.registry.key(&old.to_string()).ok_or_else(defect)?;
@@ -366,31 +331,22 @@ impl App {
 
     /// Kills a key for good. If it was to take another one's place, that one lives on; if it
     /// retired, its rotation is over.
-    pub(super) async fn bury(
-        &self,
-        by: Caller,
-        entry: &Entry,
-        key: &Key,
-        tombstone: Tombstone,
-    ) -> Result<()> {
-        let mut turn = KeyTurn::death(key.clone(), tombstone);
-        let mut change = Change::KeyRevoked {
-            connection: key.connection,
-            key: key.id,
-        };
-        for running in entry.rotations.values() {
-            let rotation = &running.rotation;
-            let involved = rotation.old == key.id || rotation.successor == key.id;
-            let old = entry.keys.get(&rotation.old).filter(|_| involved);
-            let Some(old) = old else { continue };
-            turn.over.push(rotation.old);
-            if rotation.successor == key.id {
-                turn.update.push(rotation::restore(old));
-                change = rotated(old, key.id, Step::CalledOff);
+    pub(super) async fn bury(&self, by: Caller, entry: &Entry, key: &Key) -> Result<Tombstone> {
+        let change = rotation::bury(key, CauseOfDeath::Revoked, rotations(entry));
+        let audit = match change.update.first() {
+            Some(old) => {
                 tracing::warn!(key = %old.id, "a rotation was called off, because the new key was revoked");
+                rotated(old, key.id, Step::CalledOff)
             }
-        }
-        self.turn(turn, Some(by), change, None).await
+            None => Change::KeyRevoked {
+                connection: key.connection,
+                key: key.id,
+            },
+        };
+        let turn = self.key_turn(entry, change, None);
+        let tombstone = turn.bury.first().map(|(_, tombstone)| tombstone.clone());
+        self.turn(turn, Some(by), audit, None).await?;
+        tombstone.ok_or_else(defect)
     }
 
     /// Ends a rotation: the old key dies.
@@ -403,11 +359,12 @@ impl App {
         let old = self.registry.key(&running.old.to_string());
         let old = old.ok_or_else(defect)?;
         let entry = self.entry_of(&old)?;
-        let cause = rotated_into(running.successor, ending);
-        let turn = KeyTurn {
-            over: vec![old.id],
-            ..KeyTurn::death(old.clone(), self.tombstone(&entry, &old, cause))
+        let cause = CauseOfDeath::Rotated {
+            successor: running.successor,
+            ending,
         };
+        let change = rotation::bury(&old, cause, rotations(&entry));
+        let turn = self.key_turn(&entry, change, None);
         let change = rotated(&old, running.successor, Step::Ended);
         self.turn(turn, by, change, Some(ending.as_str())).await?;
         tracing::info!(connection = %old.connection, key = %old.id, why = ending.as_str(), "rotation ended");
@@ -511,27 +468,23 @@ impl App {
         Ok(())
     }
 
-    /// The key that a user means: a living one, or one that is dead.
-    pub(super) fn meant(&self, id: &str) -> Result<Meant> {
-        if let Some(key) = self.registry.key(id) {
-            return Ok(Meant::Living(key));
-        }
-        let by_access_key_id = id
-            .parse()
-            .ok()
-            .and_then(|id: AccessKeyId| DeadKeys::find(&*self.graves, &id));
-        let by_record = || {
-            let id: KeyId = id.parse().ok()?;
-            self.grave(id)
-        };
-        by_access_key_id
-            .or_else(by_record)
-            .map(Meant::Dead)
-            .ok_or_else(|| Error::no_key(id))
+    /// The key that a user means. Of two with the same label it is the old one, whose rotation it
+    /// is.
+    pub(super) fn meant(&self, id: &str) -> Result<Named> {
+        let retiring = id.split_once('/').and_then(|(name, label)| {
+            let entry = self.registry.by_name(name)?;
+            let mut old = entry
+                .keys
+                .values()
+                .filter(|key| key.label.as_str() == label && entry.rotations.contains_key(&key.id));
+            let key = old.next()?.clone();
+            Some(Named::Living(Box::new(entry), key))
+        });
+        retiring.map_or_else(|| self.find_key(id), Ok)
     }
 
     fn grave(&self, key: KeyId) -> Option<Tombstone> {
-        self.graves.all().into_iter().find(|dead| dead.key == key)
+        self.graves.last(|dead| dead.key == key)
     }
 
     /// The living key that took a dead one's place, however many were in between.
@@ -594,7 +547,23 @@ impl App {
             .map_err(|why| refused(key, why))
     }
 
-    pub(super) fn tombstone(&self, entry: &Entry, key: &Key, cause: CauseOfDeath) -> Tombstone {
+    /// A change as the store makes it.
+    fn key_turn(&self, entry: &Entry, change: KeyChange, secret: Option<&SecretKey>) -> KeyTurn {
+        let bury = change.bury.map(|(key, cause)| {
+            let tombstone = self.tombstone(entry, &key, cause);
+            (key, tombstone)
+        });
+        KeyTurn {
+            connection: entry.connection.id,
+            add: change.add.zip(secret.cloned()),
+            update: change.update,
+            bury: bury.into_iter().collect(),
+            rotations: change.rotations,
+            over: change.over,
+        }
+    }
+
+    fn tombstone(&self, entry: &Entry, key: &Key, cause: CauseOfDeath) -> Tombstone {
         Tombstone {
             key: key.id,
             masked: key.access_key_id.masked(),
@@ -641,8 +610,12 @@ fn silence(length: Option<SignedDuration>) -> Result<Option<SignedDuration>> {
         .map_err(|error| Error::invalid("--until-silent", error))
 }
 
-const fn rotated_into(successor: KeyId, ending: Ending) -> CauseOfDeath {
-    CauseOfDeath::Rotated { successor, ending }
+/// The rotations of a connection, each with its old key.
+fn rotations(entry: &Entry) -> impl Iterator<Item = (&Rotation, &Key)> {
+    entry.rotations.values().filter_map(|running| {
+        let old = entry.keys.get(&running.rotation.old)?;
+        Some((&running.rotation, old))
+    })
 }
 
 const fn rotated(key: &Key, successor: KeyId, step: Step) -> Change {

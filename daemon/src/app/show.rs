@@ -1,12 +1,12 @@
 //! Shows one connection with its living keys.
 
-use bascule_domain::key::Key;
-
-use super::{App, error::Result, registry::View};
+use super::{App, KeyView, error::Result, registry::View};
 
 impl App {
-    pub(crate) fn show(&self, name: &str) -> Result<(View, Vec<Key>)> {
+    pub(crate) fn show(&self, name: &str) -> Result<(View, Vec<KeyView>)> {
         let entry = self.living(name)?;
-        Ok((self.view(&entry), entry.keys.values().cloned().collect()))
+        let keys = entry.keys.values();
+        let keys = keys.map(|key| self.key_view(key.clone(), name)).collect();
+        Ok((self.view(&entry), keys))
     }
 }

@@ -49,14 +49,9 @@ impl Connections for Service {
         request: Request<v1::ShowConnectionRequest>,
     ) -> Answer<v1::ShowConnectionResponse> {
         let (view, keys) = self.0.show(&request.into_inner().name).map_err(status)?;
-        let name = view.connection.name.to_string();
-        let keys = keys
-            .iter()
-            .map(|key| convert::key(key, &name, self.0.last_used(key)))
-            .collect();
         Ok(Response::new(v1::ShowConnectionResponse {
             connection: Some(convert::connection(&view)),
-            keys,
+            keys: keys.iter().map(convert::key).collect(),
             gateway: self.0.gateway_url(),
         }))
     }

@@ -7,7 +7,7 @@ use bascule_domain::{
     Timestamp,
     connection::{BucketIdentity, Location},
     deletion::{Deletion, Phase},
-    key::{Key, KeyState, Permission},
+    key::{KeyState, Permission},
     limits::Bandwidth,
     provider::ProviderKind,
     secret::{Credentials, SecretKey},
@@ -17,7 +17,7 @@ use bascule_proto::v1;
 use prost_types::Timestamp as WireTime;
 
 use crate::app::{
-    LimitWish, View,
+    KeyView, LimitWish, View,
     error::{Error, Kind, Result},
 };
 
@@ -148,10 +148,11 @@ pub(super) fn connection(view: &View) -> v1::Connection {
     }
 }
 
-pub(super) fn key(key: &Key, connection: &str, last_used: Option<Timestamp>) -> v1::Key {
+pub(super) fn key(view: &KeyView) -> v1::Key {
+    let key = &view.key;
     v1::Key {
         access_key_id: key.access_key_id.to_string(),
-        connection: connection.to_owned(),
+        connection: view.connection.clone(),
         label: key.label.to_string(),
         permission: match key.permission {
             Permission::Read => v1::Permission::Read,
@@ -162,6 +163,7 @@ pub(super) fn key(key: &Key, connection: &str, last_used: Option<Timestamp>) -> 
         }
         .into(),
         state: match key.state {
+            _ if view.expired => v1::KeyState::Expired,
             KeyState::Active => v1::KeyState::Active,
             KeyState::Paused => v1::KeyState::Paused,
             KeyState::Retiring => v1::KeyState::Retiring,
@@ -169,16 +171,32 @@ pub(super) fn key(key: &Key, connection: &str, last_used: Option<Timestamp>) -> 
         .into(),
         issued_at: Some(time(key.issued_at)),
         expires_at: key.expires_at.map(time),
-        buckets: key.scope.buckets.iter().map(ToString::to_string).collect(),
-        last_used_at: last_used.map(time),
+        buckets: texts(&key.scope.buckets),
+        last_used_at: view.last_used.map(time),
         died_at: None,
         cause: String::new(),
+        id: key.id.to_string(),
+        prefixes: texts(&key.scope.prefixes),
+        addresses: texts(&key.scope.addresses),
+        generation: key.generation,
+        conditional_writes: match key.permission {
+            Permission::Append | Permission::Write => v1::ConditionalWrites::NotKnown,
+            Permission::Read | Permission::ReadWrite | Permission::ReadWriteNoDelete => {
+                v1::ConditionalWrites::Unspecified
+            }
+        }
+        .into(),
     }
+}
+
+fn texts(values: impl IntoIterator<Item = impl ToString>) -> Vec<String> {
+    values.into_iter().map(|value| value.to_string()).collect()
 }
 
 pub(super) fn dead_key(tombstone: &Tombstone) -> v1::Key {
     v1::Key {
         access_key_id: tombstone.masked.clone(),
+        id: tombstone.key.to_string(),
         connection: tombstone.connection_name.to_string(),
         label: tombstone.label.to_string(),
         state: v1::KeyState::Dead.into(),

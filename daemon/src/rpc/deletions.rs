@@ -36,15 +36,10 @@ impl Deletions for Service {
             .plan(&request.connection, request.emergency)
             .await
             .map_err(status)?;
-        let name = plan.view.connection.name.to_string();
         Ok(Response::new(v1::PlanResponse {
             plan_id: plan.id.to_string(),
             connection: Some(convert::connection(&plan.view)),
-            keys: plan
-                .keys
-                .iter()
-                .map(|key| convert::key(key, &name, self.app.last_used(key)))
-                .collect(),
+            keys: plan.keys.iter().map(convert::key).collect(),
             boxes: plan
                 .boxes
                 .into_iter()

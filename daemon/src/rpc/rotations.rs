@@ -54,8 +54,7 @@ impl Rotations for Service {
         let change = async move {
             let key = app.call_rotation_off(by, &id).await?;
             let name = app.connection_name(&key)?;
-            let last_used = app.last_used(&key);
-            Ok(convert::key(&key, &name, last_used))
+            Ok(convert::key(&app.key_view(key, &name)))
         };
         let key = self.0.to_its_end(change).await.map_err(status)?;
         Ok(Response::new(v1::CancelRotationResponse { key: Some(key) }))
@@ -104,7 +103,7 @@ pub(super) fn response(app: &App, rotated: &Rotated) -> v1::RotateResponse {
             .as_ref()
             .map(|issued| keys::handed_out(app, issued)),
         rotation: Some(rotation(&rotated.report)),
-        in_doubt: rotated.in_doubt.iter().map(keys::doubtful).collect(),
+        in_doubt: keys::in_doubt(&rotated.in_doubt),
     }
 }
 
@@ -118,13 +117,10 @@ fn rotation(report: &Report) -> v1::Rotation {
     let running = report.rotation.as_ref();
     v1::Rotation {
         old: Some(match &report.old {
-            Former::Retiring(key) => convert::key(key, &report.connection, report.old_use.last),
+            Former::Retiring(view) => convert::key(view),
             Former::Dead(tombstone) => convert::dead_key(tombstone),
         }),
-        successor: report
-            .successor
-            .as_ref()
-            .map(|key| convert::key(key, &report.connection, report.successor_use.last)),
+        successor: report.successor.as_ref().map(convert::key),
         began_at: running.map(|rotation| convert::time(rotation.began_at)),
         deadline: running.map(|rotation| convert::time(rotation.deadline())),
         grace: running.map(|rotation| wire_duration(rotation.grace.length)),

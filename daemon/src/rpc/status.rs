@@ -15,7 +15,6 @@ pub(super) fn status(error: Error) -> Status {
         Kind::AlreadyExists => Code::AlreadyExists,
         Kind::Refused => Code::FailedPrecondition,
         Kind::Provider => Code::Unavailable,
-        Kind::NotAvailable => Code::Unimplemented,
         Kind::Storage => Code::Internal,
         Kind::Stopping => Code::Aborted,
     };

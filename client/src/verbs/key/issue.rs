@@ -12,8 +12,12 @@ use clap::Args;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::Context;
+use super::{
+    Context,
+    rights::{self, Limits, PERMISSIONS, permission, wire_time},
+};
 use crate::{
+    clock,
     error::{Error, Kind},
     output::{
         document,
@@ -29,6 +33,7 @@ use crate::{
 /// Examples:
 ///   bascule key issue photos --label nightly-rclone --format rclone >> ~/.config/rclone/rclone.conf
 ///   bascule key issue photos --label viewer --permission read --format env
+///   bascule key issue photos --label ci --prefix builds/ --allow-ip 192.0.2.0/24 --expires 30d
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
@@ -38,16 +43,13 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) label: String,
     /// What it may do with objects
-    #[arg(long, default_value = "read-write",
-          value_parser = ["read", "read-write", "append", "write", "read-write-no-delete"], hide_possible_values = true,
-          help = "What it may do with objects: read or read-write")]
+    #[arg(long, default_value = "read-write", value_parser = PERMISSIONS)]
     pub(crate) permission: String,
     /// The form in which it is handed out; a readable block if left out
     #[arg(long, value_parser = ["rclone", "aws", "env", "json"])]
     pub(crate) format: Option<String>,
-    /// Limit it to this bucket; may be given several times
-    #[arg(long = "bucket", value_name = "BUCKET")]
-    pub(crate) buckets: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
 }
 
 /// A key as it is handed out.
@@ -68,8 +70,10 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         connection: arguments.name,
         label: arguments.label,
         permission: permission(&arguments.permission).into(),
-        buckets: arguments.buckets,
-        ..v1::IssueKeyRequest::default()
+        buckets: arguments.limits.buckets,
+        prefixes: arguments.limits.prefixes,
+        addresses: arguments.limits.addresses,
+        expires_at: arguments.limits.expires.map(wire_time),
     };
     let issued = Issued::from(
         context
@@ -110,18 +114,6 @@ pub(super) fn show(
         output.status("Ready to paste: --format rclone|aws|env|json");
     }
     Ok(())
-}
-
-fn permission(name: &str) -> v1::Permission {
-    match name {
-        "read" => v1::Permission::Read,
-        "append" => v1::Permission::Append,
-        "write" => v1::Permission::Write,
-        "read-write" => v1::Permission::ReadWrite,
-        "read-write-no-delete" => v1::Permission::ReadWriteNoDelete,
-        // The daemon refuses what it does not know.
-        _ => v1::Permission::Unspecified,
-    }
 }
 
 /// The one answer that holds a secret.
@@ -197,12 +189,8 @@ impl Issued {
             .add("Secret access key", Cell::new(&*self.secret).style(WARN))
             .add("Endpoint", self.endpoint.as_str())
             .add("Region", self.region.as_str())
-            .add("Buckets", self.buckets.join(", "))
-            .add(
-                "Permission",
-                document::permission(self.key.permission()).unwrap_or_default(),
-            )
             .add("Label", self.key.label.as_str());
+        rights::facts(&mut facts, &self.key, clock::now());
         Zeroizing::new(facts.render())
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{
-    Context, in_doubt,
+    Context, doubts,
     issue::{self, Issued},
     rotation,
 };
@@ -135,7 +135,7 @@ impl Done {
         for line in rotation::outlook(&self.rotation, now).lines() {
             context.output.status(line);
         }
-        for line in in_doubt(&self.in_doubt).lines() {
+        for line in doubts(&self.in_doubt).lines() {
             context.output.status(line);
         }
         Ok(())

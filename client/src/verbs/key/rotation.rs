@@ -5,7 +5,7 @@ use bascule_proto::v1;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Context, in_doubt};
+use super::{Context, doubts};
 use crate::{
     clock, duration,
     error::Error,
@@ -85,7 +85,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
     };
     context.output.result(&document, || {
         let mut text = render(&rotation, clock::now());
-        text.push_str(&in_doubt(&doubtful));
+        text.push_str(&doubts(&doubtful));
         text
     })
 }

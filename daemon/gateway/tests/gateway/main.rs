@@ -9,6 +9,7 @@
 
 mod cutting;
 mod doubt;
+mod endings;
 mod exhaustion;
 mod forwarding;
 mod framing;

@@ -89,10 +89,17 @@ async fn b1_a_source_that_was_not_granted_is_denied_however_it_is_written() {
             refused(&part, &request, 400, "InvalidArgument").await;
         }
     }
+    for prefix in ["in+/", "in /"] {
+        let part = World::with(limited(prefix), Settings::default()).await;
+        for request in requests(&part, "/photos/in+/a") {
+            refused(&part, &request, 403, "AccessDenied").await;
+        }
+    }
     for (source, arrives) in [
         ("/photos/in/a", "/photos/in/a"),
         ("photos/in/%61", "/photos/in/a"),
         ("%2Fphotos%2Fin%2Fa b", "/photos/in/a%20b"),
+        ("/photos/in/a+b%2Bc", "/photos/in/a+b%2Bc"),
         ("/music/in/a%3FversionId=1", "/music/in/a%3FversionId%3D1"),
         ("/music/in/a?versionId=v%2F1", "/music/in/a?versionId=v%2F1"),
     ] {

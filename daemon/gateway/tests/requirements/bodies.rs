@@ -22,8 +22,6 @@ async fn r25_a_framed_body_is_announced_as_the_client_announced_it() {
     for (method, query) in [
         ("PUT", &[][..]),
         ("PUT", &[("partNumber", "1"), ("uploadId", "u")]),
-        ("PUT", &[("tagging", "")]),
-        ("POST", &[("uploadId", "u")]),
     ] {
         for encoding in [None, Some("aws-chunked"), Some("gzip, aws-chunked")] {
             let mut ask = world

@@ -125,6 +125,59 @@ async fn r48_a_completed_upload_is_found_where_the_client_asked_for_it() {
     );
 }
 
+/// What a provider says about our credentials may be packed, because the client asked for that.
+#[tokio::test]
+async fn r46_what_is_packed_is_asked_for_again_so_that_it_can_be_read() {
+    let refusal = "<Error><Code>InvalidAccessKeyId</Code><AWSAccessKeyId>PROVIDERKEY</AWSAccessKeyId></Error>";
+    let packed =
+        |status| Script::new(status, "\x1f\u{8b}PROVIDERKEY").header("content-encoding", "gzip");
+    let get = |world: &World| {
+        world
+            .ask("GET", "/photos/a")
+            .header("accept-encoding", "gzip")
+    };
+
+    for status in [400, 403] {
+        let world = World::new().await;
+        world.provider.script(packed(status));
+        world.provider.script(Script::new(status, refusal));
+        let reply = world.send(&get(&world)).await;
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (503, "ServiceUnavailable")
+        );
+        let connection = world.keyring.connection(CONNECTION).unwrap();
+        assert_eq!(connection.trouble(), Some(Trouble::Credentials));
+        let seen = world.provider.seen();
+        assert_eq!(seen[0].header("accept-encoding"), Some("gzip"));
+        assert_eq!((seen.len(), seen[1].header("accept-encoding")), (2, None));
+        assert_signed_as_sent(&world, &seen[1]);
+    }
+
+    let world = World::new().await;
+    world.provider.script(packed(403));
+    world
+        .provider
+        .script(Script::new(403, "<Error><Code>AccessDenied</Code></Error>"));
+    let reply = world.send(&get(&world)).await;
+    assert_eq!((reply.status, reply.code().as_str()), (403, "AccessDenied"));
+
+    let world = World::new().await;
+    world.provider.script(packed(403));
+    world.provider.script(packed(403));
+    let reply = world.send(&get(&world)).await;
+    let told = format!("{reply:?}{}", reply.text());
+    assert!(
+        reply.status == 503 && !told.contains("PROVIDERKEY"),
+        "{told}"
+    );
+    assert_eq!(world.provider.requests(), 2);
+    let delete = world.ask("DELETE", "/photos/a");
+    world.provider.script(packed(403));
+    world.provider.script(packed(403));
+    assert_eq!(world.send(&delete).await.status, 503);
+}
+
 #[tokio::test]
 async fn r49_a_copy_source_is_decoded_once_checked_and_written_anew() {
     let world = World::new().await;
@@ -133,7 +186,12 @@ async fn r49_a_copy_source_is_decoded_once_checked_and_written_anew() {
         ("/music/a", "/music/a"),
         ("%2Fmusic%2Fa", "/music/a"),
         ("/music/a%20b%2Bc", "/music/a%20b%2Bc"),
-        ("/music/a+b", "/music/a%2Bb"),
+        // AWS takes it for a blank, MinIO does not: neither is changed on the way.
+        ("/music/a+b", "/music/a+b"),
+        (
+            "music/%c3%a9+%2B+/%2f?versionId=v",
+            "/music/%C3%A9+%2B+//?versionId=v",
+        ),
         ("/music/a%252Fb", "/music/a%252Fb"),
         ("/music//a/", "/music//a/"),
         ("/music/%C3%BC", "/music/%C3%BC"),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bascule_domain::transition::Transition;
+
 use crate::{
     harness::wait,
     provider::named,
@@ -114,4 +116,32 @@ async fn c4_a_presigned_link_dies_with_its_key() {
         assert_eq!((reply.status, &*reply.code()), (403, "InvalidAccessKeyId"));
     }
     assert_eq!(stage.shelf.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_change_that_takes_nothing_away_lets_what_runs_go_on() {
+    let stage = Stage::new().await;
+    let mut client = stage.dial().await;
+    let whole = stage
+        .ask("PUT", "a")
+        .body(vec![b'x'; 1000])
+        .wire(&stage.world);
+    let (head, tail) = whole.split_at(whole.len() - 500);
+    client.write(head).await;
+    wait(|| stage.shelf.received() > 0).await;
+    let mut wide = stage.key.clone();
+    wide.label = "renamed".parse().unwrap();
+    wide.scope.addresses = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
+    let transition = Transition::new(&stage.key, wide);
+    assert!(!transition.takes_away(&stage.key));
+    stage.world.keyring.change_key(transition.then).unwrap();
+    client.write(tail).await;
+    assert_eq!(client.reply(false).await.unwrap().status, 200);
+    assert_eq!(stage.shelf.stored(), ["a"]);
+    // The token it ran under is still what ends it.
+    let mut client = stage.dial().await;
+    client.write(head).await;
+    Withdrawal::Revocation.apply(&stage);
+    assert!(client.reply(false).await.is_none_or(|r| r.status == 403));
+    wait(|| stage.connection.open_requests() == 0).await;
 }

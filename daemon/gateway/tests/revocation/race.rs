@@ -160,7 +160,10 @@ async fn race(rounds: usize, how: impl Fn(usize) -> Withdrawal) {
         match withdrawal {
             Withdrawal::Pause => next.world.keyring.resume(VAULT).unwrap(),
             Withdrawal::Removal => next.connect_again(),
-            Withdrawal::Revocation | Withdrawal::Change => {}
+            Withdrawal::Revocation
+            | Withdrawal::Change
+            | Withdrawal::KeyPause
+            | Withdrawal::Narrowing => {}
         }
         next.issue();
     }
@@ -198,6 +201,18 @@ async fn c1_nothing_is_accepted_after_a_pause_or_a_removal_returned() {
             Withdrawal::Pause
         } else {
             Withdrawal::Removal
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn nothing_is_accepted_after_a_key_was_paused_or_narrowed() {
+    race(ROUNDS / 10 * scale(), |number| {
+        if number % 2 == 0 {
+            Withdrawal::KeyPause
+        } else {
+            Withdrawal::Narrowing
         }
     })
     .await;

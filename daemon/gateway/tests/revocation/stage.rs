@@ -1,4 +1,4 @@
-//! A connection beside the harness's own, at the provider that obeys names, and the four ways to
+//! A connection beside the harness's own, at the provider that obeys names, and the ways to
 //! withdraw what its keys may do.
 
 use std::{
@@ -17,6 +17,7 @@ use bascule_domain::{
     key::{Key, Permission},
     limits::Limits,
     secret::{Credentials, SecretKey},
+    transition::Transition,
 };
 use bascule_gateway::{Admission, ConnectionCell, ConnectionSpec, Keyring, Upstream};
 use bascule_sigv4::{Service, Signer};
@@ -54,10 +55,29 @@ fn spec(shelf: &Arc<Shelf>) -> ConnectionSpec {
 
 fn fresh_key() -> Key {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let [a, b, c, d] = NUMBER.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let [a, b, c, d] = number.to_be_bytes();
+    // Of each byte of an access key id, five bits count.
+    let five = |at: u32| (number >> (5 * at)) as u8 & 31;
     Key {
         id: KeyId::from_random([a, b, c, d, 7, 7, 7, 7, 7, 7]),
-        access_key_id: AccessKeyId::issue([a, b, c, d, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7]),
+        access_key_id: AccessKeyId::issue([
+            five(0),
+            five(1),
+            five(2),
+            five(3),
+            five(4),
+            7,
+            7,
+            7,
+            7,
+            7,
+            7,
+            7,
+            7,
+            7,
+            7,
+        ]),
         connection: VAULT,
         ..key(1, Permission::ReadWrite)
     }
@@ -148,12 +168,23 @@ pub(crate) enum Withdrawal {
     Pause,
     /// The connection is removed.
     Removal,
-    /// The key's rights are changed.
+    /// The key's rights are changed: permits are void, and new ones are granted.
     Change,
+    /// The key alone is paused.
+    KeyPause,
+    /// The key is limited to objects that nobody asks for.
+    Narrowing,
 }
 
 impl Withdrawal {
-    pub(crate) const ALL: [Self; 4] = [Self::Revocation, Self::Pause, Self::Removal, Self::Change];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Revocation,
+        Self::Pause,
+        Self::Removal,
+        Self::Change,
+        Self::KeyPause,
+        Self::Narrowing,
+    ];
 
     pub(crate) fn apply(self, stage: &Stage) {
         self.apply_to(&stage.world.keyring, &stage.key);
@@ -170,6 +201,16 @@ impl Withdrawal {
                     ..key.clone()
                 })
                 .unwrap(),
+            Self::KeyPause => keyring
+                .change_key(Transition::new(key, key.paused()).then)
+                .unwrap(),
+            Self::Narrowing => {
+                let mut narrow = key.clone();
+                narrow.scope.prefixes = vec!["elsewhere/".parse().unwrap()];
+                keyring
+                    .change_key(Transition::new(key, narrow).then)
+                    .unwrap();
+            }
         }
     }
 }

@@ -340,7 +340,9 @@ async fn c2_an_idle_connection_is_kept_and_its_next_request_refused() {
         client.write(&ask.wire(&stage.world)).await;
         let expected = match withdrawal {
             Withdrawal::Revocation | Withdrawal::Removal => (403, "InvalidAccessKeyId"),
-            Withdrawal::Pause => (403, "AccessDenied"),
+            Withdrawal::Pause | Withdrawal::KeyPause | Withdrawal::Narrowing => {
+                (403, "AccessDenied")
+            }
             // New rights, the same key: the next request is judged by them.
             Withdrawal::Change => (200, ""),
         };

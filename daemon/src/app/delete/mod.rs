@@ -20,7 +20,7 @@ use bascule_domain::{
 
 pub(crate) use self::running::{NotCancelled, Progress, Running, Subscription};
 use super::{
-    App,
+    App, KeyView,
     error::{Error, Kind, Result},
     registry::{Entry, View},
 };
@@ -37,7 +37,7 @@ const SETTLED_AFTER: SignedDuration = SignedDuration::from_secs(60);
 pub(crate) struct Plan {
     pub id: PlanId,
     pub view: View,
-    pub keys: Vec<Key>,
+    pub keys: Vec<KeyView>,
     pub boxes: Vec<Checked>,
     pub siblings: Vec<String>,
     pub open_transfers: u32,
@@ -56,13 +56,26 @@ impl App {
         let keys: Vec<Key> = entry.keys.values().cloned().collect();
         let mut alternatives: Vec<_> = keys
             .iter()
-            .map(|key| {
-                (
-                    format!("revoke only the key of {:?}", key.label.as_str()),
-                    format!("bascule key revoke {}", key.access_key_id),
-                )
+            .flat_map(|key| {
+                let (id, label) = (&key.access_key_id, key.label.as_str());
+                [
+                    (
+                        format!("pause only the key of {label:?}, reversibly"),
+                        format!("bascule key pause {id}"),
+                    ),
+                    (
+                        format!("revoke only the key of {label:?}"),
+                        format!("bascule key revoke {id}"),
+                    ),
+                ]
             })
             .collect();
+        if !keys.is_empty() {
+            alternatives.push((
+                "let a key do less".into(),
+                "bascule key restrict KEY_ID --permission read".into(),
+            ));
+        }
         alternatives.push((
             "give it another name".into(),
             format!("bascule rename {name} NEWNAME"),
@@ -79,7 +92,10 @@ impl App {
             ),
             view: self.view(&entry),
             open_transfers: sight.open_transfers,
-            keys,
+            keys: keys
+                .into_iter()
+                .map(|key| self.key_view(key, name))
+                .collect(),
             boxes,
             siblings,
             alternatives,
@@ -217,8 +233,7 @@ fn plan_id(entry: &Entry, keys: &[Key], boxes: &[Checked], siblings: &[String]) 
     context.update(entry.connection.id.as_bytes());
     context.update(&entry.connection.credentials_generation.to_be_bytes());
     for key in keys {
-        context.update(key.id.as_bytes());
-        context.update(&key.generation.to_be_bytes());
+        context.update(format!("{key:?}").as_bytes());
     }
     for checked in boxes {
         context.update(checked.name.as_str().as_bytes());

@@ -10,25 +10,23 @@ use bascule_domain::{
 use bascule_gateway::KeyUse;
 
 use super::super::{
-    App,
+    App, KeyView,
     error::{Error, Result},
 };
 
 /// The old key.
-#[derive(Clone)]
 pub(crate) enum Former {
     /// It still works.
-    Retiring(Key),
+    Retiring(KeyView),
     /// It is dead.
     Dead(Tombstone),
 }
 
 /// A rotation as it is shown.
 pub(crate) struct Report {
-    pub connection: String,
     pub old: Former,
     /// The key that took its place, if that lives.
-    pub successor: Option<Key>,
+    pub successor: Option<KeyView>,
     pub rotation: Option<Rotation>,
     /// Uses are counted from then on.
     pub counted_since: Timestamp,
@@ -79,16 +77,16 @@ impl App {
                 format!("once the clock is right: bascule key rotation {id} --go-on"),
             );
         }
+        let name = entry.connection.name.as_str();
         let silent_since = rotation.silent_since(&self.evidence(&old));
         Ok(Report {
-            connection: entry.connection.name.to_string(),
             counted_since: running.counted_since,
             old_use,
             successor_use: successor_use.unwrap_or_default(),
             silent_since: Some(silent_since),
             not_known: self.not_known(running.counted_since, rotation.began_at),
-            old: Former::Retiring(old),
-            successor,
+            successor: successor.map(|key| self.key_view(key, name)),
+            old: Former::Retiring(self.key_view(old, name)),
             rotation: Some(rotation),
             next,
         })
@@ -106,8 +104,7 @@ impl App {
             None => Vec::new(),
         };
         Report {
-            connection: tombstone.connection_name.to_string(),
-            successor,
+            successor: successor.map(|key| self.viewed(key, &tombstone)),
             rotation: None,
             counted_since: self.started_at,
             old_use: KeyUse::default(),
@@ -126,7 +123,7 @@ impl App {
             .filter(|running| running.rotation.parked.is_some())
             .filter_map(|running| {
                 let report = self.report(running.rotation.old).ok()?;
-                let Former::Retiring(old) = &report.old else {
+                let Former::Retiring(KeyView { key: old, .. }) = &report.old else {
                     return None;
                 };
                 Some(format!(
@@ -137,6 +134,13 @@ impl App {
                 ))
             })
             .collect()
+    }
+
+    /// A key under the name that its connection has now.
+    fn viewed(&self, key: Key, dead: &Tombstone) -> KeyView {
+        let name = self.connection_name(&key);
+        let name = name.unwrap_or_else(|_| dead.connection_name.to_string());
+        self.key_view(key, &name)
     }
 
     fn usage(&self, key: &Key) -> KeyUse {
