@@ -440,3 +440,46 @@ fn a_paused_connection_stays_paused_until_it_is_resumed() {
     scene.restart();
     assert!(scene.works(&key.s3()));
 }
+
+#[test]
+fn a_key_that_expires_follows_the_clock_that_is_set_and_a_retiring_one_too() {
+    let Some(scene) = Scene::new() else { return };
+    let issue = |label: &str| {
+        let answer = scene.run(&[
+            "key",
+            "issue",
+            "photos",
+            "--label",
+            label,
+            "--expires",
+            "12h",
+        ]);
+        Issued::of(&answer.ok())
+    };
+    let state = |id: &str| {
+        let shown = scene.run(&["key", "show", id]).ok();
+        shown["key"]["state"].as_str().unwrap().to_owned()
+    };
+    let (old, other) = (issue("laptop"), issue("desktop"));
+    let answer = scene.rotate(&[&old.id, "--grace", "6h"]);
+    let new = issued(&answer);
+    assert!(
+        answer["issued"]["key"]["expires_at"].is_string(),
+        "inherited"
+    );
+    // Refusing is reversible, so expiry believes the clock; killing is not, so the grace does not.
+    for (jump, expected) in [(DAY, "expired"), (-DAY, "active")] {
+        scene.clock.jump(jump);
+        assert_eq!(state(&other.id), expected);
+        assert_eq!(state(&new.id), expected);
+        assert!(scene.living().contains(&old.id));
+    }
+    scene.clock.pass(0);
+    wait::until("the rotation to go on", || {
+        scene.rotation(&old.id)["parked"].is_null().then_some(())
+    });
+    assert!(scene.works(&old.s3()) && scene.works(&new.s3()));
+    scene.clock.pass(7 * HOUR);
+    scene.wait_for_death(&old.id);
+    assert_eq!(state(&new.id), "active");
+}

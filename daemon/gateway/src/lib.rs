@@ -25,6 +25,8 @@ mod idle;
 mod keyring;
 mod knock;
 mod learn;
+#[cfg(test)]
+mod lifecycle;
 mod load;
 mod meter;
 mod metrics;
