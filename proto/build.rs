@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "rotations",
         "system",
         "types",
+        "usage",
     ]
     .map(|name| format!("bascule/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=bascule");

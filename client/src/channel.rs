@@ -15,7 +15,7 @@ use bascule_proto::{
     v1::{
         connections_client::ConnectionsClient, deletions_client::DeletionsClient,
         findings_client::FindingsClient, keys_client::KeysClient, leaks_client::LeaksClient,
-        rotations_client::RotationsClient, system_client::SystemClient,
+        rotations_client::RotationsClient, system_client::SystemClient, usage_client::UsageClient,
     },
 };
 use hyper_util::rt::TokioIo;
@@ -109,6 +109,12 @@ impl Client {
     #[must_use]
     pub fn findings(&self) -> FindingsClient<Channel> {
         FindingsClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// Who uses which key.
+    #[must_use]
+    pub fn usage(&self) -> UsageClient<Channel> {
+        UsageClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
     /// The daemon itself.

@@ -13,6 +13,7 @@ mod clock;
 mod credentials;
 mod demo;
 mod duration;
+mod edit;
 mod interruption;
 mod moment;
 mod output;

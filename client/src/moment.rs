@@ -1,15 +1,20 @@
-//! Points in time as people write them: how long from now, a date, or RFC 3339.
+//! Points in time as people write them: how long from or before now, a date, or RFC 3339.
 
 use bascule_domain::Timestamp;
 use jiff::{Span, ZonedDateTime, civil::DateTime, tz::TimeZone};
 
 use crate::clock;
 
-const EXPECTED: &str = "expected a time from now such as 30d or 12h, a date such as 2027-01-01 (its beginning, local time), or RFC 3339";
+const EXPECTED: &str = "expected a time such as 30d or 12h, a date such as 2027-01-01 (its beginning, local time), or RFC 3339";
 
 /// A time to come: `30d` is in thirty days.
 pub(crate) fn ahead(text: &str) -> Result<Timestamp, String> {
     read(text, &now(), 1)
+}
+
+/// A time gone by: `30d` was thirty days ago.
+pub(crate) fn back(text: &str) -> Result<Timestamp, String> {
+    read(text, &now(), -1)
 }
 
 fn now() -> ZonedDateTime {

@@ -70,6 +70,7 @@ pub(crate) fn upstream_access(entry: &Entry) -> UpstreamAccess {
             addressing: *addressing,
             tls: endpoint.is_tls(),
             authority: endpoint.authority(),
+            honours_conditions: false,
             generation,
         },
         // Called in process, where neither is looked at.
@@ -79,6 +80,7 @@ pub(crate) fn upstream_access(entry: &Entry) -> UpstreamAccess {
             addressing: Addressing::Path,
             tls: false,
             authority: "localhost".to_owned(),
+            honours_conditions: true,
             generation,
         },
     }

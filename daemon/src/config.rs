@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bascule_domain::key::IpRule;
 use bascule_proto::location;
 use toml::de::{DeTable, DeValue};
 
@@ -106,10 +107,14 @@ pub(crate) struct Config {
     pub host_suffix: Option<String>,
     /// Further names by which tools may call the gateway.
     pub hosts: Vec<String>,
+    /// Peers whose word on their clients' addresses is believed.
+    pub trusted_proxies: Vec<IpRule>,
     pub max_connections: usize,
     pub header_timeout: Duration,
     /// How long SIGTERM and a deletion wait for exchanges with a provider to end.
     pub drain_limit: Duration,
+    /// How long uses are kept; `None`: they are not recorded.
+    pub usage_keep: Option<Duration>,
     pub log_level: tracing::Level,
     pub log_format: LogFormat,
     /// One line for each request, without its query string.
@@ -188,9 +193,12 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     let mut allow_plain_http = flags.allow_plain_http;
     let mut host_suffix = None;
     let mut hosts = Vec::new();
+    let mut trusted_proxies = Vec::new();
     let mut max_connections = 1024;
     let mut header_timeout = Duration::from_secs(30);
     let mut drain_limit = Duration::from_secs(10);
+    let mut usage_keep = Duration::from_secs(400 * DAY);
+    let mut usage_enabled = true;
     let mut log_level = tracing::Level::INFO;
     let mut log_format = LogFormat::Auto;
     let mut log_access = false;
@@ -210,6 +218,9 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                             allow_plain_http |= file.switch(value).unwrap_or_default();
                         }
                         "hosts" => hosts = file.each(value, parse_host_name),
+                        "trusted_proxies" => {
+                            trusted_proxies = file.each(value, parse_addresses);
+                        }
                         "host_suffix" => host_suffix = file.parse(value, parse_host_name),
                         "max_connections" => {
                             max_connections = file.number(value, 1, 65_536).unwrap_or(max_connections as u64) as usize;
@@ -218,7 +229,16 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                             header_timeout = file.seconds(value, 300).unwrap_or(header_timeout);
                         }
                         "drain_seconds" => drain_limit = file.seconds(value, 300).unwrap_or(drain_limit),
-                        other => file.unknown(key.span().start, "gateway", other, "listen, tls_certificate, tls_key, allow_plain_http_beyond_loopback, hosts, host_suffix, max_connections, header_timeout_seconds, drain_seconds"),
+                        other => file.unknown(key.span().start, "gateway", other, "listen, tls_certificate, tls_key, allow_plain_http_beyond_loopback, hosts, host_suffix, trusted_proxies, max_connections, header_timeout_seconds, drain_seconds"),
+                    }
+                }
+            }
+            "usage" => {
+                for (key, value) in file.table("usage", value) {
+                    match key.get_ref().as_ref() {
+                        "enabled" => usage_enabled = file.switch(value).unwrap_or(usage_enabled),
+                        "keep" => usage_keep = file.parse(value, parse_keep).unwrap_or(usage_keep),
+                        other => file.unknown(key.span().start, "usage", other, "enabled, keep"),
                     }
                 }
             }
@@ -236,7 +256,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                     }
                 }
             }
-            other => file.unknown(at, "", other, "state_dir, runtime_dir, gateway, log"),
+            other => file.unknown(at, "", other, "state_dir, runtime_dir, gateway, usage, log"),
         }
     }
 
@@ -303,9 +323,11 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
         tls,
         host_suffix,
         hosts,
+        trusted_proxies,
         max_connections,
         header_timeout,
         drain_limit,
+        usage_keep: usage_enabled.then_some(usage_keep),
         log_level,
         log_format,
         log_access,
@@ -494,6 +516,28 @@ fn parse_host_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// Seconds in a day.
+const DAY: u64 = 86_400;
+
+/// `400d`, `52w` or `1y`, from a day to ten years.
+fn parse_keep(text: &str) -> Result<Duration, String> {
+    let days = |suffix, days: u64| {
+        let number: u64 = text.strip_suffix(suffix)?.parse().ok()?;
+        number.checked_mul(days)
+    };
+    days('d', 1)
+        .or_else(|| days('w', 7))
+        .or_else(|| days('y', 365))
+        .filter(|days| (1..=3_660).contains(days))
+        .map(|days| Duration::from_secs(days * DAY))
+        .ok_or_else(|| format!("{text:?} is not a time such as 400d, 52w or 1y, ten years at most"))
+}
+
+fn parse_addresses(text: &str) -> Result<IpRule, String> {
+    text.parse()
+        .map_err(|error| format!("{text:?} is no range of addresses: {error}"))
+}
+
 fn parse_level(text: &str) -> Result<tracing::Level, String> {
     text.parse()
         .map_err(|_| format!("unknown level {text:?}; known are error, warn, info, debug, trace"))
@@ -528,6 +572,23 @@ mod tests {
             Ok(config.unwrap())
         } else {
             Err(problems.iter().map(ToString::to_string).collect())
+        }
+    }
+
+    #[test]
+    fn trusted_proxies_are_ranges_and_single_addresses() {
+        let config =
+            check("[gateway]\ntrusted_proxies = [\"10.0.0.0/8\", \"::ffff:192.0.2.1\"]\n").unwrap();
+        let shown: Vec<_> = config
+            .trusted_proxies
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(shown, ["10.0.0.0/8", "192.0.2.1/32"]);
+        assert!(check("").unwrap().trusted_proxies.is_empty());
+        for bad in ["\"proxy.test\"", "[\"10.0.0.0/33\"]", "8"] {
+            let problems = check(&format!("[gateway]\ntrusted_proxies = {bad}\n")).unwrap_err();
+            assert!(problems[0].starts_with("config.toml:2: "), "{problems:?}");
         }
     }
 
@@ -586,6 +647,29 @@ mod tests {
         );
         assert_eq!(config.drain_limit, Duration::from_secs(3));
         assert_eq!(config.log_level, tracing::Level::DEBUG);
+    }
+
+    #[test]
+    fn uses_are_kept_as_long_as_it_is_set_and_400_days_by_default() {
+        let keep = |text: &str| check(text).map(|config| config.usage_keep);
+        let days = |number| Some(Duration::from_secs(number * DAY));
+        assert_eq!(keep("").unwrap(), days(400));
+        assert_eq!(keep("[usage]\nkeep = \"2w\"").unwrap(), days(14));
+        assert_eq!(keep("[usage]\nenabled = false").unwrap(), None);
+        for wrong in [
+            "0d",
+            "11y",
+            "400",
+            "d",
+            "-1d",
+            "99999999999999999999d",
+            "18446744073709551615y",
+        ] {
+            assert!(
+                keep(&format!("[usage]\nkeep = \"{wrong}\"")).is_err(),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

@@ -110,13 +110,14 @@ async fn serve(
         app.keyring(),
         Arc::new(bridge::GatewayClock(clock)),
         app.graves(),
-        app.own_changes(),
+        app.recorder(),
         app.knocks(),
         Settings {
             header_timeout: config.header_timeout,
             max_connections: config.max_connections,
             host_suffix: config.host_suffix.clone(),
             hosts: config.hosts.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
             ..Settings::default()
         },
     ));
@@ -161,6 +162,7 @@ async fn serve(
         _ = terminate.recv() => tracing::warn!("stopped at once, requests were cut"),
         _ = interrupt.recv() => tracing::warn!("stopped at once, requests were cut"),
     }
+    app.close_ledger().await;
     // An error here only leaves a stale socket, which the next start replaces.
     std::fs::remove_file(
         config

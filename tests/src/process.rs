@@ -55,6 +55,21 @@ impl Process {
         let _ = kill_process(self.id(), Signal::TERM);
     }
 
+    /// Sends SIGINT to the program itself, as Ctrl-C does.
+    pub fn interrupt(&self) {
+        let _ = kill_process(self.id(), Signal::INT);
+    }
+
+    /// Stops it from running, until [`resume`](Self::resume).
+    pub fn suspend(&self) {
+        let _ = kill_process(self.id(), Signal::STOP);
+    }
+
+    /// Lets it run again.
+    pub fn resume(&self) {
+        let _ = kill_process(self.id(), Signal::CONT);
+    }
+
     /// Sends SIGKILL to the whole group and waits.
     pub fn kill(&mut self) -> ExitStatus {
         let _ = kill_process_group(self.id(), Signal::KILL);

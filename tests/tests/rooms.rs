@@ -77,11 +77,12 @@ const ROOMS: [(&str, &[&str], &str); 12] = [
         &[
             "bascule-domain",
             "bascule-formats",
+            "bascule-os",
             "bascule-proto",
             "bascule-sigv4",
             "bascule-watch",
         ],
-        "the client talks to the daemon and never opens its store",
+        "the client talks to the daemon and never opens its store; it replaces files of the user's, which is a system call",
     ),
     (
         "bascule-tests",
@@ -98,11 +99,16 @@ const BASE: &[&str] = &[
 ];
 
 /// Crates that only some rooms may name, and why.
-const NAMED_BY: [(&str, &[&str], &str); 8] = [
+const NAMED_BY: [(&str, &[&str], &str); 9] = [
     (
         "redb",
         &["bascule-store"],
         "one place decides what is durable",
+    ),
+    (
+        "rusqlite",
+        &["bascule-store"],
+        "the ledger is the store's, and evidence only",
     ),
     (
         "tonic",
@@ -134,9 +140,10 @@ const NAMED_BY: [(&str, &[&str], &str); 8] = [
 ];
 
 /// What pure rooms never reach, not even through others.
-const IMPURE: [&str; 11] = [
+const IMPURE: [&str; 12] = [
     "tokio",
     "redb",
+    "rusqlite",
     "hyper",
     "tonic",
     "rustix",

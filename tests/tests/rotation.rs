@@ -133,6 +133,16 @@ fn both_keys_work_until_the_deadline_and_then_the_old_one_is_dead_by_itself() {
     assert_eq!(shown["old_use"]["requests"], 1, "since it began: {shown}");
     assert_eq!(shown["successor_use"]["requests"], 2, "{shown}");
 
+    // Recorded within a second or so.
+    let client = wait::until("the ledger to know who has moved", || {
+        let shown = scene.rotation(&old.id);
+        let consumers = shown["consumers"].as_array().unwrap().clone();
+        let local = consumers.into_iter().find(|c| c["name"] == "127.0.0.1")?;
+        (local["last_with_old"].is_string() && local["last_with_successor"].is_string())
+            .then_some(local)
+    });
+    assert!(client["last_with_old"].as_str() < client["last_with_successor"].as_str());
+
     scene.clock.pass(DAY - 60);
     assert_eq!(scene.living().len(), 2);
     scene.clock.pass(DAY + 60);

@@ -70,6 +70,25 @@ impl Stage {
         self.placed = true;
         Ok(())
     }
+
+    /// The same for a place that must be free, also when others write into the folder meanwhile.
+    fn place_new(self, to: &Path) -> Result<(), Fault> {
+        match fs::hard_link(&self.path, to) {
+            // The stage's own name goes when it is dropped.
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Fault::Precondition),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported
+                ) =>
+            {
+                // A file system without links: what we write ourselves is excluded by the lock.
+                Ok(self.place(to)?)
+            }
+            Err(error) => Err(Fault::Io(error)),
+        }
+    }
 }
 
 impl Drop for Stage {
@@ -238,7 +257,11 @@ impl Folder {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(Fault::Io(error)),
             }
-            stage.place(&target)?;
+            if conditions.if_none_match == Some(ETagCondition::Any) {
+                stage.place_new(&target)?;
+            } else {
+                stage.place(&target)?;
+            }
             record_stage.place(&record_path)?;
             made_in.push(parent(&target).to_owned());
         }

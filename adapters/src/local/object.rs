@@ -143,6 +143,17 @@ pub(crate) fn read_conditions(
     }
 }
 
+/// The condition on the target of a copy: that there is none.
+pub(crate) fn only_new(headers: &http::HeaderMap) -> Result<Option<ETagCondition>, Fault> {
+    match headers.get(http::header::IF_NONE_MATCH) {
+        None => Ok(None),
+        Some(value) if value == "*" => Ok(Some(ETagCondition::Any)),
+        Some(_) => Err(Fault::NotImplemented(
+            "If-None-Match on a copy takes no value but *.",
+        )),
+    }
+}
+
 /// The same for the source of a copy, where every failure is 412.
 pub(crate) fn source_conditions(
     found: &Found,

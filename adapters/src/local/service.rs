@@ -241,6 +241,11 @@ impl S3 for Embedded {
         &self,
         req: S3Request<CopyObjectInput>,
     ) -> S3Result<S3Response<CopyObjectOutput>> {
+        // The protocol's library knows no condition on the target of a copy.
+        let conditions = Conditions {
+            if_match: None,
+            if_none_match: object::only_new(&req.headers)?,
+        };
         let input = req.input;
         plain_write!(input)?;
         object::plain_version(
@@ -281,7 +286,6 @@ impl S3 for Embedded {
                 let size = found.size;
                 let (stage, md5) = object::copy(folder, found, 0, size)?;
                 let etag = data_encoding::HEXLOWER.encode(&md5);
-                let conditions = Conditions::default();
                 let modified =
                     folder.commit(&bucket, &key, stage, &etag, attributes, &conditions)?;
                 Ok((etag, modified))

@@ -610,6 +610,44 @@ async fn two_connections_to_one_folder_do_not_disturb_each_other() {
 }
 
 #[tokio::test]
+async fn of_many_that_ask_not_to_overwrite_one_wins() {
+    let root = tempfile::tempdir().unwrap();
+    let first = new(root.path(), "race");
+    let second = Subject::local(root.path());
+    let puts = (0..40).map(|number| {
+        let subject = if number % 2 == 0 { &first } else { &second };
+        async move {
+            let (key, body) = (format!("k{}", number / 10), format!("{number}"));
+            let only_new = [("if-none-match", "*")];
+            let (head, _) = subject
+                .send(
+                    Method::PUT,
+                    "race",
+                    Some(&key),
+                    "",
+                    &only_new,
+                    body.as_bytes(),
+                )
+                .await;
+            (number, head.status().as_u16())
+        }
+    });
+    let mut winners = vec![];
+    for (number, status) in futures_util::future::join_all(puts).await {
+        match status {
+            200 => winners.push(number),
+            412 => {}
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(winners.len(), 4);
+    for winner in winners {
+        let (_, body) = first.get("race", &format!("k{}", winner / 10)).await;
+        assert_eq!(body, winner.to_string());
+    }
+}
+
+#[tokio::test]
 async fn a_folder_that_is_away_says_nothing_about_its_buckets() {
     let outside = tempfile::tempdir().unwrap();
     let root = outside.path().join("disk");

@@ -465,6 +465,14 @@ pub(crate) async fn local_refuses_what_a_folder_can_not_hold(subject: &Subject) 
         .send(Method::PUT, "limits", Some("a"), "", &only_new, b"second")
         .await;
     assert_eq!(head.status(), 412);
+    let copy = [("if-none-match", "*"), ("x-amz-copy-source", "/limits/a")];
+    for status in [200, 412] {
+        let (head, _) = subject
+            .send(Method::PUT, "limits", Some("copied"), "", &copy, b"")
+            .await;
+        assert_eq!(head.status(), status);
+    }
+    assert_eq!(subject.get("limits", "a").await.1, "first");
 
     for (method, query) in [
         (Method::DELETE, ""),
@@ -503,5 +511,9 @@ pub(crate) async fn local_refuses_what_a_folder_can_not_hold(subject: &Subject) 
         .iter()
         .map(|entry| entry.key.to_string())
         .collect();
-    assert_eq!(names, ["../../climb", "a"], "links are no objects");
+    assert_eq!(
+        names,
+        ["../../climb", "a", "copied"],
+        "links are no objects"
+    );
 }

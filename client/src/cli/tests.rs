@@ -71,6 +71,11 @@ fn every_promised_form_is_taken() {
         "bascule limit n",
         "bascule limit n --requests 8 --bandwidth 10MiB",
         "bascule limit n --requests none --bandwidth none",
+        "bascule usage",
+        "bascule usage n --since 30d --by tool",
+        "bascule usage BSCAAAAAAAAAAAAAAAAA --since 2026-11-01 --by process --json",
+        "bascule watch",
+        "bascule watch n --json",
         "bascule findings",
         "bascule findings list n",
         "bascule findings show F12",
@@ -93,6 +98,8 @@ fn every_promised_form_is_taken() {
 fn what_can_not_be_meant_is_refused() {
     for line in [
         "bascule",
+        "bascule usage --by colour",
+        "bascule usage --since soon",
         "bascule connect n --provider minio --credentials-stdin",
         "bascule connect n --bucket b --credentials-stdin",
         "bascule connect n --provider azure --bucket b --credentials-stdin",

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::time::rfc3339;
 
-fn given(text: &str) -> Option<String> {
+/// `None` for an empty text, which is how the wire says "not given".
+pub(crate) fn given(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
@@ -180,8 +181,17 @@ pub(crate) struct Rotation {
     pub(crate) counted_since: Option<String>,
     pub(crate) old_use: KeyUse,
     pub(crate) successor_use: KeyUse,
+    pub(crate) consumers: Vec<RotationConsumer>,
     pub(crate) not_known: Vec<String>,
     pub(crate) next: Vec<String>,
+}
+
+/// A tool or an address, and which key of a rotation it uses.
+#[derive(Debug, Serialize)]
+pub(crate) struct RotationConsumer {
+    pub(crate) name: String,
+    pub(crate) last_with_old: Option<String>,
+    pub(crate) last_with_successor: Option<String>,
 }
 
 /// How a key was used.
@@ -209,6 +219,15 @@ impl From<&v1::Rotation> for Rotation {
             counted_since: rfc3339(wire.counted_since.as_ref()),
             old_use: wire.old_use.as_ref().into(),
             successor_use: wire.successor_use.as_ref().into(),
+            consumers: wire
+                .consumers
+                .iter()
+                .map(|consumer| RotationConsumer {
+                    name: consumer.name.clone(),
+                    last_with_old: rfc3339(consumer.last_with_old.as_ref()),
+                    last_with_successor: rfc3339(consumer.last_with_successor.as_ref()),
+                })
+                .collect(),
             not_known: wire.not_known.clone(),
             next: wire.next.clone(),
         }

@@ -10,6 +10,7 @@ pub(crate) mod receipt;
 pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod time;
+pub(crate) mod usage;
 
 use std::io::{self, IsTerminal, Write};
 

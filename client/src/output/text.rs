@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use clap::builder::styling::{AnsiColor, Style};
 
+/// Nothing special.
+pub(crate) const PLAIN: Style = Style::new();
 /// Headings.
 pub(crate) const HEAD: Style = Style::new().bold();
 /// What is well.

@@ -8,6 +8,7 @@ mod rights;
 pub(super) mod rotate;
 mod rotation;
 mod show;
+mod write;
 
 use bascule_domain::Timestamp;
 use bascule_proto::v1;

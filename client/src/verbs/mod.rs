@@ -22,6 +22,8 @@ mod reset;
 mod show;
 mod source;
 mod status;
+mod usage;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -62,6 +64,8 @@ pub(crate) enum Verb {
     Delete(delete::Arguments),
     Deletion(deletion::Arguments),
     Receipt(receipt::Arguments),
+    Usage(usage::Arguments),
+    Watch(watch::Arguments),
     Findings(findings::Arguments),
     Status(status::Arguments),
     Metrics(metrics::Arguments),
@@ -87,6 +91,8 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Delete(arguments) => delete::run(arguments, context).await,
         Verb::Deletion(arguments) => deletion::run(arguments, context).await,
         Verb::Receipt(arguments) => receipt::run(arguments, context).await,
+        Verb::Usage(arguments) => usage::run(arguments, context).await,
+        Verb::Watch(arguments) => watch::run(arguments, context).await,
         Verb::Findings(arguments) => findings::run(arguments, context).await,
         Verb::Status(arguments) => status::run(arguments, context).await,
         Verb::Metrics(arguments) => metrics::run(arguments, context).await,

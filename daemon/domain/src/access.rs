@@ -10,6 +10,7 @@ use crate::{
     key::{Key, KeyState, Permission},
     names::{ObjectKey, Prefix},
     operation::{Action, Class, Operation, Target},
+    rights::{self, Grant, Locks},
 };
 
 /// Proof that a request was signed with the secret of this key.
@@ -39,14 +40,14 @@ pub enum Denial {
     Address,
     /// The key lacks the right.
     Permission,
+    /// The key may add but not overwrite, and the object exists.
+    Overwrite,
     /// The bucket is not one this key may use.
     Bucket,
     /// The object is outside the key's prefixes.
     Prefix,
     /// Bucket administration, which no key has.
     BucketAdmin,
-    /// A right or limit that is stored but not enforced yet; refused rather than ignored.
-    NotAvailable,
 }
 
 /// Permission for one operation with one generation of one key. It cannot be made elsewhere,
@@ -58,6 +59,10 @@ pub struct Permit {
     generation: u64,
     operation: Operation,
     prefixes: Vec<Prefix>,
+    grant: Grant,
+    /// What alone it covers, if it is so limited.
+    only: Option<Locks>,
+    sees_whole_bucket: bool,
 }
 
 impl Permit {
@@ -86,9 +91,32 @@ impl Permit {
     }
 
     /// Whether an object named inside a request's body (`DeleteObjects`) is covered too.
+    pub fn covers(&self, object: &ObjectKey) -> Result<(), Denial> {
+        if !within(&self.prefixes, object.as_str()) {
+            return Err(Denial::Prefix);
+        }
+        match &self.only {
+            Some(locks) if !locks.hold(object) => Err(Denial::Permission),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether facts about the whole bucket, such as how much it holds, may be told.
     #[must_use]
-    pub fn covers(&self, object: &ObjectKey) -> bool {
-        within(&self.prefixes, object.as_str())
+    pub const fn sees_whole_bucket(&self) -> bool {
+        self.sees_whole_bucket
+    }
+
+    /// Whether an object that exists must stay as it is. The gateway must see to that.
+    #[must_use]
+    pub const fn adds_only(&self) -> bool {
+        self.grant.adds_only()
+    }
+
+    /// Whether it covers no upload that another key began. The gateway must see to that.
+    #[must_use]
+    pub const fn own_uploads_only(&self) -> bool {
+        self.grant.own_uploads_only()
     }
 }
 
@@ -129,9 +157,7 @@ pub fn decide(
             return Err(Denial::Bucket);
         }
     }
-    if !permits(key.permission, operation.action)? {
-        return Err(Denial::Permission);
-    }
+    let (grant, only) = granted(key, &operation)?;
     within_prefixes(&key.scope.prefixes, &operation)?;
     Ok(Permit {
         key: key.id,
@@ -139,25 +165,35 @@ pub fn decide(
         generation: key.generation,
         operation,
         prefixes: key.scope.prefixes.clone(),
+        grant,
+        only,
+        sees_whole_bucket: key.scope.prefixes.is_empty()
+            && rights::grant(key.permission, Action::ListObjects) == Grant::All,
     })
 }
 
-fn permits(permission: Permission, action: Action) -> Result<bool, Denial> {
-    let class = action.class();
-    let always = matches!(class, Class::Service | Class::BucketReadConfig);
-    match permission {
-        Permission::ReadWrite => Ok(class != Class::BucketAdmin),
-        Permission::Read => Ok(always
-            || matches!(
-                class,
-                Class::List | Class::Read | Class::BucketReadConfigWhole
-            )
-            || matches!(action, Action::ListMultipartUploads | Action::ListParts)),
-        Permission::ReadWriteNoDelete => Ok(!matches!(class, Class::Delete | Class::BucketAdmin)
-            && !matches!(action, Action::RenameObject | Action::DeleteObjectTagging)),
-        // Both need conditional writes, or a check under a lock; until those exist the gateway
-        // must not let such a key through with more than it was given.
-        Permission::Append | Permission::Write => Err(Denial::NotAvailable),
+/// What the key's right comes to for this operation: the exception for locks is resolved where
+/// the object is known, and else left for the body to be compared with.
+fn granted(key: &Key, operation: &Operation) -> Result<(Grant, Option<Locks>), Denial> {
+    let grant = rights::grant(key.permission, operation.action);
+    match grant {
+        Grant::Nothing => return Err(Denial::Permission),
+        Grant::All | Grant::OwnUploads => return Ok((grant, None)),
+        Grant::Additions | Grant::OwnAdditions | Grant::Locks => {}
+    }
+    let locks = || (key.permission == Permission::Append).then(|| Locks::of(&key.scope.prefixes));
+    match (&operation.target, grant) {
+        (Target::Object { key: object, .. }, grant) => {
+            let lock = locks().is_some_and(|locks| locks.hold(object));
+            match grant {
+                Grant::Locks if !lock => Err(Denial::Permission),
+                Grant::Locks | Grant::Additions if lock => Ok((Grant::All, None)),
+                Grant::OwnAdditions if lock => Ok((Grant::OwnUploads, None)),
+                grant => Ok((grant, None)),
+            }
+        }
+        (_, Grant::Locks) => Ok((grant, locks())),
+        (_, grant) => Ok((grant, None)),
     }
 }
 
@@ -270,14 +306,97 @@ mod tests {
         );
     }
 
+    fn permit(key: &Key, action: Action, name: &str) -> Result<Permit, Denial> {
+        let mut operation = object(action);
+        operation.target = Target::Object {
+            bucket: "photos".parse().unwrap(),
+            key: name.parse().unwrap(),
+        };
+        decide(
+            Verified::attest(key.id),
+            key,
+            &vec!["photos".parse().unwrap()].try_into().unwrap(),
+            operation,
+            LOOPBACK,
+            Timestamp::UNIX_EPOCH,
+        )
+    }
+
     #[test]
-    fn rights_that_are_not_enforced_yet_grant_nothing() {
-        for permission in [Permission::Append, Permission::Write] {
-            assert_eq!(
-                check(&key(permission), object(Action::GetObject)),
-                Err(Denial::NotAvailable)
-            );
+    fn an_append_key_replaces_and_deletes_locks_and_nothing_else() {
+        let append = key(Permission::Append);
+        for action in [Action::PutObject, Action::CompleteMultipartUpload] {
+            assert!(permit(&append, action, "data/x").unwrap().adds_only());
+            assert!(!permit(&append, action, "locks/x").unwrap().adds_only());
         }
+        let complete = permit(&append, Action::CompleteMultipartUpload, "locks/x").unwrap();
+        assert!(complete.own_uploads_only());
+        assert_eq!(
+            permit(&append, Action::DeleteObject, "data/x").map(|_| ()),
+            Err(Denial::Permission)
+        );
+        assert!(permit(&append, Action::DeleteObject, "locks/x").is_ok());
+
+        let mut limited = append.clone();
+        limited.scope.prefixes = vec!["a/".parse().unwrap()];
+        assert!(permit(&limited, Action::DeleteObject, "a/locks/x").is_ok());
+        assert!(permit(&limited, Action::DeleteObject, "locks/x").is_err());
+    }
+
+    #[test]
+    fn an_append_key_deletes_in_bulk_what_it_may_delete_one_by_one() {
+        let mut bulk = object(Action::DeleteObjects);
+        bulk.target = Target::Bucket {
+            bucket: "photos".parse().unwrap(),
+            prefix: String::new(),
+        };
+        let append = key(Permission::Append);
+        let buckets = vec!["photos".parse().unwrap()].try_into().unwrap();
+        let granted = decide(
+            Verified::attest(append.id),
+            &append,
+            &buckets,
+            bulk,
+            LOOPBACK,
+            Timestamp::UNIX_EPOCH,
+        )
+        .unwrap();
+        assert_eq!(granted.covers(&"locks/x".parse().unwrap()), Ok(()));
+        assert_eq!(
+            granted.covers(&"data/x".parse().unwrap()),
+            Err(Denial::Permission)
+        );
+    }
+
+    #[test]
+    fn a_write_key_has_no_locks() {
+        let write = key(Permission::Write);
+        assert!(
+            permit(&write, Action::PutObject, "locks/x")
+                .unwrap()
+                .adds_only()
+        );
+        assert!(permit(&write, Action::DeleteObject, "locks/x").is_err());
+    }
+
+    #[test]
+    fn a_key_ends_at_its_second_and_not_before() {
+        let end: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
+        let mut expiring = key(Permission::ReadWrite);
+        expiring.expires_at = Some(end);
+        let at = |now: &str| {
+            decide(
+                Verified::attest(expiring.id),
+                &expiring,
+                &vec!["photos".parse().unwrap()].try_into().unwrap(),
+                object(Action::GetObject),
+                LOOPBACK,
+                now.parse().unwrap(),
+            )
+            .map(|_| ())
+        };
+        assert_eq!(at("2026-11-25T11:59:59.999999999Z"), Ok(()));
+        assert_eq!(at("2026-11-25T12:00:00Z"), Err(Denial::Expired));
     }
 
     #[test]

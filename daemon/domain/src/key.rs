@@ -40,7 +40,7 @@ pub enum Origin {
 pub enum Permission {
     /// Read and list.
     Read,
-    /// Read and add; never overwrite or delete, except under a lock prefix.
+    /// Read and add; never overwrite or delete, except what is a lock (`rights::Locks`).
     Append,
     /// Add only.
     Write,

@@ -21,10 +21,12 @@ pub mod operation;
 pub mod plan;
 pub mod provider;
 pub mod receipt;
+pub mod rights;
 pub mod rotation;
 pub mod secret;
 pub mod survey;
 pub mod tombstone;
+pub mod tool;
 pub mod transition;
 pub mod verdict;
 

@@ -1,17 +1,29 @@
 //! Writes an issued key in the form that a tool takes as it is. The text holds the secret: it is
 //! wiped when dropped, shown once, and must never be logged or kept.
 
+mod document;
+mod ini;
+mod name;
+mod shell;
+#[cfg(test)]
+mod tests;
+
 use std::{fmt::Write as _, str::FromStr};
 
 use bascule_domain::{
     access_key::AccessKeyId,
     endpoint::{Endpoint, Region},
-    names::{BucketName, ConnectionName, Label},
+    names::{BucketName, ConnectionName, Label, Prefix},
     secret::SecretKey,
 };
 use zeroize::Zeroizing;
 
-/// Longer than anything below, so that the text is written without being moved.
+pub use name::{InvalidName, SectionName};
+pub use shell::word as shell_word;
+
+use crate::insert::Target;
+
+/// Longer than anything that is written from the secret on, so that it is never moved.
 const CAPACITY: usize = 4096;
 
 /// A form of handing out.
@@ -23,39 +35,121 @@ pub enum Format {
     Aws,
     /// `export` lines for a POSIX shell.
     Env,
+    /// A whole `.s3cfg`, since s3cmd knows no sections.
+    S3cmd,
+    /// What `mc alias import NAME` reads; the value of an alias in `config.json`.
+    Mc,
+    /// A section for `~/.aws/credentials`; s5cmd takes the address from its command line.
+    S5cmd,
+    /// `export` lines for a POSIX shell, with a repository.
+    Restic,
+    /// A bookmark (`.duck`). It holds no secret: Cyberduck asks for it, and keeps it by itself.
+    Cyberduck,
+    /// Lines of Python that make a client.
+    Boto3,
     /// One JSON object.
     Json,
 }
 
+impl Format {
+    /// All formats.
+    pub const ALL: [Self; 10] = [
+        Self::Rclone,
+        Self::Aws,
+        Self::Env,
+        Self::S3cmd,
+        Self::Mc,
+        Self::S5cmd,
+        Self::Restic,
+        Self::Cyberduck,
+        Self::Boto3,
+        Self::Json,
+    ];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rclone => "rclone",
+            Self::Aws => "aws",
+            Self::Env => "env",
+            Self::S3cmd => "s3cmd",
+            Self::Mc => "mc",
+            Self::S5cmd => "s5cmd",
+            Self::Restic => "restic",
+            Self::Cyberduck => "cyberduck",
+            Self::Boto3 => "boto3",
+            Self::Json => "json",
+        }
+    }
+
+    /// The files of the tool that the key goes into, in the order of writing: what holds the
+    /// secret comes last. boto3 reads the files of the AWS tools. Empty: no tool reads it.
+    #[must_use]
+    pub const fn targets(self) -> &'static [Target] {
+        match self {
+            Self::Rclone => &[Target::Rclone],
+            Self::Aws | Self::Boto3 => &[Target::AwsConfig, Target::AwsCredentials],
+            Self::S5cmd => &[Target::AwsCredentials],
+            Self::Mc => &[Target::McConfig],
+            Self::Env | Self::S3cmd | Self::Restic | Self::Cyberduck => &[Target::WholeFile],
+            Self::Json => &[],
+        }
+    }
+
+    /// Whether the tool's file holds no secret, because the tool asks for it and keeps it itself.
+    #[must_use]
+    pub const fn asks_for_secret(self) -> bool {
+        matches!(self, Self::Cyberduck)
+    }
+
+    /// Whether any issued key that is limited to these prefixes can be written in it.
+    pub fn takes(self, prefixes: &[Prefix]) -> Result<(), Unwritable> {
+        match self {
+            Self::Restic => shell::folder(prefixes).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The name of a format is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the format is one of rclone, aws, env, json")]
+#[error("the format is one of rclone, aws, env, s3cmd, mc, s5cmd, restic, cyberduck, boto3, json")]
 pub struct UnknownFormat;
 
 impl FromStr for Format {
     type Err = UnknownFormat;
 
     fn from_str(text: &str) -> Result<Self, UnknownFormat> {
-        match text {
-            "rclone" => Ok(Self::Rclone),
-            "aws" => Ok(Self::Aws),
-            "env" => Ok(Self::Env),
-            "json" => Ok(Self::Json),
-            _ => Err(UnknownFormat),
-        }
+        Self::ALL
+            .into_iter()
+            .find(|format| format.as_str() == text)
+            .ok_or(UnknownFormat)
     }
 }
 
-/// The key holds characters that the tool's file would change. Issued keys never do.
+/// Why a key has no form that the tool would read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the key holds characters that this format cannot express; use --format env or json")]
-pub struct Unwritable;
+pub enum Unwritable {
+    /// Issued keys never hold such characters.
+    #[error("the key holds characters that this format cannot express; use --format env or json")]
+    Key,
+    /// restic tidies the paths of its repositories.
+    #[error(
+        "restic can't keep a repository below a prefix that is empty between two '/' or starts with one; choose another --prefix"
+    )]
+    ResticPrefix,
+}
 
 /// A key with all that a tool needs to use it through the gateway.
 #[derive(Debug, Clone, Copy)]
 pub struct HandOut<'a> {
-    /// The remote's or profile's name; see [`section_name`].
-    pub section_name: &'a str,
+    /// The remote's, profile's or alias's name.
+    pub name: &'a SectionName,
+    /// The connection that the key opens.
+    pub connection: &'a ConnectionName,
+    /// What the key is for.
+    pub label: &'a Label,
     /// The public half.
     pub access_key_id: &'a AccessKeyId,
     /// The secret half.
@@ -66,174 +160,65 @@ pub struct HandOut<'a> {
     pub region: &'a Region,
     /// The buckets that the key opens.
     pub buckets: &'a [BucketName],
-}
-
-/// A name for the remote or profile: the connection and the label, in the characters that rclone,
-/// AWS tools, shells and environment variables all take. A label that loses something gets the
-/// end of the key's id, so that two labels do not become one name.
-#[must_use]
-pub fn section_name(
-    connection: &ConnectionName,
-    label: &Label,
-    access_key_id: &AccessKeyId,
-) -> String {
-    let mut name = String::new();
-    let mut lost = false;
-    for c in connection
-        .as_str()
-        .chars()
-        .chain(['-'])
-        .chain(label.as_str().chars())
-    {
-        match c {
-            _ if c.is_ascii_alphanumeric() || c == '_' => name.push(c),
-            // A dot would make rclone read missing keys from another section.
-            _ => {
-                lost |= c != '-' || name.ends_with('-');
-                if !name.ends_with('-') {
-                    name.push('-');
-                }
-            }
-        }
-    }
-    let mut name = name.trim_matches('-').to_owned();
-    if lost || name.len() < 3 {
-        let id = access_key_id.as_str();
-        let end: String = id
-            .chars()
-            .rev()
-            .take(4)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-            .collect();
-        name = format!(
-            "{name}-{}",
-            end.to_ascii_lowercase()
-                .replace(|c: char| !c.is_ascii_alphanumeric(), "x")
-        );
-    }
-    name.trim_start_matches('-').to_owned()
+    /// What the key is limited to within them; empty is no limit.
+    pub prefixes: &'a [Prefix],
 }
 
 impl HandOut<'_> {
-    /// Writes the key, ending with a line break.
+    /// Writes the key as it is pasted, ending with a line break.
     pub fn write(&self, format: Format) -> Result<Zeroizing<String>, Unwritable> {
         match format {
             Format::Rclone => self.rclone(),
             Format::Aws => self.aws(),
             Format::Env => Ok(self.env()),
+            Format::S3cmd => self.s3cmd(),
+            Format::Mc => Ok(self.mc()),
+            Format::S5cmd => self.s5cmd(),
+            Format::Restic => self.restic(),
+            Format::Cyberduck => Ok(self.cyberduck()),
+            Format::Boto3 => Ok(self.boto3()),
             Format::Json => Ok(self.json()),
         }
     }
 
-    fn rclone(&self) -> Result<Zeroizing<String>, Unwritable> {
-        self.plain()?;
-        let mut text = self.begin("# ");
-        line(&mut text, &["[", self.section_name, "]"]);
-        line(&mut text, &["type = s3"]);
-        line(&mut text, &["provider = Other"]);
-        line(
-            &mut text,
-            &["access_key_id = ", self.access_key_id.as_str()],
-        );
-        line(&mut text, &["secret_access_key = ", self.secret.expose()]);
-        line(&mut text, &["endpoint = ", &self.endpoint.to_string()]);
-        line(&mut text, &["region = ", self.region.as_str()]);
-        line(&mut text, &["force_path_style = true"]);
-        line(&mut text, &["no_check_bucket = true"]);
-        Ok(text)
-    }
-
-    fn aws(&self) -> Result<Zeroizing<String>, Unwritable> {
-        self.plain()?;
-        let mut text = self.begin("# ");
-        line(&mut text, &["# for ~/.aws/credentials"]);
-        line(&mut text, &["[", self.section_name, "]"]);
-        line(
-            &mut text,
-            &["aws_access_key_id = ", self.access_key_id.as_str()],
-        );
-        line(
-            &mut text,
-            &["aws_secret_access_key = ", self.secret.expose()],
-        );
-        line(&mut text, &[""]);
-        line(&mut text, &["# for ~/.aws/config"]);
-        line(&mut text, &["[profile ", self.section_name, "]"]);
-        line(&mut text, &["region = ", self.region.as_str()]);
-        line(&mut text, &["endpoint_url = ", &self.endpoint.to_string()]);
-        line(&mut text, &["s3 ="]);
-        line(&mut text, &["  addressing_style = path"]);
-        Ok(text)
-    }
-
-    fn env(&self) -> Zeroizing<String> {
-        let mut text = self.begin("# ");
-        let endpoint = self.endpoint.to_string();
-        for (name, value) in [
-            ("AWS_ACCESS_KEY_ID", self.access_key_id.as_str()),
-            ("AWS_SECRET_ACCESS_KEY", self.secret.expose()),
-            ("AWS_ENDPOINT_URL", &endpoint),
-            ("AWS_REGION", self.region.as_str()),
-            // boto3 and the first AWS CLI know only this one.
-            ("AWS_DEFAULT_REGION", self.region.as_str()),
-        ] {
-            line(&mut text, &["export ", name, "=", &shell_word(value)]);
+    /// What goes into one of [`Format::targets`].
+    pub fn entry(&self, format: Format, target: Target) -> Result<Zeroizing<String>, Unwritable> {
+        match (format, target) {
+            (Format::Aws | Format::Boto3, Target::AwsCredentials) => self.aws_credentials(),
+            (Format::Aws | Format::Boto3, Target::AwsConfig) => Ok(self.aws_config()),
+            _ => self.write(format),
         }
+    }
+
+    /// Comment lines that name the buckets and prefixes, and room for what follows.
+    fn begin(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::new());
+        let names = self.buckets.iter().map(BucketName::as_str);
+        comment(&mut text, "buckets: ", names.map(str::to_owned));
+        // A prefix may hold anything, also line breaks.
+        let quoted = self.prefixes.iter().map(|p| format!("{:?}", p.as_str()));
+        comment(&mut text, "only below: ", quoted);
+        text.reserve(CAPACITY);
         text
     }
+}
 
-    fn json(&self) -> Zeroizing<String> {
-        let mut text = Zeroizing::new(String::with_capacity(CAPACITY));
-        line(&mut text, &["{"]);
-        for (name, value) in [
-            ("name", self.section_name),
-            ("access_key_id", self.access_key_id.as_str()),
-            ("secret_access_key", self.secret.expose()),
-            ("endpoint", &self.endpoint.to_string()),
-            ("region", self.region.as_str()),
-        ] {
-            line(&mut text, &["  \"", name, "\": ", &json(value), ","]);
-        }
-        line(&mut text, &["  \"path_style\": true,"]);
-        let buckets: Vec<&str> = self.buckets.iter().map(BucketName::as_str).collect();
-        line(&mut text, &["  \"buckets\": ", &json(&buckets)]);
-        line(&mut text, &["}"]);
-        text
+/// One line; a connection may have a thousand buckets, and the first ones show which it is.
+fn comment(text: &mut String, what: &str, names: impl ExactSizeIterator<Item = String>) {
+    const SHOWN: usize = 8;
+    let all = names.len();
+    if all == 0 {
+        return;
     }
-
-    /// A comment line that names the buckets, if there are any.
-    fn begin(&self, comment: &str) -> Zeroizing<String> {
-        let mut text = Zeroizing::new(String::with_capacity(CAPACITY));
-        if !self.buckets.is_empty() {
-            let mut names = String::new();
-            // A connection may have a thousand; the first ones show which it is.
-            for (at, bucket) in self.buckets.iter().take(8).enumerate() {
-                // Writing to a String cannot fail.
-                let _ = write!(names, "{}{bucket}", if at > 0 { ", " } else { "" });
-            }
-            if self.buckets.len() > 8 {
-                names.push_str(", …");
-            }
-            line(&mut text, &[comment, "buckets: ", &names]);
-        }
-        text
+    let mut shown = String::new();
+    for (at, name) in names.take(SHOWN).enumerate() {
+        // Writing to a String cannot fail.
+        let _ = write!(shown, "{}{name}", if at > 0 { ", " } else { "" });
     }
-
-    /// Quotes, `%` and the like would be changed by one of the INI readers.
-    fn plain(&self) -> Result<(), Unwritable> {
-        let plain = |text: &str| {
-            text.bytes().all(|b| {
-                b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'-' | b'_' | b'.')
-            })
-        };
-        if plain(self.access_key_id.as_str()) && plain(self.secret.expose()) {
-            Ok(())
-        } else {
-            Err(Unwritable)
-        }
+    if all > SHOWN {
+        shown.push_str(", …");
     }
+    line(text, &["# ", what, &shown]);
 }
 
 fn line(text: &mut String, parts: &[&str]) {
@@ -242,24 +227,3 @@ fn line(text: &mut String, parts: &[&str]) {
     }
     text.push('\n');
 }
-
-#[expect(
-    clippy::expect_used,
-    reason = "texts and lists of texts always have a JSON form"
-)]
-fn json<T: serde::Serialize + ?Sized>(value: &T) -> Zeroizing<String> {
-    Zeroizing::new(serde_json::to_string(value).expect("a JSON form"))
-}
-
-/// A word for a POSIX shell.
-fn shell_word(value: &str) -> Zeroizing<String> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:+@%".contains(&b);
-    Zeroizing::new(if value.bytes().all(plain) {
-        value.to_owned()
-    } else {
-        format!("'{}'", value.replace('\'', "'\\''"))
-    })
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,12 +1,17 @@
 //! Other tools' formats: parsers that keep the place of every value, and writers for handed-out
-//! keys.
+//! keys. A change is decided here as text in, places and texts out; who makes it is elsewhere.
 //!
 //! This crate is pure. It must never open a file, run a tool, or put the content of a file into
 //! an error: what it reads and writes holds secrets.
 
+pub mod aws;
+pub mod edit;
 pub mod handout;
 pub mod ini;
+pub mod insert;
 pub mod rclone;
 
-pub use handout::{Format, HandOut, Unwritable, section_name};
+pub use edit::Edit;
+pub use handout::{Format, HandOut, InvalidName, SectionName, Unwritable, shell_word};
 pub use ini::{Dialect, Document, Entry, ParseError, Section};
+pub use insert::{NoRoom, Target};

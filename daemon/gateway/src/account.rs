@@ -10,10 +10,13 @@ use std::{
 };
 
 use bascule_domain::operation::Action;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 
-use crate::{cells::KeyCell, keyring::Keyring, meter::Meter, respond::Refusal, serve::Gateway};
+use crate::{
+    cells::KeyCell, keyring::Keyring, meter::Meter, ports::Visit, reason::Reason, respond::Refusal,
+    serve::Gateway, visit::Visits,
+};
 
 /// The target of access log lines, to switch them on or off apart from the rest.
 pub const ACCESS_LOG: &str = "bascule_gateway::access";
@@ -21,7 +24,12 @@ pub const ACCESS_LOG: &str = "bascule_gateway::access";
 /// A request while it is answered; what is known of it grows.
 pub(crate) struct Account<'a> {
     keyring: &'a Keyring,
-    pub(crate) key: Option<Arc<KeyCell>>,
+    visits: &'a Visits,
+    agent: Option<HeaderValue>,
+    peer: IpAddr,
+    visit: Option<Arc<dyn Visit>>,
+    refusal: Option<Reason>,
+    key: Option<Arc<KeyCell>>,
     pub(crate) action: Option<Action>,
     /// Of the connection that a dead key opened.
     late: Option<Arc<Meter>>,
@@ -30,10 +38,22 @@ pub(crate) struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    pub(crate) fn open(gateway: &'a Gateway, method: &Method, path: &str, peer: IpAddr) -> Self {
+    pub(crate) fn open(
+        gateway: &'a Gateway,
+        visits: &'a Visits,
+        method: &Method,
+        path: &str,
+        agent: Option<HeaderValue>,
+        peer: IpAddr,
+    ) -> Self {
         let logged = tracing::enabled!(target: ACCESS_LOG, tracing::Level::INFO);
         Self {
             keyring: &gateway.keyring,
+            visits,
+            agent,
+            peer,
+            visit: None,
+            refusal: None,
             key: None,
             action: None,
             late: None,
@@ -42,15 +62,44 @@ impl<'a> Account<'a> {
         }
     }
 
+    pub(crate) const fn agent(&self) -> Option<&HeaderValue> {
+        self.agent.as_ref()
+    }
+
+    pub(crate) const fn key(&self) -> Option<&Arc<KeyCell>> {
+        self.key.as_ref()
+    }
+
+    /// The request names this key.
+    pub(crate) fn names(&mut self, key: Arc<KeyCell>) {
+        let connection = key.connection().id();
+        let agent = self.agent.as_ref();
+        self.visit = self.visits.of(key.id(), connection, agent, self.peer);
+        self.key = Some(key);
+    }
+
+    /// The request is signed with it.
+    pub(crate) fn proven(&self) {
+        if let Some(visit) = &self.visit {
+            visit.used();
+        }
+    }
+
     /// For the exchange, whose end is the request's.
-    pub(crate) fn line(&self) -> Option<Arc<Line>> {
-        self.line.clone()
+    pub(crate) fn told(&self) -> Told {
+        Told {
+            line: self.line.clone(),
+            visit: self.visit.clone(),
+        }
     }
 
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
         if let (None, Refusal::Revoked(Some(dead))) = (&self.key, refusal) {
             self.late = self.keyring.meter_of(dead.connection);
+            let agent = self.agent.as_ref();
+            self.visit = self.visits.of(dead.key, dead.connection, agent, self.peer);
         }
+        self.refusal = Some(refusal.reason());
         let meter = self.meter();
         meter.refusal(refusal.reason());
         if let Refusal::Upstream(kind) = refusal {
@@ -74,8 +123,30 @@ impl<'a> Account<'a> {
 impl Drop for Account<'_> {
     fn drop(&mut self) {
         self.meter().request(self.action, self.status);
+        match (&self.visit, self.refusal) {
+            (Some(visit), Some(reason)) => visit.refused(reason),
+            (Some(visit), None) => visit.answered(self.action),
+            (None, _) => {}
+        }
         if let Some(line) = &self.line {
             line.tell(self);
+        }
+    }
+}
+
+/// Who is told what an exchange has moved, once it is over.
+pub(crate) struct Told {
+    line: Option<Arc<Line>>,
+    visit: Option<Arc<dyn Visit>>,
+}
+
+impl Told {
+    pub(crate) fn moved(&self, action: Action, received: u64, sent: u64) {
+        if let Some(line) = &self.line {
+            line.moved(received, sent);
+        }
+        if let Some(visit) = &self.visit {
+            visit.moved(action, received, sent);
         }
     }
 }
@@ -127,7 +198,7 @@ impl Line {
     }
 
     /// What the exchange with the provider moved.
-    pub(crate) fn moved(&self, received: u64, sent: u64) {
+    fn moved(&self, received: u64, sent: u64) {
         self.received.store(received, Ordering::Relaxed);
         self.sent.store(sent, Ordering::Relaxed);
     }

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use bascule_domain::{
     Timestamp,
     endpoint::Region,
+    names::BucketName,
     operation::{Action, Target},
 };
 use bascule_sigv4::encode_path;
@@ -14,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response::Parts
 use http_body_util::BodyExt;
 
 use crate::{
+    cells::ConnectionCell,
     exchange::{InFlight, Tied},
     forward::place,
     hosts::Named,
@@ -54,6 +56,8 @@ pub(crate) struct Sent {
     /// By our clock.
     pub(crate) at: Timestamp,
     pub(crate) with_trailers: bool,
+    /// It was asked not to overwrite.
+    pub(crate) with_condition: bool,
 }
 
 /// What an answer is.
@@ -87,6 +91,7 @@ pub(crate) async fn hear(
     let asked = Asked {
         headless: headless(exchange.action()),
         with_trailers: sent.with_trailers,
+        with_condition: sent.with_condition,
         region: sent
             .learned_region
             .as_deref()
@@ -116,12 +121,32 @@ pub(crate) async fn hear(
         }
         return Ok(Heard::Answer(head, told));
     };
+    let answered = match &lesson {
+        Lesson::NoTrailers => !route.refuse_trailers(),
+        Lesson::NoConditions => !route.refuse_condition(exchange.action()),
+        _ => false,
+    };
+    if answered {
+        return Ok(Heard::Answer(head, told));
+    }
+    let (bucket, _) = place(exchange.permit().operation())?;
+    heed(connection, route, bucket, sent.at, lesson).map(Heard::Again)
+}
+
+/// Learns what an answer taught about `bucket`, `at` by our clock. Gives the refusal for a client
+/// whose request cannot be built again, or that of one where it would not help.
+pub(crate) fn heed(
+    connection: &ConnectionCell,
+    route: &Route,
+    bucket: &BucketName,
+    at: Timestamp,
+    lesson: Lesson,
+) -> Result<Refusal, Refusal> {
     match lesson {
         Lesson::Region(region) => {
-            let (bucket, _) = place(exchange.permit().operation())?;
             tracing::info!(connection = %connection.id(), %region, "the provider named a bucket's region");
             route.learn_region(bucket, region);
-            Ok(Heard::Again(Refusal::RegionLearned(connection.name())))
+            Ok(Refusal::RegionLearned(connection.name()))
         }
         Lesson::Redirect => {
             if route.flag(Trouble::Redirects) {
@@ -129,13 +154,16 @@ pub(crate) async fn hear(
             }
             Err(Refusal::Redirected(connection.name()))
         }
-        Lesson::NoTrailers if route.refuse_trailers() => {
+        Lesson::NoTrailers => {
             tracing::info!(connection = %connection.id(), "the provider takes no trailers: their checksums are compared here");
-            Ok(Heard::Again(Refusal::TrailersRefused(connection.name())))
+            Ok(Refusal::TrailersRefused(connection.name()))
         }
-        Lesson::NoTrailers => Ok(Heard::Answer(head, told)),
+        Lesson::NoConditions => {
+            tracing::info!(connection = %connection.id(), "the provider takes no conditions on writes: whether an object exists is checked here");
+            Ok(Refusal::ConditionsRefused(connection.name()))
+        }
         Lesson::Clock(theirs) => {
-            let ahead = theirs.map(|theirs| theirs.duration_since(sent.at));
+            let ahead = theirs.map(|theirs| theirs.duration_since(at));
             let refusal = Refusal::ClockSkewed {
                 connection: connection.name(),
                 ahead,
@@ -145,7 +173,7 @@ pub(crate) async fn hear(
                 tracing::warn!(connection = %connection.id(), ahead = seconds, "the provider's clock and ours differ");
             }
             match theirs {
-                Some(theirs) if route.learn_time(sent.at, theirs) => Ok(Heard::Again(refusal)),
+                Some(theirs) if route.learn_time(at, theirs) => Ok(refusal),
                 _ => Err(refusal),
             }
         }
@@ -181,6 +209,9 @@ pub(crate) async fn relay(
     let mut answer = Response::new(ReplyBody::empty());
     *answer.status_mut() = head.status;
     *answer.headers_mut() = reply::headers(&head.headers);
+    if exchange.action() == Action::HeadBucket && !exchange.permit().sees_whole_bucket() {
+        reply::leave_out_totals(answer.headers_mut());
+    }
     let body = match told {
         Told::Stream(body)
             if head.status == StatusCode::OK
@@ -226,7 +257,12 @@ fn remember(exchange: &InFlight, answer: &[u8]) {
         uploads::id_in(answer),
         &exchange.permit().operation().target,
     ) {
-        exchange.key().connection().uploads.begin(&id, bucket, key);
+        let begun_by = exchange.permit().key();
+        exchange
+            .key()
+            .connection()
+            .uploads
+            .begin(&id, begun_by, bucket, key);
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
     admission::{Admission, Gate, Ticket},
     keyring::ConnectionSpec,
     meter::Meter,
-    route::{Route, Trouble},
+    route::{ConditionalWrites, Route, Trouble},
     throttle::Throttle,
     uploads::Uploads,
     upstream::{Upstream, UpstreamAccess},
@@ -107,6 +107,12 @@ impl ConnectionCell {
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         self.route.load().trouble()
+    }
+
+    /// What is known about the provider's conditional writes.
+    #[must_use]
+    pub fn conditional_writes(&self) -> ConditionalWrites {
+        self.route.load().conditional_writes()
     }
 
     pub(crate) const fn meter(&self) -> &Arc<Meter> {
@@ -256,6 +262,12 @@ impl KeyCell {
             requests: self.uses.load(Ordering::Relaxed),
             open: self.open.load(Ordering::Relaxed),
         }
+    }
+
+    /// It was used then, before there was this cell.
+    pub(crate) fn was_used_at(&self, at: Timestamp) {
+        self.last_used
+            .fetch_max(at.as_millisecond(), Ordering::Relaxed);
     }
 
     pub(crate) fn last_used(&self) -> Option<Timestamp> {

@@ -21,10 +21,12 @@ use bascule_sigv4::ChunkError;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
-    account::Line,
+    account::Told,
+    additions::Addition,
     admission::{Change, Phase, Ticket},
     cells::KeyCell,
     checksum::ChecksumError,
+    expiry::Expiry,
     meter::Meter,
     ports::{Exchange, Outcome, UsageSink},
     throttle::Throttle,
@@ -47,12 +49,21 @@ pub(crate) enum Fault {
     Cut,
 }
 
+/// What ends an exchange early, and what it must leave alone.
+pub(crate) struct Bounds {
+    /// Ends with the key, its time, or with a pause of the connection.
+    pub(crate) token: CancellationToken,
+    /// For a key that expires.
+    pub(crate) expiry: Option<Expiry>,
+    /// For a write that must not overwrite.
+    pub(crate) addition: Option<Addition>,
+}
+
 /// An exchange under way.
 pub(crate) struct InFlight {
     key: Arc<KeyCell>,
     permit: Permit,
-    /// Ends with the key, or with a pause of the connection.
-    token: CancellationToken,
+    bounds: Bounds,
     change: Option<Arc<Change>>,
     usage: Arc<dyn UsageSink>,
     fault: OnceLock<Fault>,
@@ -62,7 +73,7 @@ pub(crate) struct InFlight {
     complete: AtomicBool,
     /// The client has the whole answer.
     delivered: AtomicBool,
-    line: Option<Arc<Line>>,
+    told: Told,
     /// Dropped last: whoever sees the count fall sees everything else.
     ticket: Ticket,
 }
@@ -73,10 +84,10 @@ impl InFlight {
         ticket: Ticket,
         key: Arc<KeyCell>,
         permit: Permit,
-        token: CancellationToken,
+        bounds: Bounds,
         objects: Vec<ObjectKey>,
         usage: Arc<dyn UsageSink>,
-        line: Option<Arc<Line>>,
+        told: Told,
     ) -> Arc<Self> {
         let operation = permit.operation();
         let bucket = operation.target.bucket();
@@ -101,7 +112,7 @@ impl InFlight {
         let this = Arc::new(Self {
             key,
             permit,
-            token,
+            bounds,
             change,
             usage,
             fault: OnceLock::new(),
@@ -110,7 +121,7 @@ impl InFlight {
             sent: AtomicU64::new(0),
             complete: AtomicBool::new(false),
             delivered: AtomicBool::new(false),
-            line,
+            told,
             ticket,
         });
         if this.mutates() {
@@ -128,7 +139,16 @@ impl InFlight {
     }
 
     pub(crate) const fn token(&self) -> &CancellationToken {
-        &self.token
+        &self.bounds.token
+    }
+
+    pub(crate) const fn addition(&self) -> Option<&Addition> {
+        self.bounds.addition.as_ref()
+    }
+
+    /// Whether the key's time ended meanwhile.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.bounds.expiry.as_ref().is_some_and(Expiry::is_over)
     }
 
     pub(crate) const fn action(&self) -> Action {
@@ -141,7 +161,7 @@ impl InFlight {
 
     /// Whether the permit still holds.
     pub(crate) fn honoured(&self) -> bool {
-        self.key.honours(&self.permit)
+        !self.has_expired() && self.key.honours(&self.permit)
     }
 
     /// Asks whether the last byte may go upstream. Once this said yes, a cut no longer aborts the
@@ -166,7 +186,7 @@ impl InFlight {
 
     /// Whether the permit still holds, and did all along.
     fn holds(&self) -> bool {
-        self.honoured() && !self.token.is_cancelled()
+        self.honoured() && !self.token().is_cancelled()
     }
 
     /// Gives the exchange up, unless the provider has the whole request already.
@@ -333,13 +353,12 @@ impl Drop for InFlight {
             let objects = self.change.as_ref().map_or(0, |change| change.keys.len());
             self.meter().in_doubt(objects.max(1) as u64);
         }
-        if self.token.is_cancelled() && !self.delivered.load(Ordering::Relaxed) {
+        if self.token().is_cancelled() && !self.delivered.load(Ordering::Relaxed) {
             self.meter().cut();
         }
         let report = self.report(outcome);
-        if let Some(line) = &self.line {
-            line.moved(report.bytes_in, report.bytes_out);
-        }
+        self.told
+            .moved(report.action, report.bytes_in, report.bytes_out);
         self.usage.ended(&report);
     }
 }

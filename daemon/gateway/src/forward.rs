@@ -5,15 +5,17 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bascule_domain::{
+    access::Denial,
     names::{BucketName, ObjectKey},
     operation::{Action, CopySource, Operation, Target},
 };
-use bascule_sigv4::{Payload, Service, Signer, encode_path, encode_query};
+use bascule_sigv4::{Payload, encode_path, encode_query};
 use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
 use tokio::sync::oneshot;
 
 use crate::{
+    additions,
     admission::Admission,
     answer::{Heard, Sent, hear, relay},
     exchange::{Fault, InFlight, Tied},
@@ -21,7 +23,7 @@ use crate::{
     load::{Freight, Parcel, load},
     reply::{Download, ReplyBody},
     respond::Refusal,
-    route::Route,
+    route::{Outgoing, Route},
     serve::Gateway,
     upstream::{ProviderBody, UpstreamBody, UpstreamError, UpstreamErrorKind, UpstreamFuture},
 };
@@ -48,6 +50,7 @@ pub(crate) async fn forward(
         let response = send(gateway, &exchange, built.request, built.streamed).await?;
         match hear(gateway, &exchange, &route, &built.sent, response).await? {
             Heard::Answer(head, told) => {
+                additions::heard(gateway, &exchange, &route, &built.sent, head.status)?;
                 return relay(gateway, exchange, tied, &parcel, head, told).await;
             }
             Heard::Again(refusal) | Heard::Packed(refusal) if !once_more => return Err(refusal),
@@ -113,7 +116,6 @@ fn build(
     parcel: &mut Parcel,
     freight: Freight,
 ) -> Result<Built, Refusal> {
-    let access = &route.access;
     let operation = exchange.permit().operation();
     let mut headers = headers::rebuild(operation.action, &parcel.headers)?;
     let streamed = matches!(freight, Freight::Stream(_));
@@ -137,47 +139,32 @@ fn build(
     if let Some(length) = loaded.length {
         headers.insert(header::CONTENT_LENGTH, length.into());
     }
-    let (bucket, key) = place(operation)?;
-    let key = key.map_or_else(String::new, |key| encode_path(key.as_str().as_bytes()));
-    let (authority, path) = access.address(bucket, &key);
-    let query = encode_query(&parcel.query);
-    let host = HeaderValue::from_str(&authority)
-        .map_err(|_| Refusal::Upstream(UpstreamErrorKind::Unreachable))?;
-    headers.insert(header::HOST, host);
+    let with_condition = additions::condition(exchange, route, &mut headers);
+    let (bucket, object) = place(operation)?;
     let now = gateway.clock.now();
     if !exchange.honoured() {
         return Err(withdrawn(gateway, exchange));
     }
     let learned = route.region(bucket);
-    let signer = Signer {
-        credentials: &access.credentials,
-        region: learned.as_deref().unwrap_or(&access.region),
-        service: Service::S3,
-    };
-    signer.sign_with(
-        &route.signing_keys,
-        &parcel.method,
-        &path,
-        &query,
-        &mut headers,
-        &loaded.payload,
-        route.time(now),
-    );
-    let mark = if query.is_empty() { "" } else { "?" };
-    let uri = format!("{}://{authority}{path}{mark}{query}", access.scheme());
-    let mut request = Request::new(loaded.body);
-    *request.method_mut() = parcel.method.clone();
-    *request.uri_mut() = uri
-        .try_into()
-        .map_err(|_| Refusal::InvalidUri("the request's path or query is too long"))?;
-    *request.headers_mut() = headers;
+    let with_trailers = loaded.payload == Payload::UnsignedTrailer;
+    let request = Outgoing {
+        method: parcel.method.clone(),
+        bucket,
+        object,
+        query: &parcel.query,
+        headers,
+        payload: loaded.payload,
+        body: loaded.body,
+    }
+    .sign(route, now)?;
     Ok(Built {
         request,
         streamed,
         sent: Sent {
             learned_region: learned,
             at: now,
-            with_trailers: loaded.payload == Payload::UnsignedTrailer,
+            with_trailers,
+            with_condition,
         },
     })
 }
@@ -328,6 +315,9 @@ fn failure(gateway: &Gateway, exchange: &InFlight, kind: UpstreamErrorKind) -> R
 fn withdrawn(gateway: &Gateway, exchange: &InFlight) -> Refusal {
     exchange.give_up();
     let key = exchange.key();
+    if exchange.has_expired() {
+        return Refusal::denied(Denial::Expired);
+    }
     match (key.living(), key.connection().admission()) {
         (Some(_), Admission::Paused) => Refusal::ConnectionPaused(key.connection().name()),
         (Some(_), Admission::Open) => Refusal::Withdrawn,

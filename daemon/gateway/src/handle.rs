@@ -4,9 +4,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use bascule_domain::{
-    access::{self, Denial},
+    access::{self, Denial, Permit},
     key::Key,
-    names::ObjectKey,
     operation::{Action, Operation, Target},
 };
 use bascule_sigv4::{Head, Payload, Presented};
@@ -17,26 +16,29 @@ use hyper::body::Incoming;
 
 use crate::{
     account::Account,
-    bulk,
+    additions, bulk,
     cells::{self, Closed, ConnectionCell},
     classify::{self, Asked, Place},
-    exchange::{InFlight, Slot},
+    exchange::{Bounds, InFlight, Slot},
+    expiry::Expiry,
     forward,
     framing::Violation,
     headers,
     hosts::Named,
     knock::knock,
     load::{self, Freight, Parcel},
+    proxies,
     reply::ReplyBody,
     respond::{AskedBy, Holder, Refusal},
     serve::Gateway,
     uploads,
+    visit::Visits,
 };
 
 /// Who asks, as far as the connection tells.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Client {
-    /// The socket's peer: forwarding headers count for nothing (gateway.md 52).
+    /// The socket's peer, or the client that a trusted proxy names (gateway.md 52).
     pub(crate) peer: IpAddr,
     pub(crate) tls: bool,
 }
@@ -46,12 +48,13 @@ pub(crate) fn refuse_unsound(
     gateway: &Gateway,
     request: &Request<Incoming>,
     client: Client,
+    visits: &Visits,
     violation: Violation,
 ) -> Response<ReplyBody> {
     let asked = AskedBy::of(request.method(), None);
     let refusal = Refusal::Framing(violation);
     let answer = refusal.respond(asked, true, &gateway.tail(), None);
-    let mut account = Account::open(gateway, request.method(), "", client.peer);
+    let mut account = Account::open(gateway, visits, request.method(), "", None, client.peer);
     account.refused(&refusal);
     account.answered(answer.status());
     answer
@@ -63,6 +66,7 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
     client: Client,
     slot: Arc<Slot>,
+    visits: Arc<Visits>,
 ) -> Response<ReplyBody> {
     let asked = AskedBy::of(request.method(), request.uri().query());
     let unread = !request.body().is_end_stream();
@@ -70,17 +74,34 @@ pub(crate) async fn handle(
     // such a connection (RFC 9112, 6.1; threats.md A17). `framing` counts on it.
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     let agent = request.headers().get(header::USER_AGENT).cloned();
-    let peer = client.peer;
-    let mut account = Account::open(&gateway, request.method(), request.uri().path(), peer);
-    let mut answer = run(&gateway, request, client, &slot, &mut account)
-        .await
-        .unwrap_or_else(|refusal| {
-            account.refused(&refusal);
-            let key = account.key.as_ref().map(|key| key.id());
-            gateway.failures.note(&refusal, key, peer);
-            let finding = knock(&gateway, &refusal, &account, peer, agent.as_ref());
-            refusal.respond(asked, unread, &gateway.tail(), finding.as_deref())
-        });
+    let origin = proxies::origin(
+        &gateway.settings.trusted_proxies,
+        client.peer,
+        request.headers(),
+    );
+    let peer = origin.unwrap_or(client.peer);
+    let client = Client { peer, ..client };
+    let mut account = Account::open(
+        &gateway,
+        &visits,
+        request.method(),
+        request.uri().path(),
+        agent,
+        peer,
+    );
+    let answering = async {
+        origin.map_err(|_| {
+            Refusal::InvalidRequest("what the proxy says of its client cannot be read")
+        })?;
+        run(&gateway, request, client, &slot, &mut account).await
+    };
+    let mut answer = answering.await.unwrap_or_else(|refusal| {
+        account.refused(&refusal);
+        let key = account.key().map(|key| key.id());
+        gateway.failures.note(&refusal, key, peer);
+        let finding = knock(&gateway, &refusal, &account, peer);
+        refusal.respond(asked, unread, &gateway.tail(), finding.as_deref())
+    });
     account.answered(answer.status());
     if chunked {
         let close = HeaderValue::from_static("close");
@@ -126,11 +147,12 @@ async fn run(
             Refusal::Revoked(Some(tombstone))
         }));
     };
-    account.key = Some(Arc::clone(&key));
+    account.names(Arc::clone(&key));
     let proof = presented
         .verify_with(key.signing_keys(), &head, key.id(), key.secret(), now)
         .map_err(Refusal::Signature)?;
     key.used_at(now);
+    account.proven();
     let connection = key.connection();
     let ticket = cells::enter(connection).map_err(|closed| match closed {
         Closed::Dead => Refusal::Revoked(dead()),
@@ -171,6 +193,9 @@ async fn run(
     )
     .map_err(|denial| Refusal::denied(denial).held_by(holder))?;
 
+    refuse_totals(&permit, &classified.query)
+        .and_then(|()| additions::refuse_replacing(&permit, &parts.headers))
+        .map_err(|refusal| refusal.held_by(holder))?;
     let action = permit.operation().action;
     match action {
         Action::ListBuckets => {
@@ -188,19 +213,16 @@ async fn run(
         payload: proof.payload,
         seed: proof.chunks,
     };
-    uploads::refuse_foreign(
-        &gateway.keyring,
-        connection,
-        permit.operation(),
-        &parcel.query,
-    )?;
+    uploads::refuse_foreign(&gateway.keyring, connection, &permit, &parcel.query)?;
     let route = connection.route();
     // Refuses what cannot be rebuilt before the client is told to go on with its body.
     headers::rebuild(action, &parcel.headers)?;
     if load::has_body(action) {
         refuse_absent_body(&parcel)?;
     }
-    let tied = slot.tie(&living.token);
+    let (token, expiry) = Expiry::watch(&gateway.clock, &key, &living);
+    let tied = slot.tie(&token);
+    let addition = additions::admit(gateway, &key, &permit, &route, &parcel.headers).await?;
     let idle = gateway.settings.idle_limit;
     let mut objects = Vec::new();
     let freight = if !load::has_body(action) {
@@ -209,11 +231,14 @@ async fn run(
         let collected = load::collect(incoming, &mut parcel, bulk::LONGEST, idle).await?;
         objects = bulk::keys(&collected.bytes)
             .map_err(|_| Refusal::MalformedXml("the body is not the plain form of DeleteObjects, with 1 to 1000 objects and no comments, CDATA or entities of its own"))?;
-        let within = |object: &ObjectKey| {
-            permit.covers(object) && !(climbs(object.as_str()) && limited(&living.key))
-        };
-        if !objects.iter().all(within) {
-            return Err(Refusal::denied(Denial::Prefix).held_by(holder));
+        for object in &objects {
+            permit
+                .covers(object)
+                .and_then(|()| {
+                    let climbs = climbs(object.as_str()) && limited(&living.key);
+                    if climbs { Err(Denial::Prefix) } else { Ok(()) }
+                })
+                .map_err(|denial| Refusal::denied(denial).held_by(holder))?;
         }
         Freight::Whole(collected)
     } else if let Some(length) = load::whole(action, &parcel, route.takes_trailers()) {
@@ -225,10 +250,14 @@ async fn run(
         ticket,
         Arc::clone(&key),
         permit,
-        living.token.clone(),
+        Bounds {
+            token,
+            expiry,
+            addition,
+        },
         objects,
         Arc::clone(&gateway.usage),
-        account.line(),
+        account.told(),
     );
     if let Freight::Whole(collected) = &freight {
         exchange.received(collected.bytes.len());
@@ -349,6 +378,15 @@ fn refuse_foreign_markers(key: &Key, query: &[(String, String)]) -> Result<(), R
     };
     if limited(key) && !query.iter().all(begins_inside) {
         return Err(Refusal::denied(Denial::Prefix));
+    }
+    Ok(())
+}
+
+/// How much a bucket holds is for keys that may list all of it.
+fn refuse_totals(permit: &Permit, query: &[(String, String)]) -> Result<(), Refusal> {
+    let asked = query.iter().any(|(name, _)| name == "read-stats");
+    if asked && !permit.sees_whole_bucket() {
+        return Err(Refusal::denied(Denial::Permission));
     }
     Ok(())
 }

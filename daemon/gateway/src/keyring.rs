@@ -24,6 +24,7 @@ use crate::{
     cells::{ConnectionCell, KeyCell, KeyUse},
     meter::{Meter, Meters},
     metrics::Family,
+    route::ConditionalWrites,
     upstream::{Upstream, UpstreamAccess},
 };
 
@@ -237,6 +238,13 @@ impl Keyring {
         Ok(())
     }
 
+    /// What is known about the conditional writes of a connection's provider. `None` if the
+    /// connection is not there.
+    #[must_use]
+    pub fn conditional_writes(&self, connection: ConnectionId) -> Option<ConditionalWrites> {
+        Some(self.connection(connection)?.conditional_writes())
+    }
+
     /// What counts for a connection, also for one that is gone, for a while.
     pub(crate) fn meter_of(&self, connection: ConnectionId) -> Option<Arc<Meter>> {
         match self.connection(connection) {
@@ -285,8 +293,15 @@ impl Keyring {
             .map_or(0, |cell| cell.open_requests())
     }
 
-    /// When a key last sent a request with a valid signature, to the millisecond, since it was
-    /// added here.
+    /// A key was used then, in an earlier life of this keyring.
+    pub fn remember_use(&self, id: &AccessKeyId, at: Timestamp) {
+        if let Some(key) = self.key(id) {
+            key.was_used_at(at);
+        }
+    }
+
+    /// When a key last sent a request with a valid signature, to the millisecond, as far as it is
+    /// known here.
     #[must_use]
     pub fn last_used(&self, id: &AccessKeyId) -> Option<Timestamp> {
         self.key(id)?.last_used()

@@ -18,7 +18,6 @@ pub(crate) fn knock(
     refusal: &Refusal,
     account: &Account<'_>,
     peer: IpAddr,
-    agent: Option<&HeaderValue>,
 ) -> Option<String> {
     let message = match refusal {
         Refusal::Revoked(_)
@@ -37,7 +36,7 @@ pub(crate) fn knock(
             message: &message,
             operation: account.action,
             peer,
-            user_agent: agent.map_or(b"", HeaderValue::as_bytes),
+            user_agent: account.agent().map_or(b"", HeaderValue::as_bytes),
             at: gateway.clock.now(),
         })
     };
@@ -49,7 +48,7 @@ pub(crate) fn knock(
             &dead.connection_name,
         ));
     }
-    let key = account.key.as_ref()?;
+    let key = account.key()?;
     let living = key.living()?;
     Some(note(
         key.id(),

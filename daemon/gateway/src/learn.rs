@@ -1,5 +1,5 @@
 //! What a provider's refusal says about us rather than about the client's request: wrong region,
-//! wrong clock, no trailers, bad credentials (gateway.md 26, 46, 47). It decides from one answer
+//! wrong clock, no trailers, no conditions, bad credentials (gateway.md 26, 46, 47). It decides from one answer
 //! and must never do anything about it.
 
 use bascule_domain::{Timestamp, endpoint::Region};
@@ -13,6 +13,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) headless: bool,
     /// The body went with trailers.
     pub(crate) with_trailers: bool,
+    /// It was asked not to overwrite.
+    pub(crate) with_condition: bool,
     /// What the request was signed for.
     pub(crate) region: &'a Region,
     /// By our clock.
@@ -30,6 +32,8 @@ pub(crate) enum Lesson {
     Redirect,
     /// The provider does not know bodies with trailers.
     NoTrailers,
+    /// The provider does not know conditions on writes.
+    NoConditions,
     /// Our clocks differ; the provider's time, if it told it.
     Clock(Option<Timestamp>),
     /// The provider refuses our credentials.
@@ -41,7 +45,7 @@ pub(crate) fn body_tells(status: StatusCode, asked: &Asked<'_>) -> bool {
     !asked.headless
         && match status {
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => true,
-            StatusCode::NOT_IMPLEMENTED => asked.with_trailers,
+            StatusCode::NOT_IMPLEMENTED => asked.with_trailers || asked.with_condition,
             _ => false,
         }
 }
@@ -77,6 +81,12 @@ pub(crate) fn read(
         StatusCode::BAD_REQUEST if asked.headless && code.is_none() => other_region()
             .map(Lesson::Region)
             .or_else(|| asked.credentials_refused.then_some(Lesson::Credentials)),
+        // First: a server that leaves open what it has not implemented may mean the trailers.
+        StatusCode::BAD_REQUEST | StatusCode::NOT_IMPLEMENTED
+            if asked.with_condition && no_conditions(status, code, &error, asked) =>
+        {
+            Some(Lesson::NoConditions)
+        }
         StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::NOT_IMPLEMENTED
             if asked.with_trailers && no_trailers(status, code, &error) =>
         {
@@ -139,6 +149,21 @@ fn no_trailers(status: StatusCode, code: Option<&str>, error: &str) -> bool {
     }
 }
 
+/// Whether a condition on a write is what is refused.
+fn no_conditions(status: StatusCode, code: Option<&str>, error: &str, asked: &Asked<'_>) -> bool {
+    let error = error.to_ascii_lowercase();
+    let names_it = error.contains("if-none-match") || error.contains("ifnonematch");
+    if status == StatusCode::NOT_IMPLEMENTED {
+        // What a server leaves out is the one unusual thing about the request.
+        return names_it || !asked.with_trailers && !error.contains("x-amz-");
+    }
+    names_it
+        && matches!(
+            code,
+            Some("NotImplemented" | "InvalidArgument" | "InvalidRequest")
+        )
+}
+
 fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (content, _) = rest.split_once(&format!("</{name}>"))?;
@@ -170,6 +195,7 @@ mod tests {
         let asked = Asked {
             headless,
             with_trailers,
+            with_condition: false,
             region: &"us-east-1".parse().unwrap(),
             now: NOW.parse().unwrap(),
             credentials_refused: false,

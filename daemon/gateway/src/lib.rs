@@ -7,6 +7,7 @@
 //! client.
 
 mod account;
+mod additions;
 mod admission;
 mod answer;
 mod body;
@@ -15,6 +16,7 @@ mod cells;
 mod checksum;
 mod classify;
 mod exchange;
+mod expiry;
 mod failures;
 mod forward;
 mod framing;
@@ -31,6 +33,8 @@ mod load;
 mod meter;
 mod metrics;
 mod ports;
+mod proof;
+mod proxies;
 mod reason;
 mod reply;
 mod respond;
@@ -40,16 +44,20 @@ mod throttle;
 mod tls;
 mod uploads;
 mod upstream;
+mod visit;
 mod wire;
+mod writers;
 
 pub use account::ACCESS_LOG;
 pub use admission::{Admission, InDoubt};
 pub use cells::{ConnectionCell, KeyCell, KeyUse};
 pub use keyring::{ConnectionSpec, Keyring, KeyringError};
 pub use metrics::{Family, Kind, Sample};
-pub use ports::{Clock, DeadKeys, Exchange, FindingSink, Knock, Outcome, UsageSink};
+pub use ports::{
+    Clock, DeadKeys, Ends, Exchange, FindingSink, Knock, Outcome, UsageSink, Visit, Visitor,
+};
 pub use reason::Reason;
-pub use route::Trouble;
+pub use route::{ConditionalWrites, Trouble};
 pub use serve::{Gateway, Listener, Settings};
 pub use tls::{Certificate, CertificateError};
 pub use upstream::{

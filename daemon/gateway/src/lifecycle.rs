@@ -135,6 +135,7 @@ impl Life {
                 addressing: bascule_domain::endpoint::Addressing::Path,
                 tls: false,
                 authority: "localhost".into(),
+                honours_conditions: true,
                 generation: 1,
             },
             upstream: Arc::new(Nowhere),

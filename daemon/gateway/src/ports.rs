@@ -1,7 +1,10 @@
 //! What the gateway needs from outside: the time, the dead keys, and somebody to tell about use
 //! and about refusals. The daemon supplies them all; none of them may block.
 
-use std::net::IpAddr;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Weak},
+};
 
 use bascule_domain::{
     Timestamp,
@@ -66,8 +69,50 @@ pub struct Exchange<'a> {
     pub outcome: Outcome,
 }
 
+/// Both ends of a client connection.
+#[derive(Debug, Clone)]
+pub struct Ends {
+    /// The client's.
+    pub peer: SocketAddr,
+    /// Ours.
+    pub local: SocketAddr,
+    /// Gone once our end is closed: from then on the addresses may be another connection's.
+    pub open: Weak<()>,
+}
+
+/// A client connection, to whoever counts what comes over it.
+pub trait Visitor: Send + Sync {
+    /// A key is named on it, not yet proven, by a client that calls itself so. `address` is
+    /// the socket's peer, or what a trusted proxy says instead. Asked again only when one of them
+    /// changes.
+    fn names(
+        &self,
+        key: KeyId,
+        connection: ConnectionId,
+        user_agent: &[u8],
+        address: IpAddr,
+    ) -> Arc<dyn Visit>;
+}
+
+/// Counts what one client does with one key over one connection.
+pub trait Visit: Send + Sync {
+    /// A request has come with a valid signature of the key, whatever becomes of it.
+    fn used(&self);
+    /// A request was not refused; `None`: its client left before it was classified.
+    fn answered(&self, action: Option<Action>);
+    /// A request was refused by us, perhaps for its signature.
+    fn refused(&self, reason: Reason);
+    /// The bodies of an answered request have ended: so many bytes came from the client, so many
+    /// were given to it.
+    fn moved(&self, action: Action, received: u64, sent: u64);
+}
+
 /// Is told about use. Called on the path of requests: it must be cheap and must never block.
 pub trait UsageSink: Send + Sync {
+    /// A client has connected. `None` if nobody wants to count what it does.
+    fn connected(&self, _ends: &Ends) -> Option<Box<dyn Visitor>> {
+        None
+    }
     /// An exchange that may change the bucket is about to be sent to the provider.
     fn began(&self, exchange: &Exchange<'_>);
     /// An exchange has ended, its bodies included.

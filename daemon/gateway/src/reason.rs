@@ -47,6 +47,10 @@ reasons! {
     ConnectionBusy = "CONNECTION-BUSY";
     /// The bucket to be made exists.
     BucketExists = "BUCKET-EXISTS";
+    /// The object to be added exists, as the client suspected.
+    ObjectExists = "OBJECT-EXISTS";
+    /// The object to be added is being written.
+    ObjectBusy = "OBJECT-BUSY";
     /// S3 knows it, the gateway does not.
     NotSupported = "NOT-SUPPORTED";
     /// The request makes no sense.
@@ -61,6 +65,8 @@ reasons! {
     ProviderRegion = "PROVIDER-REGION";
     /// The provider takes no trailers; the next request has none.
     ProviderTrailers = "PROVIDER-TRAILERS";
+    /// The provider takes no conditions on writes; the next request has none.
+    ProviderConditions = "PROVIDER-CONDITIONS";
     /// The provider's clock and ours differ.
     ProviderClock = "PROVIDER-CLOCK";
     /// The provider refuses the connection's credentials.

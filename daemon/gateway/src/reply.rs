@@ -247,6 +247,18 @@ pub(crate) fn headers(provider: &HeaderMap) -> HeaderMap {
     headers
 }
 
+/// RGW tells with a bucket how many objects and bytes it holds.
+pub(crate) fn leave_out_totals(headers: &mut HeaderMap) {
+    let totals: Vec<_> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-rgw-"))
+        .cloned()
+        .collect();
+    for name in totals {
+        headers.remove(name);
+    }
+}
+
 /// Replaces the `Location` in the answer of `CompleteMultipartUpload`, which names the provider
 /// (gateway.md 48). Blanks before the result pass at once: they keep the client waiting (44).
 pub(crate) struct LocationRewrite {

@@ -100,6 +100,14 @@ pub(crate) enum Refusal {
     RegionLearned(Arc<ConnectionName>),
     /// The provider does not take trailers, which was learned just now (gateway.md 26).
     TrailersRefused(Arc<ConnectionName>),
+    /// The provider does not take conditions on writes, which was learned just now.
+    ConditionsRefused(Arc<ConnectionName>),
+    /// The client asked not to overwrite, and the object exists.
+    ObjectExists,
+    /// The object is being written, and this key may not overwrite.
+    ObjectBusy,
+    /// Whether the object exists could not be found out, and this key may not overwrite.
+    ExistenceUnknown(Arc<ConnectionName>),
     /// The provider's clock and ours differ (threats.md I8); by how much, if it told.
     ClockSkewed {
         connection: Arc<ConnectionName>,
@@ -316,6 +324,31 @@ impl Refusal {
                 format!("Bascule: the provider of connection \"{name}\" takes no trailers; send the request again, and its checksum is compared here."),
                 Reason::ProviderTrailers,
             ),
+            Self::ConditionsRefused(name) => Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                format!("Bascule: the provider of connection \"{name}\" takes no conditions on writes; send the request again, and whether the object exists is checked here."),
+                Reason::ProviderConditions,
+            ),
+            Self::ObjectExists => Answer::new(
+                StatusCode::PRECONDITION_FAILED,
+                "PreconditionFailed",
+                "Bascule: the object exists, and the request asked not to overwrite it.".into(),
+                Reason::ObjectExists,
+            ),
+            Self::ObjectBusy => Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "SlowDown",
+                "Bascule: another request is adding this object, and this key may not overwrite; send it again later.".into(),
+                Reason::ObjectBusy,
+            ),
+            Self::ExistenceUnknown(name) => Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                format!("Bascule: this key may add but not overwrite, and the provider of connection \"{name}\" does not tell whether the object exists; its credentials may lack the right to list."),
+                Reason::ProviderUnavailable,
+            )
+            .next(format!("bascule show {name}")),
             Self::ClockSkewed { connection, ahead } => {
                 let apart = match ahead {
                     Some(ahead) if ahead.is_negative() => {
@@ -502,6 +535,10 @@ fn denied(denial: Denial, holder: Option<&Holder>) -> Answer {
             Reason::NotPermitted,
             format!("{key} lacks the right to do this"),
         ),
+        Denial::Overwrite => (
+            Reason::NotPermitted,
+            format!("{key} may add but not overwrite, and this object exists; it was not changed"),
+        ),
         Denial::Bucket => (
             Reason::NotPermitted,
             format!("{key} may not use this bucket"),
@@ -513,10 +550,6 @@ fn denied(denial: Denial, holder: Option<&Holder>) -> Answer {
         Denial::BucketAdmin => (
             Reason::NotPermitted,
             "changing a bucket, its rules or its owners is denied to every key".to_owned(),
-        ),
-        Denial::NotAvailable => (
-            Reason::NotPermitted,
-            format!("{key} has a right that is not available yet"),
         ),
     };
     Answer::new(

@@ -4,6 +4,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    net::SocketAddr,
     os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::{
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use bascule_domain::key::IpRule;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -30,10 +32,12 @@ use crate::{
     handle::{Client, handle, refuse_unsound},
     hosts::Hosts,
     keyring::Keyring,
-    ports::{Clock, DeadKeys, FindingSink, UsageSink},
+    ports::{Clock, DeadKeys, Ends, FindingSink, UsageSink},
     reply::ReplyBody,
     tls::Certificate,
+    visit::Visits,
     wire::{Checked, Socket, Unsound},
+    writers::Writers,
 };
 
 /// Bytes that hyper may hold per connection and direction.
@@ -61,6 +65,8 @@ pub struct Settings {
     pub host_suffix: Option<String>,
     /// Names of the gateway besides its addresses, `localhost` and the suffix.
     pub hosts: Vec<String>,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpRule>,
     /// How long a change is awaited whose client is gone.
     pub outcome_limit: Duration,
     /// How long a provider that has the whole request may stay silent.
@@ -76,6 +82,7 @@ impl Default for Settings {
             max_connections: 1024,
             host_suffix: None,
             hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             outcome_limit: Duration::from_secs(120),
             answer_limit: Duration::from_secs(300),
             idle_limit: Duration::from_secs(300),
@@ -120,6 +127,7 @@ pub struct Gateway {
     pub(crate) hosts: Hosts,
     pub(crate) failures: Failures,
     pub(crate) tasks: TaskTracker,
+    pub(crate) writers: Arc<Writers>,
     places: Arc<Semaphore>,
     /// Makes request ids differ between runs.
     run: u32,
@@ -156,6 +164,7 @@ impl Gateway {
             findings,
             settings,
             tasks: TaskTracker::new(),
+            writers: Arc::default(),
         }
     }
 
@@ -192,7 +201,7 @@ impl Gateway {
                         };
                         let greeted = gateway.greet(stream, certificate, &shutdown).await;
                         if let Some(socket) = greeted {
-                            gateway.connection(socket, client, shutdown).await;
+                            gateway.connection(socket, peer, client, shutdown).await;
                         }
                         drop(place);
                     });
@@ -234,9 +243,17 @@ impl Gateway {
     async fn connection(
         self: Arc<Self>,
         socket: Socket,
+        peer: SocketAddr,
         client: Client,
         shutdown: CancellationToken,
     ) {
+        // Outlives the socket.
+        let open = Arc::new(());
+        let visitor = socket.tcp().local_addr().ok().and_then(|local| {
+            let open = Arc::downgrade(&open);
+            self.usage.connected(&Ends { peer, local, open })
+        });
+        let visits = Arc::new(Visits::new(visitor));
         let slot = Arc::new(Slot::default());
         let descriptor = socket.tcp().as_raw_fd();
         // Where the system does not tell, an idle connection is not cut on suspicion.
@@ -248,11 +265,12 @@ impl Gateway {
             let violation = unsound.get().filter(|(unsound, _)| *unsound == number);
             let answer: Answering = match violation {
                 Some((_, violation)) => {
-                    let answer = refuse_unsound(&self, &request, client, *violation);
+                    let answer = refuse_unsound(&self, &request, client, &visits, *violation);
                     Box::pin(async { Ok(answer) })
                 }
                 None => {
-                    let answer = handle(Arc::clone(&self), request, client, Arc::clone(&slot));
+                    let (slot, visits) = (Arc::clone(&slot), Arc::clone(&visits));
+                    let answer = handle(Arc::clone(&self), request, client, slot, visits);
                     Box::pin(async { Ok(answer.await) })
                 }
             };

@@ -1,4 +1,5 @@
-//! Which multipart uploads were begun through a connection, and for which objects (threats.md B2).
+//! Which multipart uploads were begun through a connection, by which key, and for which objects
+//! (threats.md B2).
 //! An id is a name that anybody may have overheard: it must never open an upload of another
 //! object, or of another connection. Ids that nobody here has seen are left to the provider, which
 //! binds them to bucket and key itself.
@@ -9,8 +10,10 @@ use std::{
 };
 
 use bascule_domain::{
+    access::Permit,
+    ids::KeyId,
     names::{BucketName, ObjectKey},
-    operation::{Operation, Target},
+    operation::Target,
 };
 use quick_xml::escape::unescape;
 
@@ -25,6 +28,7 @@ const LONGEST_ID: usize = 1024;
 struct Object {
     bucket: BucketName,
     key: ObjectKey,
+    begun_by: KeyId,
 }
 
 /// The uploads of one connection.
@@ -39,7 +43,7 @@ pub(crate) struct Uploads {
 
 impl Uploads {
     /// Remembers an upload that the provider has begun.
-    pub(crate) fn begin(&self, id: &str, bucket: &BucketName, key: &ObjectKey) {
+    pub(crate) fn begin(&self, id: &str, by: KeyId, bucket: &BucketName, key: &ObjectKey) {
         if id.is_empty() || id.len() > LONGEST_ID {
             return;
         }
@@ -47,6 +51,7 @@ impl Uploads {
         let object = Object {
             bucket: bucket.clone(),
             key: key.clone(),
+            begun_by: by,
         };
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         let objects = self.objects.pin();
@@ -75,11 +80,13 @@ impl Uploads {
         self.objects.pin().contains_key(id)
     }
 
-    /// Whether the upload is of this object. `None` if the id is not known.
-    fn has(&self, id: &str, bucket: &BucketName, key: &ObjectKey) -> Option<bool> {
+    /// Which key began this upload of this object: the inner `None` if the upload is of another
+    /// one, the outer if the id is not known.
+    fn beginner(&self, id: &str, bucket: &BucketName, key: &ObjectKey) -> Option<Option<KeyId>> {
         let objects = self.objects.pin();
         let mut known = objects.get(id)?.iter();
-        Some(known.any(|object| object.bucket == *bucket && object.key == *key))
+        let known = known.find(|object| object.bucket == *bucket && object.key == *key);
+        Some(known.map(|object| object.begun_by))
     }
 }
 
@@ -91,20 +98,26 @@ pub(crate) fn named(query: &[(String, String)]) -> Option<&str> {
         .map(|(_, id)| id.as_str())
 }
 
-/// Refuses a request about an upload that belongs elsewhere. The provider is not asked.
+/// Refuses a request about an upload that belongs elsewhere. The provider is not asked. A permit
+/// for the key's own uploads covers those that it is known to have begun, and no others.
 pub(crate) fn refuse_foreign(
     keyring: &Keyring,
     connection: &ConnectionCell,
-    operation: &Operation,
+    permit: &Permit,
     query: &[(String, String)],
 ) -> Result<(), Refusal> {
-    let (Some(id), Target::Object { bucket, key }) = (named(query), &operation.target) else {
+    let (Some(id), Target::Object { bucket, key }) = (named(query), &permit.operation().target)
+    else {
         return Ok(());
     };
-    let ours = connection
-        .uploads
-        .has(id, bucket, key)
-        .unwrap_or_else(|| !keyring.any_other(connection.id(), |other| other.uploads.knows(id)));
+    let ours = match connection.uploads.beginner(id, bucket, key) {
+        Some(Some(begun_by)) => !permit.own_uploads_only() || begun_by == permit.key(),
+        Some(None) => false,
+        None => {
+            !permit.own_uploads_only()
+                && !keyring.any_other(connection.id(), |other| other.uploads.knows(id))
+        }
+    };
     if ours {
         Ok(())
     } else {
@@ -129,18 +142,20 @@ mod tests {
         let uploads = Uploads::default();
         let bucket: BucketName = "photos".parse().unwrap();
         let key = |text: &str| text.parse::<ObjectKey>().unwrap();
-        uploads.begin("u", &bucket, &key("a"));
-        uploads.begin("u", &bucket, &key("b"));
-        assert_eq!(uploads.has("u", &bucket, &key("a")), Some(true));
-        assert_eq!(uploads.has("u", &bucket, &key("b")), Some(true));
-        assert_eq!(uploads.has("u", &bucket, &key("c")), Some(false));
+        let by = KeyId::from_random([1; 10]);
+        uploads.begin("u", by, &bucket, &key("a"));
+        uploads.begin("u", by, &bucket, &key("b"));
+        let beginner = |id: &str, name: &str| uploads.beginner(id, &bucket, &key(name));
+        assert_eq!(beginner("u", "a"), Some(Some(by)));
+        assert_eq!(beginner("u", "b"), Some(Some(by)));
+        assert_eq!(beginner("u", "c"), Some(None));
         for number in 0..MOST {
-            uploads.begin(&format!("n{number}"), &bucket, &key("a"));
+            uploads.begin(&format!("n{number}"), by, &bucket, &key("a"));
         }
-        assert_eq!(uploads.has("u", &bucket, &key("a")), None);
+        assert_eq!(beginner("u", "a"), None);
         assert_eq!(uploads.objects.len(), MOST);
         uploads.end("n5");
-        assert_eq!(uploads.has("n5", &bucket, &key("a")), None);
+        assert_eq!(beginner("n5", "a"), None);
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub struct UpstreamAccess {
     pub tls: bool,
     /// Host, and port unless it is the scheme's own.
     pub authority: String,
+    /// Whether it is known beforehand that the provider honours `If-None-Match: *` on writes.
+    pub honours_conditions: bool,
     /// The generation of the credentials (`Connection::credentials_generation`).
     pub generation: u64,
 }
@@ -166,12 +168,19 @@ pub struct UpstreamBody(pub(crate) Source);
 
 pub(crate) enum Source {
     Whole(Option<Bytes>),
+    /// Announced as one byte, which never comes.
+    Withheld,
     Streamed(Box<UploadBody>),
 }
 
 impl UpstreamBody {
     pub(crate) const fn empty() -> Self {
         Self(Source::Whole(None))
+    }
+
+    /// One byte that is announced and never sent.
+    pub(crate) const fn withheld() -> Self {
+        Self(Source::Withheld)
     }
 
     pub(crate) fn whole(bytes: Bytes) -> Self {
@@ -183,6 +192,7 @@ impl fmt::Debug for UpstreamBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Source::Whole(_) => "UpstreamBody(whole)",
+            Source::Withheld => "UpstreamBody(withheld)",
             Source::Streamed(_) => "UpstreamBody(streamed)",
         })
     }
@@ -198,6 +208,8 @@ impl Body for UpstreamBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.get_mut().0 {
             Source::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            // Nobody wakes this: whoever sends it stops waiting by itself.
+            Source::Withheld => Poll::Pending,
             Source::Streamed(upload) => Pin::new(&mut **upload).poll_frame(cx),
         }
     }
@@ -205,6 +217,7 @@ impl Body for UpstreamBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Source::Whole(bytes) => bytes.is_none(),
+            Source::Withheld => false,
             Source::Streamed(upload) => upload.is_end_stream(),
         }
     }
@@ -214,6 +227,7 @@ impl Body for UpstreamBody {
             Source::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
+            Source::Withheld => SizeHint::with_exact(1),
             Source::Streamed(upload) => upload.size_hint(),
         }
     }

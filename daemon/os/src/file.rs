@@ -18,7 +18,7 @@ use crate::{
 
 const FILE_MODE: u32 = 0o600;
 
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -1,14 +1,16 @@
-//! The one place with operating system calls: private files and folders, locks, sockets, ports
-//! and the process itself.
+//! The one place with operating system calls: private files and folders, locks, sockets, ports,
+//! the process itself, and the one behind a connection.
 //!
 //! It must never decide what a refusal means for the product, hold a secret longer than a call,
 //! or know any other room. Calls block; asynchronous callers run them on a thread of their own.
 
+pub mod attribution;
 mod boot;
 mod file;
 mod folder;
 mod foreign;
 mod lock;
+mod own_file;
 mod path_error;
 mod port;
 mod process;
@@ -25,6 +27,7 @@ pub use file::{
 pub use folder::{private_dir, sync_dir};
 pub use foreign::{FileIdentity, ForeignError, file_identity, read_foreign, read_foreign_secret};
 pub use lock::{InstanceLock, LockError};
+pub use own_file::{OwnFile, OwnFileError, Replaced};
 pub use path_error::PathError;
 pub use port::{Holder, port_holder};
 pub use process::{

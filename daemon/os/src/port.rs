@@ -39,7 +39,7 @@ mod linux {
     #[derive(Debug, PartialEq, Eq)]
     pub(super) struct Socket {
         pub(super) uid: u32,
-        pub(super) inode: u64,
+        pub(super) inode: u32,
     }
 
     pub(super) fn port_holder(port: u16) -> Option<Holder> {
@@ -49,7 +49,7 @@ mod linux {
                 let table = fs::read_to_string(table).ok()?;
                 table.lines().skip(1).find_map(|line| listener(line, port))
             })?;
-        let pid = process_with(socket.inode);
+        let pid = crate::attribution::holder_of(socket.inode, socket.uid);
         Some(Holder {
             uid: socket.uid,
             pid,
@@ -88,24 +88,6 @@ mod linux {
             }
             _ => None,
         }
-    }
-
-    fn process_with(inode: u64) -> Option<u32> {
-        let wanted = format!("socket:[{inode}]");
-        let holds = |pid: u32| {
-            let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else {
-                return false;
-            };
-            open.flatten().any(|entry| {
-                fs::read_link(entry.path())
-                    .is_ok_and(|target| target.as_os_str() == wanted.as_str())
-            })
-        };
-        fs::read_dir("/proc")
-            .ok()?
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-            .find(|&pid| holds(pid))
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     net::IpAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bascule_domain::{
@@ -20,6 +20,7 @@ use bascule_gateway::{FindingSink, Knock, Reason};
 use super::{
     App,
     error::{Error, Kind, Result},
+    watch::{Event, Live},
 };
 
 /// Beyond it, the finding that was seen longest ago is dropped.
@@ -59,11 +60,22 @@ impl Finding {
 
 /// All findings.
 #[derive(Default)]
-pub(crate) struct Findings(Mutex<HashMap<(KeyId, Reason), Finding>>);
+pub(crate) struct Findings {
+    board: Mutex<HashMap<(KeyId, Reason), Finding>>,
+    live: Arc<Live>,
+}
 
 impl Findings {
+    /// Tells new ones there.
+    pub(super) fn new(live: Arc<Live>) -> Self {
+        Self {
+            board: Mutex::default(),
+            live,
+        }
+    }
+
     fn board(&self) -> MutexGuard<'_, HashMap<(KeyId, Reason), Finding>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -122,6 +134,10 @@ impl FindingSink for Findings {
             .chars()
             .take(LONGEST_AGENT)
             .collect();
+        if finding.count == 1 {
+            let told = Arc::new(finding.clone());
+            self.live.tell(Event::Found(knock.key, told));
+        }
         finding.id()
     }
 }

@@ -13,7 +13,7 @@ use bascule_domain::{
     secret::SecretKey,
     tombstone::Tombstone,
 };
-use bascule_gateway::InDoubt;
+use bascule_gateway::{ConditionalWrites, InDoubt};
 
 use super::{
     App,
@@ -29,9 +29,11 @@ pub(crate) struct KeyView {
     pub key: Key,
     /// What its connection is called now.
     pub connection: String,
-    /// Since the daemon started.
+    /// As far as it is known.
     pub last_used: Option<Timestamp>,
     pub expired: bool,
+    /// What is known about its connection's provider; `None` where the key may overwrite anyway.
+    pub conditional_writes: Option<ConditionalWrites>,
 }
 
 /// The key that an id, or a connection's name and a label, stand for.
@@ -170,6 +172,12 @@ impl App {
         KeyView {
             last_used: self.keyring.last_used(&key.access_key_id),
             expired: key.expires_at.is_some_and(|end| end <= self.clock.now()),
+            conditional_writes: match key.permission {
+                Permission::Append | Permission::Write => {
+                    self.keyring.conditional_writes(key.connection)
+                }
+                Permission::Read | Permission::ReadWrite | Permission::ReadWriteNoDelete => None,
+            },
             connection: connection.to_owned(),
             key,
         }

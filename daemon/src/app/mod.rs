@@ -20,11 +20,14 @@ mod own_changes;
 mod pause;
 mod receipt;
 mod reconnect_card;
+mod recorder;
 pub(crate) mod registry;
 mod rename;
 mod rotate;
 mod show;
 mod status;
+mod usage;
+mod watch;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -36,7 +39,7 @@ use bascule_domain::{
     names::ConnectionName,
 };
 use bascule_gateway::{Keyring, Trouble};
-use bascule_store::Store;
+use bascule_store::{Store, ledger::Ledger};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio_util::task::TaskTracker;
 
@@ -45,8 +48,10 @@ use self::{
     findings::Findings,
     graves::Graves,
     own_changes::OwnChanges,
+    recorder::Recorder,
     registry::{Entry, Registry},
     rotate::Running,
+    watch::Live,
 };
 use crate::{clock::Clock, config::Config, listeners::Address};
 
@@ -58,7 +63,9 @@ pub(crate) use leak::{Brought, Leaked, Proof};
 pub(crate) use limit::LimitWish;
 pub(crate) use ls::Level;
 pub(crate) use registry::View;
-pub(crate) use rotate::{Former, Report, RotateWish, Rotated};
+pub(crate) use rotate::{Consumer, Former, Report, RotateWish, Rotated};
+pub(crate) use usage::NamedKey;
+pub(crate) use watch::{Event, Watcher, subject};
 
 /// What the verbs share.
 pub(crate) struct App {
@@ -68,6 +75,9 @@ pub(crate) struct App {
     graves: Arc<Graves>,
     knocks: Arc<Findings>,
     own_changes: Arc<OwnChanges>,
+    /// Absent when it is switched off.
+    ledger: Option<Arc<Ledger>>,
+    live: Arc<Live>,
     registry: Arc<Registry>,
     deletions: delete::Running,
     /// Wakes whoever looks after rotations.
@@ -101,9 +111,16 @@ impl App {
             blocking(move || store.load()).await?
         };
         let registry = Arc::new(Registry::default());
+        let live = Arc::new(Live::default());
+        {
+            let live = Arc::clone(&live);
+            store.observe(move |entry| live.tell(Event::Changed(entry.clone())));
+        }
         let app = Self {
             graves: Arc::new(Graves::new(store.clone(), image.graves)),
-            knocks: Arc::default(),
+            knocks: Arc::new(Findings::new(Arc::clone(&live))),
+            ledger: usage::open(config, &store, &clock, &live),
+            live,
             own_changes: Arc::new(OwnChanges::new(registry.clone())),
             keyring: Arc::new(Keyring::new()),
             deletions: delete::Running::default(),
@@ -152,6 +169,7 @@ impl App {
         for (deletion, findings) in image.deletions {
             app.deletions.remember(deletion, findings);
         }
+        app.remember_uses().await;
         Ok(Arc::new(app))
     }
 
@@ -171,8 +189,9 @@ impl App {
     }
 
     /// The record of what passes through the gateway, for the gateway.
-    pub(crate) fn own_changes(&self) -> Arc<OwnChanges> {
-        self.own_changes.clone()
+    pub(crate) fn recorder(&self) -> Arc<Recorder> {
+        let (own_changes, ledger) = (self.own_changes.clone(), self.ledger.clone());
+        Arc::new(Recorder::new(own_changes, ledger, self.clock.clone()))
     }
 
     /// Where tools reach the gateway.
@@ -181,6 +200,11 @@ impl App {
             .first()
             .map(|address| address.to_dial().to_string())
             .unwrap_or_default()
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Makes a change to its end, even if whoever asked for it leaves meanwhile: a change that is

@@ -34,7 +34,7 @@ use crate::{
     random,
 };
 
-pub(crate) use report::{Former, Report};
+pub(crate) use report::{Consumer, Former, Report};
 
 /// What a user asks for.
 pub(crate) struct RotateWish {
@@ -115,7 +115,7 @@ impl App {
         let moment = self.clock.moment();
         let grace = match wish.grace {
             Some(length) => grace(length)?,
-            None => Grace::by_default(self.rhythm(key), moment.wall),
+            None => Grace::by_default(self.rhythm(key).await, moment.wall),
         };
         let terms = Terms {
             grace,
@@ -252,8 +252,14 @@ impl App {
         self.replace(by, &entry, &key).await
     }
 
-    /// How a rotation stands, by either of its keys.
-    pub(crate) fn rotation(&self, id: &str) -> Result<Report> {
+    /// How a rotation stands, by either of its keys, and who uses them.
+    pub(crate) async fn rotation(&self, id: &str) -> Result<Report> {
+        let mut report = self.rotation_of(id)?;
+        self.add_consumers(&mut report).await;
+        Ok(report)
+    }
+
+    fn rotation_of(&self, id: &str) -> Result<Report> {
         match self.meant(id)? {
             Named::Dead(tombstone) => self.report(tombstone.key),
             Named::Living(_, key) => {
@@ -575,11 +581,17 @@ impl App {
         }
     }
 
-    /// What is known of a key's rhythm: nothing, as long as its uses are recorded nowhere but in
-    /// the gateway's memory, which keeps the last one only.
-    #[expect(clippy::unused_self, reason = "the record of uses belongs to the app")]
-    const fn rhythm(&self, _: &Key) -> Option<Rhythm> {
-        None
+    /// What is known of a key's rhythm; nothing where uses are not recorded. A ledger that does not
+    /// answer in time is not waited for: its grace is only a default.
+    async fn rhythm(&self, key: &Key) -> Option<Rhythm> {
+        let asked = tokio::time::timeout(PATIENCE, self.longest_interval(key)).await;
+        let known = asked.ok()?.ok()?;
+        let longest = known.longest.map(SignedDuration::try_from);
+        // Where uses are missing the longest interval can only be too long: the safe side.
+        Some(Rhythm {
+            observed_since: known.observed_since,
+            longest: longest.and_then(std::result::Result::ok),
+        })
     }
 
     /// What the gateway knows of a key's use.
@@ -595,6 +607,9 @@ impl App {
         }
     }
 }
+
+/// How long a rotation waits for what the ledger knows.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a step that failed waits before it is tried again by itself.
 const RETRY: Duration = Duration::from_secs(30);

@@ -13,6 +13,7 @@ use bascule_domain::{
     secret::{Credentials, SecretKey},
     tombstone::{CauseOfDeath, Tombstone},
 };
+use bascule_gateway::ConditionalWrites;
 use bascule_proto::v1;
 use prost_types::Timestamp as WireTime;
 
@@ -179,11 +180,11 @@ pub(super) fn key(view: &KeyView) -> v1::Key {
         prefixes: texts(&key.scope.prefixes),
         addresses: texts(&key.scope.addresses),
         generation: key.generation,
-        conditional_writes: match key.permission {
-            Permission::Append | Permission::Write => v1::ConditionalWrites::NotKnown,
-            Permission::Read | Permission::ReadWrite | Permission::ReadWriteNoDelete => {
-                v1::ConditionalWrites::Unspecified
-            }
+        conditional_writes: match view.conditional_writes {
+            None => v1::ConditionalWrites::Unspecified,
+            Some(ConditionalWrites::NotKnown) => v1::ConditionalWrites::NotKnown,
+            Some(ConditionalWrites::Honoured) => v1::ConditionalWrites::Proven,
+            Some(ConditionalWrites::NotHonoured) => v1::ConditionalWrites::Absent,
         }
         .into(),
     }

@@ -20,7 +20,10 @@ impl Findings for Service {
         let connection = (!connection.is_empty()).then_some(connection.as_str());
         let findings = self.0.findings(connection).map_err(status)?;
         Ok(Response::new(v1::ListFindingsResponse {
-            findings: findings.iter().map(|found| self.finding(found)).collect(),
+            findings: findings
+                .iter()
+                .map(|found| finding(&self.0, found))
+                .collect(),
             not_checked: vec![
                 "configurations, jobs and processes: this release does not look at them yet".into(),
                 "refusals before the daemon was last started".into(),
@@ -34,28 +37,26 @@ impl Findings for Service {
     ) -> Result<Response<v1::ShowFindingResponse>, Status> {
         let found = self.0.finding(&request.into_inner().id).map_err(status)?;
         Ok(Response::new(v1::ShowFindingResponse {
-            finding: Some(self.finding(&found)),
+            finding: Some(finding(&self.0, &found)),
         }))
     }
 }
 
-impl Service {
-    fn finding(&self, found: &Finding) -> v1::Finding {
-        v1::Finding {
-            id: found.id(),
-            connection: found.connection.to_string(),
-            chain: Vec::new(),
-            found_at: Some(convert::time(found.first_at)),
-            reason: found.reason.to_string(),
-            key: found.masked.clone(),
-            label: found.label.to_string(),
-            last_at: Some(convert::time(found.last_at)),
-            count: found.count,
-            address: found.peer.to_string(),
-            user_agent: found.user_agent.clone(),
-            operation: found.operation.unwrap_or_default().to_owned(),
-            message: found.message.clone(),
-            next: self.0.advice(found),
-        }
+pub(super) fn finding(app: &App, found: &Finding) -> v1::Finding {
+    v1::Finding {
+        id: found.id(),
+        connection: found.connection.to_string(),
+        chain: Vec::new(),
+        found_at: Some(convert::time(found.first_at)),
+        reason: found.reason.to_string(),
+        key: found.masked.clone(),
+        label: found.label.to_string(),
+        last_at: Some(convert::time(found.last_at)),
+        count: found.count,
+        address: found.peer.to_string(),
+        user_agent: found.user_agent.clone(),
+        operation: found.operation.unwrap_or_default().to_owned(),
+        message: found.message.clone(),
+        next: app.advice(found),
     }
 }

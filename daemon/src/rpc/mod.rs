@@ -11,6 +11,7 @@ mod rotations;
 pub(crate) mod socket;
 mod status;
 mod system;
+mod usage;
 
 use std::sync::Arc;
 
@@ -51,6 +52,9 @@ pub(crate) async fn serve(
         .set_serving::<v1::findings_server::FindingsServer<findings::Service>>()
         .await;
     reporter
+        .set_serving::<v1::usage_server::UsageServer<usage::Service>>()
+        .await;
+    reporter
         .set_serving::<v1::system_server::SystemServer<system::Service>>()
         .await;
     let reflection = tonic_reflection::server::Builder::configure()
@@ -80,6 +84,10 @@ pub(crate) async fn serve(
         .add_service(v1::findings_server::FindingsServer::new(findings::Service(
             app.clone(),
         )))
+        .add_service(v1::usage_server::UsageServer::new(usage::Service {
+            app: app.clone(),
+            stop: stop.clone(),
+        }))
         .add_service(v1::system_server::SystemServer::new(system::Service(app)))
         .serve_with_incoming_shutdown(
             Box::pin(socket::own_peers(listener)),

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::{caller, convert, keys, status::status};
 use crate::app::{
-    App, Former, Report, RotateWish, Rotated,
+    App, Consumer, Former, Report, RotateWish, Rotated,
     error::{Error, Kind, Result},
 };
 
@@ -33,7 +33,8 @@ impl Rotations for Service {
         &self,
         request: Request<v1::ShowRotationRequest>,
     ) -> Answer<v1::ShowRotationResponse> {
-        let report = self.0.rotation(&request.into_inner().access_key_id);
+        let id = request.into_inner().access_key_id;
+        let report = self.0.rotation(&id).await;
         Ok(Response::new(shown(&report.map_err(status)?)))
     }
 
@@ -132,8 +133,17 @@ fn rotation(report: &Report) -> v1::Rotation {
         counted_since: Some(convert::time(report.counted_since)),
         old_use: Some(key_use(report.old_use)),
         successor_use: Some(key_use(report.successor_use)),
+        consumers: report.consumers.iter().map(consumer).collect(),
         not_known: report.not_known.clone(),
         next: report.next.clone(),
+    }
+}
+
+fn consumer(consumer: &Consumer) -> v1::RotationConsumer {
+    v1::RotationConsumer {
+        name: consumer.name.clone(),
+        last_with_old: consumer.last_with_old.map(convert::time),
+        last_with_successor: consumer.last_with_successor.map(convert::time),
     }
 }
 

@@ -5,6 +5,7 @@
 //! G5). It must never see plaintext.
 
 use std::{
+    cell::RefCell,
     fs::{File, OpenOptions},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -207,14 +208,24 @@ impl Rows {
                 .set_durability(Durability::Immediate)
                 .map_err(failed)?;
             transaction.set_two_phase_commit(true);
-            let batch = Batch { transaction };
+            let batch = Batch {
+                transaction,
+                afterwards: RefCell::default(),
+            };
             // An error drops the transaction, which rolls it back.
             let value = act(&batch)?;
-            batch.transaction.commit().map_err(|error| match error {
+            let Batch {
+                transaction,
+                afterwards,
+            } = batch;
+            transaction.commit().map_err(|error| match error {
                 // Rolled back for certain.
                 CommitError::TransactionPoisoned => failed(error),
                 error => StoreError::CommitUnknown(error.into()),
             })?;
+            for act in afterwards.into_inner() {
+                act();
+            }
             Ok(value)
         })
     }
@@ -255,6 +266,7 @@ pub(crate) struct View {
 /// One transaction that changes something.
 pub(crate) struct Batch {
     transaction: WriteTransaction,
+    afterwards: RefCell<Vec<Box<dyn FnOnce()>>>,
 }
 
 impl View {
@@ -327,6 +339,11 @@ impl Read for Batch {
 }
 
 impl Batch {
+    /// Does this once the batch is durable, and never otherwise.
+    pub(crate) fn afterwards(&self, act: impl FnOnce() + 'static) {
+        self.afterwards.borrow_mut().push(Box::new(act));
+    }
+
     pub(crate) fn put(&self, table: Table, row: &[u8], value: &[u8]) -> Result<(), StoreError> {
         let mut table = self
             .transaction

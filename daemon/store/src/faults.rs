@@ -245,6 +245,7 @@ impl Place {
             root,
             rows,
             keyring: keyring.unwrap(),
+            observer: std::sync::OnceLock::new(),
         }
     }
 

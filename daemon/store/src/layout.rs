@@ -20,6 +20,9 @@ pub(crate) type KeyFileName = [u8; 16];
 /// Suffix that `bascule_os::write_private` gives to unfinished files.
 const UNFINISHED: &str = ".new";
 
+/// How many unusable ledgers are kept; the last place is used again.
+pub(crate) const LEDGERS_ASIDE: u8 = 9;
+
 /// The paths below one state folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -53,6 +56,29 @@ impl Layout {
     /// A store that is being created.
     pub(crate) fn pending_store(&self) -> PathBuf {
         self.folder.join("store.redb.pending")
+    }
+
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.folder.join("ledger.sqlite")
+    }
+
+    /// Says since when the ledger lacks events.
+    pub(crate) fn ledger_mark(&self) -> PathBuf {
+        self.folder.join("ledger.mark")
+    }
+
+    /// The ledger's file and those that SQLite keeps beside it.
+    pub(crate) fn ledger_files(ledger: &Path) -> [PathBuf; 3] {
+        ["", "-wal", "-shm"].map(|suffix| {
+            let mut name = ledger.as_os_str().to_owned();
+            name.push(suffix);
+            name.into()
+        })
+    }
+
+    /// Where a ledger that can't be used is moved, the first of few places.
+    pub(crate) fn ledger_aside(&self, number: u8) -> PathBuf {
+        self.folder.join(format!("ledger.sqlite.aside-{number}"))
     }
 
     pub(crate) fn keys(&self) -> PathBuf {
@@ -145,6 +171,16 @@ impl Layout {
         for store in [self.store(), self.pending_store()] {
             remove_file(&store)?;
         }
+        let aside = (1..=LEDGERS_ASIDE).map(|number| self.ledger_aside(number));
+        for ledger in aside.chain([self.ledger()]) {
+            for file in Self::ledger_files(&ledger) {
+                // A folder there is somebody else's.
+                if !file.is_dir() || file.is_symlink() {
+                    remove_file(&file)?;
+                }
+            }
+        }
+        remove_file(&self.ledger_mark())?;
         for folder in [self.keys(), self.manifests()] {
             match fs::remove_dir(&folder) {
                 Ok(()) => {}

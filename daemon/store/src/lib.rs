@@ -6,7 +6,8 @@
 //! store (threats.md, section d). The store must never hold plaintext on disk, answer from a file
 //! it has not checked, create a new store beside the remains of one, or bring a dead key back.
 //! It decides nothing about connections or deletions: it only refuses steps that do not fit what
-//! is journalled.
+//! is journalled. The [`ledger`] of uses is evidence only, in a file of its own: nothing else
+//! depends on it, and none of this is promised for it.
 
 mod database;
 mod deletions;
@@ -16,6 +17,7 @@ mod faults;
 mod keyring;
 mod layout;
 mod leaks;
+pub mod ledger;
 mod load;
 mod manifest;
 mod open;

@@ -7,6 +7,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
+    sync::OnceLock,
 };
 
 use bascule_os::{
@@ -64,6 +65,7 @@ impl Store {
             root,
             rows,
             keyring,
+            observer: OnceLock::new(),
         };
         store.tidy()?;
         Ok(store)

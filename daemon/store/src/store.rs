@@ -2,7 +2,10 @@
 //!
 //! Every change and its audit entry are one transaction.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use bascule_domain::{
     access_key::AccessKeyId,
@@ -41,7 +44,11 @@ pub struct Store {
     pub(crate) root: RootKey,
     pub(crate) rows: Rows,
     pub(crate) keyring: Keyring,
+    pub(crate) observer: OnceLock<Observer>,
 }
+
+/// Is told each change that was made durable.
+type Observer = Arc<dyn Fn(&audit::Entry) + Send + Sync>;
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,6 +63,12 @@ impl Store {
     #[must_use]
     pub fn hash(&self, id: &AccessKeyId) -> IdHash {
         IdHash(self.root.lookup(id.as_str()))
+    }
+
+    /// Tells each change from now on, once it is durable, on the thread that made it. Only the
+    /// first observer counts; it must not call the store.
+    pub fn observe(&self, observer: impl Fn(&audit::Entry) + Send + Sync + 'static) {
+        self.observer.set(Arc::new(observer)).ok();
     }
 
     pub(crate) fn sealer(&self, connection: ConnectionId) -> Result<Arc<Sealer>, StoreError> {
@@ -75,6 +88,10 @@ impl Store {
                 table: AUDIT.name(),
             })?),
         };
+        if let Some(observer) = self.observer.get().cloned() {
+            let entry = entry.clone();
+            batch.afterwards(move || observer(&entry));
+        }
         record::put(
             batch,
             &self.root.seal,

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bascule_formats::{Dialect, Document, Entry};
+use bascule_formats::{Dialect, Document, Entry, aws::is_profile};
 
 use crate::{
     environment::Environment,
@@ -15,8 +15,7 @@ use crate::{
 /// over one of the same name in the config file. Profiles without a permanent key of their own
 /// are refused, each with the reason.
 pub fn profile(name: &str, env: &Environment) -> Result<FoundKey, NotUsable> {
-    let credentials_path = path(env, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials");
-    let config_path = path(env, "AWS_CONFIG_FILE", ".aws/config");
+    let (credentials_path, config_path) = (credentials_file(env), config_file(env));
     let read = |path: &Option<PathBuf>| match path {
         Some(path) => Text::read(path),
         None => Ok(None),
@@ -32,7 +31,7 @@ pub fn profile(name: &str, env: &Environment) -> Result<FoundKey, NotUsable> {
         .and_then(|file| file.profile(|section| section == name));
     let from_config = config_file
         .as_ref()
-        .and_then(|file| file.profile(|section| names(section, name)));
+        .and_then(|file| file.profile(|section| is_profile(section, name)));
     if from_credentials.is_none() && from_config.is_none() {
         return Err(NotUsable::NoSuchName {
             what: "profile",
@@ -48,15 +47,16 @@ pub fn profile(name: &str, env: &Environment) -> Result<FoundKey, NotUsable> {
     .key()
 }
 
-/// The files in which the AWS tools look for keys, whether they exist or not.
-pub(crate) fn files(env: &Environment) -> Vec<PathBuf> {
-    [
-        path(env, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
-        path(env, "AWS_CONFIG_FILE", ".aws/config"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+/// The file of the AWS tools that holds keys, whether or not it is there. `None` without a home.
+#[must_use]
+pub fn credentials_file(env: &Environment) -> Option<PathBuf> {
+    path(env, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")
+}
+
+/// The file of the AWS tools that holds settings, whether or not it is there.
+#[must_use]
+pub fn config_file(env: &Environment) -> Option<PathBuf> {
+    path(env, "AWS_CONFIG_FILE", ".aws/config")
 }
 
 /// The file a variable names (`~` and `~/…` mean the home folder), or the usual one.
@@ -68,28 +68,6 @@ fn path(env: &Environment, variable: &str, usual: &str) -> Option<PathBuf> {
             None => Some(env.absolute(Path::new(path))),
         },
         None => env.in_home(usual),
-    }
-}
-
-/// Whether a section of the config file is this profile: `[default]`, `[profile p]` or
-/// `[profile "a b"]`. Any other form is invisible to the tools.
-fn names(section: &str, profile: &str) -> bool {
-    if section == "default" {
-        return profile == "default";
-    }
-    let Some(rest) = section
-        .strip_prefix("profile")
-        .filter(|rest| rest.starts_with([' ', '\t']))
-    else {
-        return false;
-    };
-    let rest = rest.trim();
-    let quoted = ['"', '\'']
-        .iter()
-        .find_map(|&quote| rest.strip_prefix(quote)?.strip_suffix(quote));
-    match quoted {
-        Some(inner) => inner == profile && !inner.contains(['"', '\'', '\\']),
-        None => rest == profile && !rest.contains([' ', '\t', '"', '\'', '\\']),
     }
 }
 

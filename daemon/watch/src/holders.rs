@@ -35,7 +35,8 @@ pub fn search(is: impl Fn(&str) -> bool, env: &Environment) -> Search {
     if let Some(path) = rclone::locate(env) {
         search.file(path, Dialect::Rclone, RCLONE_KEY, &is);
     }
-    for path in aws::files(env) {
+    let files = [aws::credentials_file(env), aws::config_file(env)];
+    for path in files.into_iter().flatten() {
         search.file(path, Dialect::Aws, AWS_KEY, &is);
     }
     for (name, value) in &env.variables {

@@ -8,6 +8,7 @@ pub mod aws;
 pub mod environment;
 pub mod found;
 pub mod holders;
+pub mod places;
 pub mod rclone;
 
 mod read;

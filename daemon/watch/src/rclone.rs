@@ -52,6 +52,27 @@ pub fn locate(env: &Environment) -> Option<PathBuf> {
     .find(|path| path.exists())
 }
 
+/// The configuration file that rclone reads, or else the one it would make. `None` when it keeps
+/// its configuration in memory, or has no home.
+#[must_use]
+pub fn file(env: &Environment) -> Option<PathBuf> {
+    locate(env).or_else(|| {
+        if env.variables.contains_key("RCLONE_CONFIG") {
+            return None;
+        }
+        env.variable("XDG_CONFIG_HOME")
+            .map(|folder| env.absolute(Path::new(folder)).join("rclone/rclone.conf"))
+            .or_else(|| env.in_home(".config/rclone/rclone.conf"))
+    })
+}
+
+/// The variable that makes a remote of this name exist without a file, if it is set.
+#[must_use]
+pub fn variable_of(remote: &str, env: &Environment) -> Option<String> {
+    let variable = format!("RCLONE_CONFIG_{}_TYPE", remote.to_uppercase());
+    env.variable(&variable).is_some().then_some(variable)
+}
+
 /// `rclone.conf` in the folder of the program itself, links resolved.
 fn beside_program(path: &str, env: &Environment) -> Option<PathBuf> {
     let program = std::env::split_paths(path)

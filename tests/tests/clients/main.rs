@@ -20,3 +20,4 @@ mod s3fs;
 mod s5cmd;
 mod side;
 mod suite;
+mod written;

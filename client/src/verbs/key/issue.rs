@@ -3,10 +3,10 @@
 use bascule_domain::{
     access_key::AccessKeyId,
     endpoint::{Endpoint, Region},
-    names::{BucketName, ConnectionName, Label},
+    names::{BucketName, ConnectionName, Label, Prefix},
     secret::SecretKey,
 };
-use bascule_formats::{Format, HandOut, section_name};
+use bascule_formats::{Format, HandOut, SectionName};
 use bascule_proto::v1;
 use clap::Args;
 use serde::Serialize;
@@ -15,24 +15,30 @@ use zeroize::Zeroizing;
 use super::{
     Context,
     rights::{self, Limits, PERMISSIONS, permission, wire_time},
+    write::{Plan, Writing, Written},
 };
 use crate::{
     clock,
     error::{Error, Kind},
     output::{
-        document,
+        Output, document,
         table::{Cell, Facts},
-        text::WARN,
+        text::{GOOD, WARN, escape, styled},
     },
 };
 
 /// Issue a key for one tool. Its secret is shown once.
 ///
-/// The key goes to stdout, ready to paste or to append to a file; everything else goes to stderr.
+/// With --write the key goes into the tool's own configuration, as a new section: nothing that is
+/// there is replaced, and a copy of the file is kept beside it. Otherwise it goes to stdout, ready to
+/// paste or to append to a file; everything else goes to stderr.
 ///
 /// Examples:
-///   bascule key issue photos --label nightly-rclone --format rclone >> ~/.config/rclone/rclone.conf
-///   bascule key issue photos --label viewer --permission read --format env
+///   bascule key issue photos --label nightly --format rclone --write
+///   bascule key issue photos --label viewer --permission read --format aws --write --as viewer
+///   bascule key issue photos --label backup --format env --write --file ~/backup.env
+///   bascule key issue photos --label laptop --format mc | mc alias import photos
+///   bascule key issue photos --label desk --format cyberduck > photos.duck
 ///   bascule key issue photos --label ci --prefix builds/ --allow-ip 192.0.2.0/24 --expires 30d
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
@@ -46,22 +52,31 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "read-write", value_parser = PERMISSIONS)]
     pub(crate) permission: String,
     /// The form in which it is handed out; a readable block if left out
-    #[arg(long, value_parser = ["rclone", "aws", "env", "json"])]
+    #[arg(long, value_parser = Format::ALL.map(Format::as_str))]
     pub(crate) format: Option<String>,
     #[command(flatten)]
     pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) writing: Writing,
 }
 
 /// A key as it is handed out.
 #[derive(Serialize)]
 pub(super) struct Document<'a> {
     key: document::Key,
-    secret_access_key: &'a str,
+    /// Not with `--write`, unless the tool has to be told.
+    secret_access_key: Option<&'a str>,
     endpoint: &'a str,
     region: &'a str,
     buckets: &'a [String],
     /// With `--format`: the text for the tool.
-    handed_out: Option<&'a str>,
+    pub(super) handed_out: Option<&'a str>,
+    /// With `--format`: what it is called in the tool.
+    name: Option<&'a str>,
+    /// With `--write`: the files that hold it.
+    written: &'a [Written],
+    /// With `--write`: what to try first.
+    command: Option<&'a str>,
 }
 
 pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), Error> {
@@ -75,7 +90,9 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         addresses: arguments.limits.addresses,
         expires_at: arguments.limits.expires.map(wire_time),
     };
-    let issued = Issued::from(
+    let draft = format.map(|format| Draft::of(&request, format, &arguments.writing));
+    let draft = draft.transpose()?;
+    let mut issued = Issued::from(
         context
             .client()
             .await?
@@ -85,6 +102,12 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
             .into_inner(),
     );
     let id = issued.key.access_key_id.clone();
+    if let Some(draft) = draft {
+        issued.name = Some(draft.name);
+        if let Some(plan) = draft.plan {
+            return write(&issued, &plan, context);
+        }
+    }
     show(&issued, format, context).map_err(|error| {
         // The secret is lost, so the key is of no use to anybody.
         let closed = Error::new(
@@ -95,6 +118,93 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
     })
 }
 
+/// What is decided about a hand-out before there is a key.
+struct Draft {
+    name: SectionName,
+    plan: Option<Plan>,
+}
+
+impl Draft {
+    /// Everything that can stand in the way is found here: a key is issued for nothing otherwise.
+    fn of(request: &v1::IssueKeyRequest, format: Format, writing: &Writing) -> Result<Self, Error> {
+        let invalid = |error: String| Error::new(Kind::Invalid, error);
+        let connection: ConnectionName = request
+            .connection
+            .parse()
+            .map_err(|error| invalid(format!("{error}")))?;
+        let label: Label = request
+            .label
+            .parse()
+            .map_err(|error| invalid(format!("{error}")))?;
+        let prefixes = request.prefixes.iter().map(|text| text.parse());
+        let prefixes = prefixes
+            .collect::<Result<Vec<Prefix>, _>>()
+            .map_err(|error| invalid(format!("{error}")))?;
+        let name = writing
+            .alias
+            .clone()
+            .unwrap_or_else(|| SectionName::of(&connection, &label));
+        format
+            .takes(&prefixes)
+            .map_err(|error| invalid(error.to_string()))?;
+        let plan = writing.plan(format, &name)?;
+        Ok(Self { name, plan })
+    }
+}
+
+/// Writes the key where it was planned. If that fails after all, the key is not lost: it is shown.
+fn write(issued: &Issued, plan: &Plan, context: &Context) -> Result<(), Error> {
+    let output = context.output;
+    let done = issued.with_hand_out(|key| (plan.carry_out(key), plan.command(key)))?;
+    let (written, command) = match done {
+        (Ok(written), command) => (written, command),
+        (Err((written, error)), _) => {
+            let id = &issued.key.access_key_id;
+            let mut message = format!("the key {id} was issued, but it could not be written: ");
+            message.push_str(&error.message);
+            for one in &written {
+                message.push_str(&format!("; {} was written", one.path.display()));
+            }
+            show(issued, Some(plan.format()), context)?;
+            return Err(Error::new(Kind::Failed, message).next(format!(
+                "use what was printed, or take it back: bascule key revoke {id}"
+            )));
+        }
+    };
+    // Cyberduck keeps the secret by itself, and asks for it.
+    let secret = plan
+        .format()
+        .asks_for_secret()
+        .then_some(issued.secret.as_str());
+    if output.is_json() {
+        let mut document = issued.document(secret);
+        document.written = &written;
+        document.command = Some(&command);
+        return output.document(&document);
+    }
+    let mut facts = Facts::default();
+    facts.add("Issued", issued.key.access_key_id.as_str());
+    facts.add("As", plan.what());
+    for one in &written {
+        facts.add("Written", one.path.display().to_string());
+        if let Some(backup) = &one.backup {
+            facts.add("Backup", backup.display().to_string());
+        }
+    }
+    facts.add("Try", Cell::new(&command).style(GOOD));
+    output.raw(&facts.render())?;
+    for (path, mode) in written.iter().filter_map(|w| Some((&w.path, w.narrowed?))) {
+        output.status(&format!(
+            "{} had mode {mode:04o} and has 0600 now, since it holds a key.",
+            escape(&path.display().to_string())
+        ));
+    }
+    if let Some(secret) = secret {
+        tell_secret(secret, output);
+    }
+    Ok(())
+}
+
 pub(super) fn show(
     issued: &Issued,
     format: Option<Format>,
@@ -103,56 +213,73 @@ pub(super) fn show(
     let handed_out = format.map(|format| issued.hand_out(format)).transpose()?;
     let output = context.output;
     if output.is_json() {
-        return output.document(&issued.document(handed_out.as_ref()));
+        let mut document = issued.document(Some(&issued.secret));
+        document.handed_out = handed_out.as_ref().map(|text| text.as_str());
+        return output.document(&document);
     }
     match &handed_out {
         Some(text) => output.raw(text)?,
         None => output.raw(&issued.block())?,
     }
     output.status("The secret is shown once: Bascule will not show it again.");
-    if handed_out.is_none() {
-        output.status("Ready to paste: --format rclone|aws|env|json");
+    match (format, &issued.name) {
+        (None, _) => output.status(&format!(
+            "Ready to paste: --format {}",
+            Format::ALL.map(Format::as_str).join("|")
+        )),
+        (Some(format), _) if format.asks_for_secret() => tell_secret(&issued.secret, output),
+        (Some(Format::Mc), Some(name)) => {
+            output.status(&format!("mc takes it on stdin: mc alias import {name}"));
+        }
+        _ => {}
     }
     Ok(())
+}
+
+/// For a tool whose file holds no secret.
+fn tell_secret(secret: &str, output: Output) {
+    output.status(&format!(
+        "Secret access key, which Cyberduck asks for when it first connects: {}",
+        styled(WARN, secret)
+    ));
+    output.status("Without HTTPS it needs the profile S3 (HTTP): Preferences, Profiles.");
 }
 
 /// The one answer that holds a secret.
 pub(super) struct Issued {
     pub(super) key: v1::Key,
-    secret: Zeroizing<String>,
+    pub(super) secret: Zeroizing<String>,
     endpoint: String,
     region: String,
     buckets: Vec<String>,
+    /// What it is limited to within them.
+    prefixes: Vec<String>,
+    /// What it is called in the tool; from connection and label if nobody said.
+    name: Option<SectionName>,
 }
 
 impl From<v1::IssueKeyResponse> for Issued {
     fn from(response: v1::IssueKeyResponse) -> Self {
+        let key = response.key.unwrap_or_default();
         Self {
-            key: response.key.unwrap_or_default(),
+            prefixes: key.prefixes.clone(),
+            key,
             secret: Zeroizing::new(response.secret_access_key),
             endpoint: response.endpoint,
             region: response.region,
             buckets: response.buckets,
+            name: None,
         }
     }
 }
 
 impl Issued {
-    pub(super) fn document<'a>(
-        &'a self,
-        handed_out: Option<&'a Zeroizing<String>>,
-    ) -> Document<'a> {
-        Document {
-            key: (&self.key).into(),
-            secret_access_key: &self.secret,
-            endpoint: &self.endpoint,
-            region: &self.region,
-            buckets: &self.buckets,
-            handed_out: handed_out.map(|text| text.as_str()),
-        }
+    pub(super) fn hand_out(&self, format: Format) -> Result<Zeroizing<String>, Error> {
+        self.with_hand_out(|key| key.write(format))?
+            .map_err(|error| Error::new(Kind::Failed, error.to_string()))
     }
 
-    pub(super) fn hand_out(&self, format: Format) -> Result<Zeroizing<String>, Error> {
+    fn with_hand_out<T>(&self, use_it: impl FnOnce(&HandOut<'_>) -> T) -> Result<T, Error> {
         let access_key_id: AccessKeyId = parsed("key id", &self.key.access_key_id)?;
         let connection: ConnectionName = parsed("connection name", &self.key.connection)?;
         let label: Label = parsed("label", &self.key.label)?;
@@ -164,22 +291,34 @@ impl Issued {
         })?;
         let endpoint: Endpoint = parsed("endpoint", &self.endpoint)?;
         let region: Region = parsed("region", &self.region)?;
-        let buckets = self
-            .buckets
-            .iter()
-            .map(|bucket| parsed("bucket", bucket))
-            .collect::<Result<Vec<BucketName>, Error>>()?;
-        let hand_out = HandOut {
-            section_name: &section_name(&connection, &label, &access_key_id),
+        let buckets: Vec<BucketName> = all_parsed("bucket", &self.buckets)?;
+        let prefixes: Vec<Prefix> = all_parsed("prefix", &self.prefixes)?;
+        let name = self.name.clone();
+        Ok(use_it(&HandOut {
+            name: &name.unwrap_or_else(|| SectionName::of(&connection, &label)),
+            connection: &connection,
+            label: &label,
             access_key_id: &access_key_id,
             secret: &secret,
             endpoint: &endpoint,
             region: &region,
             buckets: &buckets,
-        };
-        hand_out
-            .write(format)
-            .map_err(|error| Error::new(Kind::Failed, error.to_string()))
+            prefixes: &prefixes,
+        }))
+    }
+
+    pub(super) fn document<'a>(&'a self, secret: Option<&'a str>) -> Document<'a> {
+        Document {
+            key: (&self.key).into(),
+            secret_access_key: secret,
+            endpoint: &self.endpoint,
+            region: &self.region,
+            buckets: &self.buckets,
+            handed_out: None,
+            name: self.name.as_ref().map(SectionName::as_str),
+            written: &[],
+            command: None,
+        }
     }
 
     fn block(&self) -> Zeroizing<String> {
@@ -193,6 +332,14 @@ impl Issued {
         rights::facts(&mut facts, &self.key, clock::now());
         Zeroizing::new(facts.render())
     }
+}
+
+fn all_parsed<T>(what: &str, texts: &[String]) -> Result<Vec<T>, Error>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    texts.iter().map(|text| parsed(what, text)).collect()
 }
 
 fn parsed<T>(what: &str, text: &str) -> Result<T, Error>
@@ -231,15 +378,13 @@ mod tests {
     #[test]
     fn every_format_holds_what_a_tool_needs() {
         let issued = issued();
-        for format in [Format::Rclone, Format::Aws, Format::Env, Format::Json] {
+        for format in Format::ALL {
             let text = issued.hand_out(format).unwrap();
-            for needed in [
-                &issued.key.access_key_id,
-                &*issued.secret,
-                "http://127.0.0.1:8642",
-            ] {
+            for needed in [&issued.key.access_key_id, "127.0.0.1", "8642"] {
                 assert!(text.contains(needed), "{format:?} without {needed}");
             }
+            let holds = text.contains(&*issued.secret);
+            assert_eq!(holds, !format.asks_for_secret(), "{format:?}");
         }
         let block = issued.block();
         assert!(block.contains(&*issued.secret) && block.contains("Endpoint"));

@@ -81,7 +81,9 @@ pub(super) fn facts(facts: &mut Facts, key: &v1::Key, now: Timestamp) {
 const fn may(permission: v1::Permission) -> &'static str {
     match permission {
         v1::Permission::Read => "read: list and read objects, change nothing",
-        v1::Permission::Append => "append: list, read and add objects, overwrite and delete none",
+        v1::Permission::Append => {
+            "append: list, read and add objects, overwrite and delete none but locks"
+        }
         v1::Permission::Write => "write: add objects, neither read, overwrite nor delete any",
         v1::Permission::ReadWrite => "read-write: list, read, write and delete objects",
         v1::Permission::ReadWriteNoDelete => {
@@ -100,7 +102,7 @@ const fn overwriting(writes: v1::ConditionalWrites) -> &'static str {
             "refused by the provider itself (conditional writes, proven)"
         }
         v1::ConditionalWrites::Absent => {
-            "refused by the gateway, which holds against its own writers only: the provider has no conditional writes"
+            "refused by the gateway, which holds against its own writers only: the provider proved no conditional writes"
         }
         v1::ConditionalWrites::Unspecified => "",
     }

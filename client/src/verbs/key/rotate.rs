@@ -5,6 +5,7 @@ use bascule_formats::Format;
 use bascule_proto::v1;
 use clap::Args;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::{
     Context, doubts,
@@ -65,7 +66,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME", requires = "all")]
     issued_until: Option<Timestamp>,
     /// The form in which the new key is handed out; a readable block if left out
-    #[arg(long, value_parser = ["rclone", "aws", "env", "json"])]
+    #[arg(long, value_parser = Format::ALL.map(Format::as_str))]
     format: Option<String>,
 }
 
@@ -188,9 +189,15 @@ fn document<T>(
         issued: done
             .issued
             .as_ref()
-            .map(|issued| issued.document(handed_out.as_ref())),
+            .map(|issued| handed(issued, handed_out.as_ref())),
         in_doubt: done.in_doubt.iter().map(Into::into).collect(),
     })
+}
+
+fn handed<'a>(issued: &'a Issued, text: Option<&'a Zeroizing<String>>) -> issue::Document<'a> {
+    let mut document = issued.document(Some(&issued.secret));
+    document.handed_out = text.map(|text| text.as_str());
+    document
 }
 
 /// Replaces every key, one after the other. What was done is shown whatever happens then: its
@@ -298,7 +305,7 @@ fn print_all(
         issued: done
             .issued
             .as_ref()
-            .map(|issued| issued.document(text.as_ref())),
+            .map(|issued| handed(issued, text.as_ref())),
         in_doubt: done.in_doubt.iter().map(Into::into).collect(),
     });
     context.output.document(&AllDocument {

@@ -13,7 +13,7 @@ use crate::{
         document,
         table::{Cell, Facts, Table},
         text::{BAD, DIM, GOOD, NEXT, WARN, escape, styled},
-        time::{ago, human},
+        time::{ago, human, parsed},
     },
 };
 
@@ -229,6 +229,28 @@ fn render(rotation: &v1::Rotation, now: Timestamp) -> String {
             styled(DIM, &format!("uses since {}", human(Some(since), now)))
         ));
     }
+    if !rotation.consumers.is_empty() {
+        let mut table = Table::new(["WHO", "", "LAST WITH OLD", "LAST WITH NEW"]);
+        for consumer in &rotation.consumers {
+            let (old, new) = (
+                parsed(consumer.last_with_old.as_ref()),
+                parsed(consumer.last_with_successor.as_ref()),
+            );
+            // Whoever used both has moved if the new one was the last.
+            let moved = if new > old {
+                Cell::new("moved").style(GOOD)
+            } else {
+                Cell::new("not moved").style(WARN)
+            };
+            table.row([
+                Cell::new(&consumer.name),
+                moved,
+                Cell::new(ago(consumer.last_with_old.as_ref(), now)),
+                Cell::new(ago(consumer.last_with_successor.as_ref(), now)),
+            ]);
+        }
+        text.push_str(&format!("\n{}", table.render()));
+    }
     for gap in &rotation.not_known {
         text.push_str(&format!("{} {}\n", styled(WARN, "not known:"), escape(gap)));
     }
@@ -274,6 +296,18 @@ mod tests {
                 last_at: at(-60),
                 open: 0,
             }),
+            consumers: vec![
+                v1::RotationConsumer {
+                    name: "rclone/v1".into(),
+                    last_with_old: at(-600),
+                    last_with_successor: at(-60),
+                },
+                v1::RotationConsumer {
+                    name: "restic".into(),
+                    last_with_old: at(-60),
+                    last_with_successor: None,
+                },
+            ],
             next: vec!["once the clock is right: bascule key rotation BSCOLD --go-on".into()],
             ..v1::Rotation::default()
         };
@@ -285,6 +319,8 @@ mod tests {
             "BSCOLD  old  retiring  12    60 s ago",
             "BSCNEW  new  active    0     not yet",
             "--go-on",
+            "rclone/v1  moved      10 min ago",
+            "restic     not moved  60 s ago",
         ] {
             assert!(text.contains(expected), "{expected} in\n{text}");
         }

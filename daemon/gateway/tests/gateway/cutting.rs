@@ -122,7 +122,7 @@ async fn c3_an_upload_cut_before_its_last_frame_leaves_no_object() {
     assert!(!world.provider.only().complete);
     assert!(client.ends().await);
     assert_eq!(
-        world.meter.0.lock().unwrap().last().unwrap().1,
+        world.meter.exchanges.lock().unwrap().last().unwrap().1,
         Outcome::Aborted
     );
 }
@@ -154,7 +154,7 @@ async fn an_upload_cut_after_its_last_frame_is_awaited() {
     assert_eq!(drain.await.unwrap(), []);
     assert!(world.provider.only().complete);
     assert_eq!(
-        world.meter.0.lock().unwrap().last().unwrap().1,
+        world.meter.exchanges.lock().unwrap().last().unwrap().1,
         Outcome::Answered
     );
 }
@@ -240,7 +240,7 @@ async fn a_client_that_leaves_after_the_last_frame_aborts_nothing() {
     hold.notify_one();
     world.idle().await;
     assert_eq!(
-        world.meter.0.lock().unwrap().last().unwrap().1,
+        world.meter.exchanges.lock().unwrap().last().unwrap().1,
         Outcome::Answered
     );
 }

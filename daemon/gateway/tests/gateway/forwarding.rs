@@ -436,7 +436,7 @@ async fn every_exchange_is_metered() {
     world.send(&world.ask("GET", "/photos/a")).await;
     world.send(&world.ask("PUT", "/photos/a").body("123")).await;
     world.idle().await;
-    let seen = world.meter.0.lock().unwrap().clone();
+    let seen = world.meter.exchanges.lock().unwrap().clone();
     assert_eq!(
         seen,
         [

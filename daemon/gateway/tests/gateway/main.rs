@@ -7,10 +7,12 @@
     reason = "a test that cannot go on fails right there"
 )]
 
+mod additions;
 mod cutting;
 mod doubt;
 mod endings;
 mod exhaustion;
+mod expiry;
 mod forwarding;
 mod framing;
 #[path = "../harness/mod.rs"]
@@ -25,3 +27,4 @@ mod throttling;
 mod trailers;
 mod uploads;
 mod upstream;
+mod visits;

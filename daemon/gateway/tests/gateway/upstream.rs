@@ -85,7 +85,7 @@ async fn r47_changes_without_a_body_are_sent_again_and_count_once() {
     }
     world.idle().await;
     assert!(world.keyring.in_doubt(CONNECTION).is_empty());
-    let ended = world.meter.0.lock().unwrap().len();
+    let ended = world.meter.exchanges.lock().unwrap().len();
     assert_eq!(ended, 6, "one beginning and one end for each");
 }
 

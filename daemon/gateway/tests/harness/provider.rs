@@ -1,7 +1,7 @@
 //! A provider in memory: records what reaches it, counts it, and answers by script.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -71,11 +71,23 @@ impl Script {
     }
 }
 
+/// What a provider keeps that answers by it instead of by script.
+#[derive(Default)]
+pub(crate) struct Shelf {
+    /// Whether it refuses to overwrite when asked to.
+    pub(crate) honours: bool,
+    /// By path, as it is on the wire.
+    pub(crate) objects: BTreeMap<String, Vec<u8>>,
+    uploads: usize,
+}
+
 #[derive(Default)]
 pub(crate) struct Provider {
     requests: AtomicUsize,
     seen: Mutex<Vec<Seen>>,
     scripts: Mutex<VecDeque<Script>>,
+    /// Once it is set, what no script answers is answered by it.
+    pub(crate) shelf: Mutex<Option<Shelf>>,
     pub(crate) received: AtomicUsize,
 }
 
@@ -108,12 +120,11 @@ impl Provider {
         request: http::Request<UpstreamBody>,
     ) -> Result<Response<ProviderBody>, UpstreamError> {
         self.requests.fetch_add(1, Ordering::SeqCst);
-        let script = self
-            .scripts
-            .lock()
-            .unwrap()
-            .pop_front()
-            .unwrap_or_else(|| Script::new(200, ""));
+        let script = self.scripts.lock().unwrap().pop_front();
+        if script.is_none() && self.shelf.lock().unwrap().is_some() {
+            return self.keep(request).await;
+        }
+        let script = script.unwrap_or_else(|| Script::new(200, ""));
         let (head, mut body) = request.into_parts();
         let mut recorder = Recorder {
             provider: self,
@@ -179,6 +190,120 @@ impl Provider {
             response.headers_mut().append(name, value.parse().unwrap());
         }
         Ok(response)
+    }
+}
+
+impl Provider {
+    /// Puts objects on the shelf, and answers by it from now on.
+    pub(crate) fn stock(&self, honours: bool, names: &[&str]) {
+        let objects = names
+            .iter()
+            .map(|name| ((*name).to_owned(), b"as it was".to_vec()))
+            .collect();
+        *self.shelf.lock().unwrap() = Some(Shelf {
+            honours,
+            objects,
+            uploads: 0,
+        });
+    }
+
+    pub(crate) fn stored(&self, path: &str) -> Option<Vec<u8>> {
+        self.shelf
+            .lock()
+            .unwrap()
+            .as_ref()?
+            .objects
+            .get(path)
+            .cloned()
+    }
+
+    async fn keep(
+        &self,
+        request: http::Request<UpstreamBody>,
+    ) -> Result<Response<ProviderBody>, UpstreamError> {
+        let (head, mut body) = request.into_parts();
+        let mut seen = Seen {
+            method: head.method.clone(),
+            uri: head.uri.to_string(),
+            headers: head.headers,
+            body: vec![],
+            complete: false,
+        };
+        let answer = |status: u16, text: String| {
+            let body = Full::new(Bytes::from(text)).map_err(|never| match never {});
+            let mut response = Response::new(body.boxed_unsync());
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            Ok(response)
+        };
+        let path = head.uri.path().to_owned();
+        let query = head.uri.query().unwrap_or_default().to_owned();
+        let has = |name: &str| {
+            query
+                .split('&')
+                .any(|pair| pair.split('=').next() == Some(name))
+        };
+        let exists = self.stored(&path).is_some();
+        let only_new = seen.header("if-none-match") == Some("*");
+        let honours = self.shelf.lock().unwrap().as_ref().unwrap().honours;
+        if seen.header("expect").is_some() {
+            self.seen.lock().unwrap().push(seen);
+            return answer(
+                if honours && exists && only_new {
+                    412
+                } else {
+                    400
+                },
+                String::new(),
+            );
+        }
+        if head.method == Method::HEAD {
+            self.seen.lock().unwrap().push(seen);
+            return answer(
+                if exists || path.matches('/').count() == 1 {
+                    200
+                } else {
+                    404
+                },
+                String::new(),
+            );
+        }
+        while let Some(frame) = body.frame().await {
+            let frame =
+                frame.map_err(|error| UpstreamError::new(UpstreamErrorKind::Broken, error))?;
+            seen.body.extend_from_slice(&frame.into_data().unwrap());
+        }
+        seen.complete = true;
+        // Between looking and acting, others have their turn.
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        let content = seen.body.clone();
+        self.seen.lock().unwrap().push(seen);
+        let mut shelf = self.shelf.lock().unwrap();
+        let shelf = shelf.as_mut().unwrap();
+        let writes = match head.method {
+            Method::PUT => !has("partNumber"),
+            Method::POST => has("uploadId"),
+            _ => false,
+        };
+        if writes && honours && only_new && shelf.objects.contains_key(&path) {
+            return answer(412, "<Error><Code>PreconditionFailed</Code></Error>".into());
+        }
+        if writes {
+            shelf.objects.insert(path, content);
+        } else if head.method == Method::DELETE && !has("uploadId") {
+            shelf.objects.remove(&path);
+        } else if head.method == Method::POST && has("uploads") {
+            shelf.uploads += 1;
+            return answer(200, format!("<UploadId>u{}</UploadId>", shelf.uploads));
+        } else if head.method == Method::POST && has("delete") {
+            shelf.objects.clear();
+        } else if head.method == Method::GET
+            && let Some(content) = shelf.objects.get(&path)
+        {
+            return answer(200, String::from_utf8_lossy(content).into_owned());
+        }
+        answer(200, String::new())
     }
 }
 

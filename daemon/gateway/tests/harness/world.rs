@@ -14,12 +14,13 @@ use bascule_domain::{
     ids::{ConnectionId, KeyId},
     key::{Key, KeyKind, KeyState, Origin, Permission, Scope},
     limits::Limits,
+    operation::Action,
     secret::{Credentials, SecretKey},
     tombstone::{CauseOfDeath, Tombstone},
 };
 use bascule_gateway::{
-    Admission, Clock, ConnectionSpec, DeadKeys, Exchange, FindingSink, Gateway, Keyring, Knock,
-    Outcome, Reason, Settings, Upstream, UpstreamAccess, UsageSink,
+    Admission, Clock, ConnectionSpec, DeadKeys, Ends, Exchange, FindingSink, Gateway, Keyring,
+    Knock, Outcome, Reason, Settings, Upstream, UpstreamAccess, UsageSink, Visit, Visitor,
 };
 use bascule_sigv4::{Payload, Service, Signer, encode_path, encode_query};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -77,15 +78,61 @@ impl DeadKeys for Graves {
 }
 
 #[derive(Default)]
-pub(crate) struct Meter(pub(crate) Mutex<Vec<(&'static str, Outcome, u64, u64)>>);
+pub(crate) struct Meter {
+    /// Exchanges: action, outcome, bytes in and out.
+    pub(crate) exchanges: Mutex<Vec<(&'static str, Outcome, u64, u64)>>,
+    /// What visitors were told, a line each.
+    pub(crate) told: Arc<Mutex<Vec<String>>>,
+}
+
+/// Writes down what it is told.
+struct Scribe(Arc<Mutex<Vec<String>>>);
+
+impl Scribe {
+    fn note(&self, line: String) {
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+impl Visitor for Scribe {
+    fn names(&self, _: KeyId, _: ConnectionId, user_agent: &[u8], _: IpAddr) -> Arc<dyn Visit> {
+        self.note(format!("names {}", String::from_utf8_lossy(user_agent)));
+        Arc::new(Self(Arc::clone(&self.0)))
+    }
+}
+
+impl Visit for Scribe {
+    fn used(&self) {
+        self.note("used".into());
+    }
+
+    fn answered(&self, action: Option<Action>) {
+        self.note(format!("answered {}", action.map_or("", Action::name)));
+    }
+
+    fn refused(&self, reason: Reason) {
+        self.note(format!("refused {reason}"));
+    }
+
+    fn moved(&self, action: Action, received: u64, sent: u64) {
+        self.note(format!("moved {} {received} {sent}", action.name()));
+    }
+}
 
 impl UsageSink for Meter {
+    fn connected(&self, ends: &Ends) -> Option<Box<dyn Visitor>> {
+        assert!(ends.open.strong_count() > 0);
+        let scribe = Scribe(Arc::clone(&self.told));
+        scribe.note(format!("connected {}", ends.peer.ip()));
+        Some(Box::new(scribe))
+    }
+
     fn began(&self, exchange: &Exchange<'_>) {
         self.ended(exchange);
     }
 
     fn ended(&self, exchange: &Exchange<'_>) {
-        self.0.lock().unwrap().push((
+        self.exchanges.lock().unwrap().push((
             exchange.action.name(),
             exchange.outcome,
             exchange.bytes_in,
@@ -152,6 +199,7 @@ pub(crate) fn access(id: &str, generation: u64) -> UpstreamAccess {
         addressing: Addressing::Path,
         tls: false,
         authority: "provider.test:9000".into(),
+        honours_conditions: false,
         generation,
     }
 }

@@ -7,7 +7,7 @@ use bascule_gateway::Settings;
 
 use crate::{
     authentication::{EMPTY, UNSIGNED, accepted, refused},
-    harness::{Forged, Line, Pen, World, key},
+    harness::{Forged, Line, Pen, Script, World, key},
     routes::{ROUTES, Rule},
 };
 
@@ -546,6 +546,37 @@ async fn b7_an_issued_key_reaches_nothing_that_makes_reads_or_widens_keys() {
         );
     }
     assert_eq!(world.provider.requests(), 0);
+}
+
+#[tokio::test]
+async fn b4_how_much_a_bucket_holds_is_for_keys_that_may_list_all_of_it() {
+    for (key, told) in [
+        (key(1, Permission::Read), true),
+        (key(1, Permission::Append), true),
+        (key(1, Permission::Write), false),
+        (limited("a/"), false),
+    ] {
+        let world = World::with(key, Settings::default()).await;
+        let head = |query: &[&str]| signed(&world, Forged::new(&world, "HEAD", "/photos", query));
+        if told {
+            accepted(&world, &head(&["read-stats=true"])).await;
+        } else {
+            let mut client = world.dial().await;
+            client.write(&head(&["read-stats=true"]).wire()).await;
+            assert_eq!(client.reply(true).await.unwrap().status, 403);
+            assert_eq!(world.provider.requests(), 0);
+        }
+        world.provider.script(
+            Script::new(200, "")
+                .header("x-rgw-object-count", "7")
+                .header("x-amz-bucket-region", "r"),
+        );
+        let mut client = world.dial().await;
+        client.write(&head(&[]).wire()).await;
+        let reply = client.reply(true).await.unwrap();
+        assert_eq!(reply.header("x-rgw-object-count").is_some(), told);
+        assert!(reply.header("x-amz-bucket-region").is_some());
+    }
 }
 
 #[tokio::test]

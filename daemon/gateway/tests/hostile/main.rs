@@ -15,6 +15,7 @@ mod harness;
 mod matrix;
 mod mutations;
 mod positives;
+mod rights;
 mod routes;
 #[allow(unreachable_pub, reason = "shared with the verifier's tests")]
 #[path = "../../../sigv4/tests/common/sdk.rs"]

@@ -106,7 +106,7 @@ async fn pass(world: &World, cases: &[Case]) {
 /// As what the last request was classified.
 async fn counted(world: &World) -> &'static str {
     world.idle().await;
-    world.meter.0.lock().unwrap().last().unwrap().0
+    world.meter.exchanges.lock().unwrap().last().unwrap().0
 }
 
 const ON_READS: &[(&str, &str)] = &[

@@ -365,6 +365,50 @@ async fn r52_forwarding_headers_count_for_nothing() {
 }
 
 #[tokio::test]
+async fn r52_b8_a_configured_proxy_names_its_client() {
+    let mut elsewhere = key(1, Permission::ReadWrite);
+    elsewhere.scope.addresses = vec![IpRule("192.0.2.0/24".parse().unwrap())];
+    let behind = || Settings {
+        trusted_proxies: vec![
+            IpRule("127.0.0.1/32".parse().unwrap()),
+            IpRule("10.0.0.0/8".parse().unwrap()),
+        ],
+        ..Settings::default()
+    };
+    let elsewhere = World::with(elsewhere, behind()).await;
+    let loopback = World::with(key(1, Permission::ReadWrite), behind()).await;
+    for (line, from_elsewhere, from_loopback) in [
+        (None, 403, 200),
+        (Some("192.0.2.7"), 200, 403),
+        (Some("192.0.2.7, 10.1.1.1"), 200, 403),
+        (Some("127.0.0.1, 192.0.2.7"), 200, 403),
+        (Some("192.0.2.7, 203.0.113.1"), 403, 403),
+        (Some("::ffff:192.0.2.7"), 200, 403),
+        (Some("127.0.0.1"), 403, 200),
+        (Some("unknown"), 400, 400),
+        (Some("127.0.0.1, x"), 400, 400),
+    ] {
+        for (world, expected) in [(&elsewhere, from_elsewhere), (&loopback, from_loopback)] {
+            let mut ask = world.ask("GET", "/photos/a");
+            if let Some(line) = line {
+                ask = ask.unsigned("x-forwarded-for", line);
+            }
+            assert_eq!(world.send(&ask).await.status, expected, "{line:?}");
+            for seen in world.provider.take() {
+                assert_eq!(seen.header("x-forwarded-for"), None);
+            }
+        }
+    }
+    // Findings name the client, not the proxy.
+    let knocks = loopback.knocks.0.lock().unwrap();
+    assert!(
+        knocks
+            .iter()
+            .any(|knock| knock.2.to_string() == "203.0.113.1")
+    );
+}
+
+#[tokio::test]
 async fn r54_every_refusal_reaches_a_human_also_where_tools_hide_bodies() {
     let keyed = |change: fn(&mut bascule_domain::key::Key)| {
         let mut changed = key(1, Permission::ReadWrite);

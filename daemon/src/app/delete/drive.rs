@@ -243,6 +243,7 @@ impl Driver {
         app.stored(move |store| store.erase_connection(id))
             .await
             .map_err(|error| error.message)?;
+        app.forget_uses(id).await;
         let mut receipt = app
             .receipt(self.deletion.id)
             .await

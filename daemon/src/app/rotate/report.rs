@@ -1,5 +1,7 @@
 //! How a rotation stands: which of its keys are used, and when and why the old one dies.
 
+use std::collections::BTreeMap;
+
 use bascule_domain::{
     SignedDuration, Timestamp,
     ids::KeyId,
@@ -8,6 +10,7 @@ use bascule_domain::{
     tombstone::{CauseOfDeath, Tombstone},
 };
 use bascule_gateway::KeyUse;
+use bascule_store::ledger::{By, Group, Query};
 
 use super::super::{
     App, KeyView,
@@ -22,6 +25,14 @@ pub(crate) enum Former {
     Dead(Tombstone),
 }
 
+/// A tool or an address, and which key it uses.
+pub(crate) struct Consumer {
+    /// As it says itself, or an IP address.
+    pub name: String,
+    pub last_with_old: Option<Timestamp>,
+    pub last_with_successor: Option<Timestamp>,
+}
+
 /// A rotation as it is shown.
 pub(crate) struct Report {
     pub old: Former,
@@ -34,6 +45,8 @@ pub(crate) struct Report {
     pub successor_use: KeyUse,
     /// Since when the old key is silent, as far as that was watched.
     pub silent_since: Option<Timestamp>,
+    /// Who uses the keys since then, as far as it was recorded.
+    pub consumers: Vec<Consumer>,
     /// What could not be told.
     pub not_known: Vec<String>,
     /// What to do next, a command each.
@@ -60,9 +73,9 @@ impl App {
         };
         let rotation = running.rotation.clone();
         let successor = entry.keys.get(&rotation.successor).cloned();
-        let mut old_use = self.usage(&old);
+        let mut old_use = self.key_use(&old);
         old_use.requests = old_use.requests.saturating_sub(running.counted_before);
-        let successor_use = successor.as_ref().map(|key| self.usage(key));
+        let successor_use = successor.as_ref().map(|key| self.key_use(key));
         let id = &old.access_key_id;
         let mut next = vec![format!("end it now: bascule key rotation {id} --end")];
         if successor_use.unwrap_or_default().last.is_none() {
@@ -84,7 +97,8 @@ impl App {
             old_use,
             successor_use: successor_use.unwrap_or_default(),
             silent_since: Some(silent_since),
-            not_known: self.not_known(running.counted_since, rotation.began_at),
+            consumers: Vec::new(),
+            not_known: not_known(running.counted_since, rotation.began_at),
             successor: successor.map(|key| self.key_view(key, name)),
             old: Former::Retiring(self.key_view(old, name)),
             rotation: Some(rotation),
@@ -94,7 +108,7 @@ impl App {
 
     fn report_dead(&self, tombstone: Tombstone) -> Report {
         let successor = self.heir(&tombstone);
-        let successor_use = successor.as_ref().map(|key| self.usage(key));
+        let successor_use = successor.as_ref().map(|key| self.key_use(key));
         let next = match &successor {
             Some(key) if successor_use.unwrap_or_default().last.is_none() => vec![format!(
                 "if the new key's secret never arrived: bascule key rotate {} --now",
@@ -110,6 +124,7 @@ impl App {
             old_use: KeyUse::default(),
             successor_use: successor_use.unwrap_or_default(),
             silent_since: None,
+            consumers: Vec::new(),
             not_known: Vec::new(),
             old: Former::Dead(tombstone),
             next,
@@ -143,20 +158,71 @@ impl App {
         self.key_view(key, &name)
     }
 
-    fn usage(&self, key: &Key) -> KeyUse {
+    fn key_use(&self, key: &Key) -> KeyUse {
         self.keyring.key_use(&key.access_key_id).unwrap_or_default()
     }
 
-    fn not_known(&self, counted_since: Timestamp, began_at: Timestamp) -> Vec<String> {
-        let mut not_known = Vec::new();
-        if counted_since > began_at {
-            not_known.push(format!(
-                "uses before {counted_since:.0}, when the daemon was started again"
-            ));
+    /// Adds which tools and addresses use which of the two keys.
+    pub(super) async fn add_consumers(&self, report: &mut Report) {
+        let (Some(rotation), Former::Retiring(old)) = (&report.rotation, &report.old) else {
+            return;
+        };
+        let Some(successor) = &report.successor else {
+            return;
+        };
+        let (began_at, keys) = (rotation.began_at, [old.key.clone(), successor.key.clone()]);
+        let mut consumers: BTreeMap<String, Consumer> = BTreeMap::new();
+        for by in [By::Tool, By::Address] {
+            let query = Query {
+                keys: keys
+                    .iter()
+                    .map(|key| (key.id, key.connection, key.issued_at))
+                    .collect(),
+                from: began_at,
+                to: self.clock.now().max(began_at),
+                by,
+                cells: 1,
+            };
+            let Ok(seen) = self.recorded(move |ledger| ledger.report(query)).await else {
+                report
+                    .not_known
+                    .push("which tools and addresses use the keys: uses are not recorded".into());
+                return;
+            };
+            // The ledger's period begins with the hour.
+            for row in seen.rows.iter().filter(|row| row.last >= began_at) {
+                let name = match &row.group {
+                    Group::Tool(tool) => tool.clone(),
+                    Group::Address(address) => address.to_string(),
+                    Group::Other | Group::Erased | Group::Key | Group::Process(_) => {
+                        "others".to_owned()
+                    }
+                };
+                let consumer = consumers.entry(name.clone()).or_insert(Consumer {
+                    name,
+                    last_with_old: None,
+                    last_with_successor: None,
+                });
+                let last = if row.key == keys[0].id {
+                    &mut consumer.last_with_old
+                } else {
+                    &mut consumer.last_with_successor
+                };
+                *last = (*last).max(Some(row.last));
+            }
         }
-        not_known.push("which tools and addresses use the keys".into());
-        not_known
+        report.consumers = consumers.into_values().collect();
     }
+}
+
+fn not_known(counted_since: Timestamp, began_at: Timestamp) -> Vec<String> {
+    let mut not_known = Vec::new();
+    if counted_since > began_at {
+        not_known.push(format!(
+            "how many uses there were before {counted_since:.0}, when the daemon was started again"
+        ));
+    }
+    not_known
 }
 
 impl Report {

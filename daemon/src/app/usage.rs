@@ -1,0 +1,282 @@
+//! Who used which key, when, from where and with what: the ledger's answers, with names. Nothing
+//! here decides about a request.
+
+use std::{sync::Arc, time::Duration};
+
+use bascule_domain::{
+    Timestamp,
+    ids::{ConnectionId, KeyId},
+    key::Key,
+};
+use bascule_gateway::DeadKeys;
+use bascule_store::ledger::{By, Interval, Ledger, LedgerSettings, Query, Report, Row};
+
+use super::{
+    App, blocking,
+    error::{Error, Kind, Result},
+    watch::Live,
+};
+use crate::{clock::Clock, config::Config};
+
+/// How long the first event of a batch waits to be written.
+const DELAY: Duration = Duration::from_secs(1);
+/// Tallies that may wait to be written.
+const QUEUE: usize = 8_192;
+/// How long the start waits for the ledger to say when keys were last used.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    Everything,
+    Connection(ConnectionId),
+    /// A dead key's connection may be gone.
+    Key {
+        key: KeyId,
+        connection: Option<ConnectionId>,
+    },
+}
+
+impl Of {
+    /// Whether it is about this, as far as the key and the connection are known.
+    pub(crate) fn holds(self, key: Option<KeyId>, connection: Option<ConnectionId>) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Connection(wanted) => connection == Some(wanted),
+            Self::Key { key: wanted, .. } => key == Some(wanted),
+        }
+    }
+}
+
+/// A key, living or dead, with what it is called.
+#[derive(Debug, Clone)]
+pub(crate) struct NamedKey {
+    pub key: KeyId,
+    pub connection: ConnectionId,
+    /// The access key id; of a dead key its last characters.
+    pub access_key_id: String,
+    pub label: String,
+    pub connection_name: String,
+    pub dead: bool,
+    /// For a dead key not known any more.
+    pub issued_at: Timestamp,
+}
+
+/// A report with names.
+pub(crate) struct Usage {
+    pub to: Timestamp,
+    pub report: Report,
+    /// The keys of its rows.
+    pub keys: Vec<NamedKey>,
+    /// Living keys without a request in the period.
+    pub unused: Vec<NamedKey>,
+}
+
+impl Usage {
+    pub(crate) fn key_of(&self, row: &Row) -> Option<&NamedKey> {
+        self.keys.iter().find(|named| named.key == row.key)
+    }
+}
+
+/// Starts the ledger, if it is wanted.
+pub(super) fn open(
+    config: &Config,
+    store: &Arc<bascule_store::Store>,
+    clock: &Arc<dyn Clock>,
+    live: &Arc<Live>,
+) -> Option<Arc<Ledger>> {
+    let Some(keep) = config.usage_keep else {
+        Ledger::note_disabled(&config.state_dir, clock.now());
+        return None;
+    };
+    let now = Arc::clone(clock);
+    let settings = LedgerSettings {
+        keep,
+        delay: DELAY,
+        queue: QUEUE,
+        now: Arc::new(move || now.now()),
+        observer: Some(Arc::clone(live) as _),
+    };
+    match Ledger::open(Arc::clone(store), settings) {
+        Ok(ledger) => Some(Arc::new(ledger)),
+        Err(error) => {
+            tracing::warn!(%error, "uses are not recorded");
+            None
+        }
+    }
+}
+
+impl App {
+    /// Tells the gateway's keys when they were used before the daemon was started. A ledger that
+    /// takes its time is not waited for.
+    pub(super) async fn remember_uses(&self) {
+        let Some(ledger) = self.ledger.clone() else {
+            return;
+        };
+        let asked = blocking(move || ledger.last_uses());
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(Ok(uses)) => {
+                for (id, at) in uses {
+                    if let Some(key) = self.registry.key(&id.to_string()) {
+                        self.keyring.remember_use(&key.access_key_id, at);
+                    }
+                }
+            }
+            // What is wrong with the file is in the log already.
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!("when keys were used before this start is not known yet");
+            }
+        }
+    }
+
+    /// What is known of the intervals between the uses of a living key.
+    pub(crate) async fn longest_interval(&self, key: &Key) -> Result<Interval> {
+        let (id, issued_at) = (key.id, key.issued_at);
+        self.recorded(move |ledger| ledger.longest_interval(id, issued_at))
+            .await
+    }
+
+    /// The uses of all keys, of a connection's, or of one, since then.
+    pub(crate) async fn usage(
+        &self,
+        of: &str,
+        since: Timestamp,
+        by: By,
+        cells: u32,
+    ) -> Result<Usage> {
+        let now = self.clock.now();
+        if since >= now {
+            return Err(Error::new(
+                Kind::Invalid,
+                "the period begins in the future".to_owned(),
+            ));
+        }
+        let keys = self.named_of(&self.selected(of)?);
+        let query = Query {
+            keys: keys
+                .iter()
+                .map(|named| (named.key, named.connection, named.issued_at))
+                .collect(),
+            from: since,
+            to: now,
+            by,
+            cells,
+        };
+        let report = self.recorded(move |ledger| ledger.report(query)).await?;
+        let unused = keys
+            .iter()
+            .filter(|named| !named.dead && report.rows.iter().all(|row| row.key != named.key))
+            .cloned()
+            .collect();
+        Ok(Usage {
+            to: now,
+            report,
+            keys,
+            unused,
+        })
+    }
+
+    /// Forgets the uses of an erased connection's keys. What named anything is unreadable already.
+    pub(super) async fn forget_uses(&self, connection: ConnectionId) {
+        let Some(ledger) = self.ledger.clone() else {
+            return;
+        };
+        if let Err(error) = blocking(move || ledger.erase(connection)).await {
+            tracing::warn!(%connection, %error, "the counts of an erased connection stay in the usage ledger; what named anything is unreadable");
+        }
+    }
+
+    /// Writes what has gathered. Called last, when nothing passes any more.
+    pub(crate) async fn close_ledger(&self) {
+        if let Some(ledger) = self.ledger.clone() {
+            blocking(move || ledger.close()).await;
+        }
+    }
+
+    pub(super) async fn recorded<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Ledger) -> std::result::Result<T, bascule_store::ledger::LedgerError>
+        + Send
+        + 'static,
+    ) -> Result<T> {
+        let ledger = self.ledger.clone().ok_or_else(|| {
+            Error::new(
+                Kind::Refused,
+                "uses are not recorded: the ledger is switched off".to_owned(),
+            )
+            .next("set enabled = true under [usage] in the settings, and restart the daemon")
+        })?;
+        blocking(move || ask(&ledger))
+            .await
+            .map_err(|error| Error::new(Kind::Storage, error.to_string()).next("bascule status"))
+    }
+
+    /// What a user means: nothing is everything, else a connection's name or a key's id.
+    pub(super) fn selected(&self, text: &str) -> Result<Of> {
+        if text.is_empty() {
+            return Ok(Of::Everything);
+        }
+        if let Some(entry) = self.registry.by_name(text) {
+            return Ok(Of::Connection(entry.connection.id));
+        }
+        if let Some(key) = self.registry.key(text) {
+            return Ok(Of::Key {
+                key: key.id,
+                connection: Some(key.connection),
+            });
+        }
+        let dead = text.parse().ok().and_then(|id| self.graves.find(&id));
+        let dead = dead.or_else(|| {
+            let all = self.graves.all();
+            all.into_iter().find(|dead| dead.key.to_string() == text)
+        });
+        if let Some(dead) = dead {
+            return Ok(Of::Key {
+                key: dead.key,
+                connection: Some(dead.connection),
+            });
+        }
+        // A connection that was deleted still has its dead keys.
+        let all = self.graves.all();
+        match all
+            .iter()
+            .find(|dead| dead.connection_name.as_str() == text)
+        {
+            Some(dead) => Ok(Of::Connection(dead.connection)),
+            None => Err(Error::new(
+                Kind::NotFound,
+                format!("there is no connection and no key {text:?}"),
+            )
+            .next("bascule key list")),
+        }
+    }
+
+    /// The keys, living ones first.
+    pub(super) fn named_of(&self, of: &Of) -> Vec<NamedKey> {
+        let living = self.registry.living().into_iter().flat_map(|entry| {
+            let name = entry.connection.name.to_string();
+            entry.keys.into_values().map(move |key| NamedKey {
+                key: key.id,
+                connection: key.connection,
+                access_key_id: key.access_key_id.to_string(),
+                label: key.label.to_string(),
+                connection_name: name.clone(),
+                dead: false,
+                issued_at: key.issued_at,
+            })
+        });
+        let dead = self.graves.all().into_iter().map(|dead| NamedKey {
+            key: dead.key,
+            connection: dead.connection,
+            access_key_id: dead.masked,
+            label: dead.label.to_string(),
+            connection_name: dead.connection_name.to_string(),
+            dead: true,
+            issued_at: Timestamp::UNIX_EPOCH,
+        });
+        living
+            .chain(dead)
+            .filter(|named| of.holds(Some(named.key), Some(named.connection)))
+            .collect()
+    }
+}

@@ -1,0 +1,130 @@
+//! What happens now, for whoever watches: requests as the ledger writes them, new findings, and
+//! changes of keys and connections. Nobody who watches slowly holds anything up: they lose events
+//! and are told how many.
+
+use std::sync::Arc;
+
+use bascule_domain::{
+    audit,
+    ids::{ConnectionId, KeyId},
+};
+use bascule_store::ledger::{Observer, Passed};
+use tokio::sync::broadcast;
+
+use super::{
+    App, Finding,
+    error::Result,
+    usage::{NamedKey, Of},
+};
+
+/// Events that may wait for a reader.
+const KEPT: usize = 512;
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    /// So much passed in about a second, by one client with one key.
+    Passed(Arc<Passed>),
+    /// A key is refused to a tool for a reason that is new.
+    Found(KeyId, Arc<Finding>),
+    /// A change was made durable.
+    Changed(audit::Entry),
+}
+
+/// Where events are told.
+pub(crate) struct Live(broadcast::Sender<Event>);
+
+impl Default for Live {
+    fn default() -> Self {
+        Self(broadcast::channel(KEPT).0)
+    }
+}
+
+impl Live {
+    /// Tells everybody who watches; nobody may.
+    pub(crate) fn tell(&self, event: Event) {
+        self.0.send(event).ok();
+    }
+}
+
+impl Observer for Live {
+    fn wanted(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
+    fn passed(&self, passed: Passed) {
+        self.tell(Event::Passed(Arc::new(passed)));
+    }
+}
+
+/// Somebody who watches.
+pub(crate) struct Watcher {
+    pub(crate) events: broadcast::Receiver<Event>,
+    of: Of,
+}
+
+impl Watcher {
+    /// Whether the event is about what is watched.
+    pub(crate) fn concerns(&self, event: &Event) -> bool {
+        let (key, connection) = match event {
+            Event::Passed(passed) => (Some(passed.key), Some(passed.connection)),
+            Event::Found(key, _) => (Some(*key), None),
+            Event::Changed(entry) => subject(&entry.change),
+        };
+        self.of.holds(key, connection)
+    }
+}
+
+impl App {
+    /// Watches everything, a connection, or a key, from now on.
+    pub(crate) fn watch(&self, of: &str) -> Result<Watcher> {
+        Ok(Watcher {
+            events: self.live.0.subscribe(),
+            of: self.selected(of)?,
+        })
+    }
+
+    /// What is known of a key: it may be new, or dead.
+    pub(crate) fn named(&self, key: KeyId) -> Option<NamedKey> {
+        let of_key = Of::Key {
+            key,
+            connection: None,
+        };
+        self.named_of(&of_key).into_iter().next()
+    }
+
+    /// What a connection is called, if it is there.
+    pub(crate) fn name_of(&self, connection: ConnectionId) -> Option<String> {
+        let entry = self.registry.get(connection)?;
+        Some(entry.connection.name.to_string())
+    }
+
+    /// Whether requests are seen at all.
+    pub(crate) const fn counts_requests(&self) -> bool {
+        self.ledger.is_some()
+    }
+}
+
+/// Which key and connection a change is about.
+pub(crate) const fn subject(change: &audit::Change) -> (Option<KeyId>, Option<ConnectionId>) {
+    use audit::Change;
+    match change {
+        Change::Connected { connection }
+        | Change::CredentialsReplaced { connection, .. }
+        | Change::Renamed { connection }
+        | Change::Limited { connection }
+        | Change::Paused { connection }
+        | Change::Resumed { connection }
+        | Change::LeakReported { connection }
+        | Change::LeakClosed { connection }
+        | Change::Deletion { connection, .. } => (None, Some(*connection)),
+        Change::KeyIssued { connection, key }
+        | Change::KeyRestricted { connection, key }
+        | Change::KeyPaused { connection, key }
+        | Change::KeyResumed { connection, key }
+        | Change::Rotation {
+            connection, key, ..
+        }
+        | Change::KeyRevoked { connection, key } => (Some(*key), Some(*connection)),
+    }
+}
