@@ -7,6 +7,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "deletions",
         "findings",
         "keys",
+        "leaks",
+        "rotations",
         "system",
         "types",
         "usage",

@@ -15,7 +15,8 @@ use bascule_proto::{
     v1::{
         audit_client::AuditClient, connections_client::ConnectionsClient,
         deletions_client::DeletionsClient, findings_client::FindingsClient,
-        keys_client::KeysClient, system_client::SystemClient, usage_client::UsageClient,
+        keys_client::KeysClient, leaks_client::LeaksClient, rotations_client::RotationsClient,
+        system_client::SystemClient, usage_client::UsageClient,
     },
 };
 use hyper_util::rt::TokioIo;
@@ -85,6 +86,18 @@ impl Client {
     #[must_use]
     pub fn keys(&self) -> KeysClient<Channel> {
         KeysClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// Rotations of keys.
+    #[must_use]
+    pub fn rotations(&self) -> RotationsClient<Channel> {
+        RotationsClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// Keys that have leaked.
+    #[must_use]
+    pub fn leaks(&self) -> LeaksClient<Channel> {
+        LeaksClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
     /// Deletions and receipts.

@@ -21,13 +21,15 @@ pub enum Exit {
     VerdictPending = 6,
     /// Deleted, with a verdict other than `intact`.
     NotIntact = 7,
+    /// What could be done is done, and something is left for the user to do.
+    StepsRemain = 8,
     /// Interrupted before the outcome was known.
     Interrupted = 130,
 }
 
 impl Exit {
     /// All codes with their meaning, in order.
-    pub const ALL: [(Self, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str); 10] = [
         (Self::Ok, "done; of a deletion: verdict intact"),
         (Self::Failed, "the daemon, the provider or a file failed"),
         (
@@ -50,6 +52,10 @@ impl Exit {
         (
             Self::NotIntact,
             "deleted, with a verdict other than intact (changed-by-others, missing, unverifiable)",
+        ),
+        (
+            Self::StepsRemain,
+            "done as far as it goes by itself; what is printed is left to do (leak)",
         ),
         (
             Self::Interrupted,

@@ -12,6 +12,7 @@ mod cli;
 mod clock;
 mod credentials;
 mod demo;
+mod duration;
 mod edit;
 mod interruption;
 mod moment;

@@ -1,5 +1,6 @@
 //! `basculed`: the Bascule daemon.
 
+mod alarm;
 mod app;
 mod bridge;
 mod clock;

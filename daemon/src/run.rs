@@ -13,6 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    alarm::Alarm,
     app::App,
     bridge,
     clock::{Clock, SystemClock},
@@ -93,7 +94,7 @@ async fn serve(
         .map(Bound::into_listener)
         .collect::<std::io::Result<Vec<_>>>()?;
 
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let app = App::open(
         &config,
         store,
@@ -130,6 +131,8 @@ async fn serve(
     }
     // Before anybody can ask: a deletion asked for now must not be taken for an interrupted one.
     app.resume_deletions().await;
+    let alarm = Alarm::new().context("the timer for rotations could not be made")?;
+    let rotations = tokio::spawn(app.clone().watch_rotations(alarm, stop.clone()));
     servers.spawn(rpc::serve(app.clone(), socket, stop.clone()));
     announce(&config, &addresses);
 
@@ -145,6 +148,8 @@ async fn serve(
     tracing::info!("stopping: waiting for open requests; a second signal stops at once");
     stop.cancel();
     let drained = async {
+        // A defect there is in the log; everything else is stopped all the same.
+        rotations.await.ok();
         app.stop().await;
         while servers.join_next().await.is_some() {}
     };

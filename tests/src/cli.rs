@@ -25,6 +25,8 @@ pub const NO_DAEMON: i32 = 5;
 pub const VERDICT_PENDING: i32 = 6;
 /// Exit code of "deleted, with a verdict other than intact".
 pub const NOT_INTACT: i32 = 7;
+/// Exit code of "something is left for the user to do".
+pub const STEPS_REMAIN: i32 = 8;
 /// Exit code of the daemon for "the configuration is wrong".
 pub const CONFIGURATION: i32 = 78;
 

@@ -11,6 +11,7 @@
 )]
 
 pub mod cli;
+pub mod clock;
 pub mod daemon;
 pub mod generated;
 pub mod home;
@@ -30,6 +31,7 @@ pub mod world;
 use std::sync::OnceLock;
 
 pub use cli::{Answer, Cli};
+pub use clock::Clock;
 pub use daemon::Daemon;
 pub use home::Home;
 pub use machine::Machine;

@@ -29,6 +29,7 @@ pub(crate) struct Connection {
     pub(crate) deletion_id: Option<String>,
     pub(crate) trouble: Option<String>,
     pub(crate) limits: Limits,
+    pub(crate) paused_at: Option<String>,
 }
 
 /// What a connection's keys may take together; `null` is no limit.
@@ -67,6 +68,7 @@ impl From<&v1::Connection> for Connection {
             deletion_id: given(&wire.deletion_id),
             trouble: given(&wire.flagged),
             limits: wire.limits.as_ref().into(),
+            paused_at: rfc3339(wire.paused_at.as_ref()),
         }
     }
 }
@@ -156,6 +158,88 @@ impl From<&v1::DoubtfulChange> for DoubtfulChange {
             operation: wire.operation.clone(),
             bucket: wire.bucket.clone(),
             key: given(&wire.key),
+        }
+    }
+}
+
+/// Two keys, and when the older one dies.
+#[derive(Debug, Serialize)]
+pub(crate) struct Rotation {
+    pub(crate) old: Option<Key>,
+    pub(crate) successor: Option<Key>,
+    pub(crate) began_at: Option<String>,
+    pub(crate) deadline: Option<String>,
+    pub(crate) grace_seconds: Option<i64>,
+    pub(crate) grace_because: Option<String>,
+    pub(crate) until_silent_seconds: Option<i64>,
+    pub(crate) silent_since: Option<String>,
+    /// Why nothing dies by the clock now.
+    pub(crate) parked: Option<String>,
+    /// Why the old key died; `null` while it lives.
+    pub(crate) ended: Option<String>,
+    /// Uses are counted from then on.
+    pub(crate) counted_since: Option<String>,
+    pub(crate) old_use: KeyUse,
+    pub(crate) successor_use: KeyUse,
+    pub(crate) consumers: Vec<RotationConsumer>,
+    pub(crate) not_known: Vec<String>,
+    pub(crate) next: Vec<String>,
+}
+
+/// A tool or an address, and which key of a rotation it uses.
+#[derive(Debug, Serialize)]
+pub(crate) struct RotationConsumer {
+    pub(crate) name: String,
+    pub(crate) last_with_old: Option<String>,
+    pub(crate) last_with_successor: Option<String>,
+}
+
+/// How a key was used.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyUse {
+    pub(crate) requests: u64,
+    pub(crate) last_at: Option<String>,
+    /// Exchanges with the provider under way.
+    pub(crate) open: u32,
+}
+
+impl From<&v1::Rotation> for Rotation {
+    fn from(wire: &v1::Rotation) -> Self {
+        Self {
+            old: wire.old.as_ref().map(Into::into),
+            successor: wire.successor.as_ref().map(Into::into),
+            began_at: rfc3339(wire.began_at.as_ref()),
+            deadline: rfc3339(wire.deadline.as_ref()),
+            grace_seconds: wire.grace.as_ref().map(|length| length.seconds),
+            grace_because: given(&wire.grace_because),
+            until_silent_seconds: wire.until_silent.as_ref().map(|length| length.seconds),
+            silent_since: rfc3339(wire.silent_since.as_ref()),
+            parked: given(&wire.parked),
+            ended: given(&wire.ended),
+            counted_since: rfc3339(wire.counted_since.as_ref()),
+            old_use: wire.old_use.as_ref().into(),
+            successor_use: wire.successor_use.as_ref().into(),
+            consumers: wire
+                .consumers
+                .iter()
+                .map(|consumer| RotationConsumer {
+                    name: consumer.name.clone(),
+                    last_with_old: rfc3339(consumer.last_with_old.as_ref()),
+                    last_with_successor: rfc3339(consumer.last_with_successor.as_ref()),
+                })
+                .collect(),
+            not_known: wire.not_known.clone(),
+            next: wire.next.clone(),
+        }
+    }
+}
+
+impl From<Option<&v1::KeyUse>> for KeyUse {
+    fn from(wire: Option<&v1::KeyUse>) -> Self {
+        Self {
+            requests: wire.map_or(0, |usage| usage.requests),
+            last_at: wire.and_then(|usage| rfc3339(usage.last_at.as_ref())),
+            open: wire.map_or(0, |usage| usage.open),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! `bascule key`: tools' own keys. Lists them; what else can be done has a file each.
 
-mod issue;
+pub(super) mod issue;
 mod pause;
 mod restrict;
 mod revoke;
 mod rights;
+pub(super) mod rotate;
+mod rotation;
 mod show;
 mod write;
 
@@ -26,7 +28,7 @@ use crate::{
     },
 };
 
-/// Issue, list, restrict, pause and revoke keys of tools' own
+/// Issue, list, restrict, pause, rotate and revoke keys of tools' own
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -46,6 +48,8 @@ pub(crate) enum Action {
     Restrict(restrict::Arguments),
     Pause(pause::PauseArguments),
     Resume(pause::ResumeArguments),
+    Rotate(rotate::Arguments),
+    Rotation(rotation::Arguments),
     Revoke(revoke::Arguments),
 }
 
@@ -77,6 +81,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         Action::Restrict(arguments) => restrict::run(arguments, context).await?,
         Action::Pause(arguments) => pause::pause(arguments, context).await?,
         Action::Resume(arguments) => pause::resume(arguments, context).await?,
+        Action::Rotate(arguments) => rotate::run(arguments, context).await?,
+        Action::Rotation(arguments) => rotation::run(arguments, context).await?,
         Action::Revoke(arguments) => revoke::run(arguments, context).await?,
     }
     Ok(Exit::Ok)
@@ -119,17 +125,23 @@ fn report(
     };
     context.output.result(&document, || {
         let mut text = words();
-        for change in in_doubt {
-            text.push_str(&format!(
-                "{} {} of {}/{} may or may not have happened\n",
-                styled(WARN, "in doubt"),
-                escape(&change.operation),
-                escape(&change.bucket),
-                escape(&change.key)
-            ));
-        }
+        text.push_str(&doubts(in_doubt));
         text
     })
+}
+
+/// Changes whose outcome is not known, a line each.
+fn doubts(changes: &[v1::DoubtfulChange]) -> String {
+    let line = |change: &v1::DoubtfulChange| {
+        format!(
+            "{} {} of {}/{} may or may not have happened\n",
+            styled(WARN, "in doubt"),
+            escape(&change.operation),
+            escape(&change.bucket),
+            escape(&change.key)
+        )
+    };
+    changes.iter().map(line).collect()
 }
 
 /// `BSC… (laptop-rclone, photos)`.

@@ -74,6 +74,8 @@ pub(crate) fn state(connection: &v1::Connection) -> Cell {
         Cell::new(format!("being deleted ({})", connection.deletion_id)).style(WARN)
     } else if !connection.flagged.is_empty() {
         Cell::new(&connection.flagged).style(BAD)
+    } else if connection.paused_at.is_some() {
+        Cell::new("paused").style(WARN)
     } else {
         Cell::new("ok").style(GOOD)
     }

@@ -10,10 +10,12 @@ mod demo;
 mod findings;
 pub(crate) mod follow;
 mod key;
+mod leak;
 mod limit;
 mod list;
 mod ls;
 mod metrics;
+mod pause;
 mod receipt;
 mod reconnect_card;
 mod rename;
@@ -57,6 +59,9 @@ pub(crate) enum Verb {
     Ls(ls::Arguments),
     ReconnectCard(reconnect_card::Arguments),
     Key(key::Arguments),
+    Leak(leak::Arguments),
+    Pause(pause::PauseArguments),
+    Resume(pause::ResumeArguments),
     Delete(delete::Arguments),
     Deletion(deletion::Arguments),
     Receipt(receipt::Arguments),
@@ -82,6 +87,9 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Ls(arguments) => ls::run(arguments, context).await,
         Verb::ReconnectCard(arguments) => reconnect_card::run(arguments, context).await,
         Verb::Key(arguments) => key::run(arguments, context).await,
+        Verb::Leak(arguments) => leak::run(arguments, context).await,
+        Verb::Pause(arguments) => pause::pause(arguments, context).await,
+        Verb::Resume(arguments) => pause::resume(arguments, context).await,
         Verb::Delete(arguments) => delete::run(arguments, context).await,
         Verb::Deletion(arguments) => deletion::run(arguments, context).await,
         Verb::Receipt(arguments) => receipt::run(arguments, context).await,

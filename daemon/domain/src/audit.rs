@@ -96,6 +96,37 @@ pub enum Change {
         /// Which.
         key: KeyId,
     },
+    /// A step of a key's rotation.
+    Rotation {
+        /// Of which connection.
+        connection: ConnectionId,
+        /// The key that is replaced.
+        key: KeyId,
+        /// The key that takes its place.
+        successor: KeyId,
+        /// What was done.
+        step: crate::rotation::Step,
+    },
+    /// A connection admits no requests until it is resumed.
+    Paused {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// A connection admits requests again.
+    Resumed {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// The provider's own key of a connection is said to have leaked.
+    LeakReported {
+        /// Of which connection.
+        connection: ConnectionId,
+    },
+    /// The provider was seen to refuse a key that had leaked.
+    LeakClosed {
+        /// Of which connection.
+        connection: ConnectionId,
+    },
     /// A deletion reached a phase.
     Deletion {
         /// Of which connection.
@@ -121,6 +152,11 @@ impl Change {
             Self::KeyPaused { .. } => "key-paused",
             Self::KeyResumed { .. } => "key-resumed",
             Self::KeyRevoked { .. } => "key-revoked",
+            Self::Rotation { .. } => "rotation",
+            Self::Paused { .. } => "paused",
+            Self::Resumed { .. } => "resumed",
+            Self::LeakReported { .. } => "leak-reported",
+            Self::LeakClosed { .. } => "leak-closed",
             Self::Deletion { .. } => "deletion",
         }
     }
@@ -138,6 +174,11 @@ impl Change {
             | Self::KeyPaused { connection, .. }
             | Self::KeyResumed { connection, .. }
             | Self::KeyRevoked { connection, .. }
+            | Self::Rotation { connection, .. }
+            | Self::Paused { connection }
+            | Self::Resumed { connection }
+            | Self::LeakReported { connection }
+            | Self::LeakClosed { connection }
             | Self::Deletion { connection, .. } => *connection,
         }
     }
@@ -150,11 +191,16 @@ impl Change {
             | Self::KeyRestricted { key, .. }
             | Self::KeyPaused { key, .. }
             | Self::KeyResumed { key, .. }
-            | Self::KeyRevoked { key, .. } => Some(*key),
+            | Self::KeyRevoked { key, .. }
+            | Self::Rotation { key, .. } => Some(*key),
             Self::Connected { .. }
             | Self::CredentialsReplaced { .. }
             | Self::Renamed { .. }
             | Self::Limited { .. }
+            | Self::Paused { .. }
+            | Self::Resumed { .. }
+            | Self::LeakReported { .. }
+            | Self::LeakClosed { .. }
             | Self::Deletion { .. } => None,
         }
     }

@@ -156,6 +156,9 @@ pub struct Connection {
     /// What its keys may take together. Records of older releases have none.
     #[serde(default, skip_serializing_if = "Limits::is_none")]
     pub limits: Limits,
+    /// Since when no request is admitted, because somebody wanted it so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<Timestamp>,
 }
 
 impl Connection {

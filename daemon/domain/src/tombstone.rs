@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::{ConnectionId, DeletionId, KeyId},
     names::{ConnectionName, Label},
+    rotation::Ending,
 };
 
 /// Why a key died.
@@ -14,6 +15,13 @@ use crate::{
 pub enum CauseOfDeath {
     /// It was revoked by itself.
     Revoked,
+    /// A new key took its place.
+    Rotated {
+        /// Which; it may be dead itself by now.
+        successor: KeyId,
+        /// Why just then.
+        ending: Ending,
+    },
     /// Its connection was deleted.
     ConnectionDeleted {
         /// By which deletion.

@@ -6,7 +6,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+    atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -172,6 +172,21 @@ pub struct KeyCell {
     generation: AtomicU64,
     /// Milliseconds since the epoch; 0 is never.
     last_used: AtomicI64,
+    /// Requests with a valid signature.
+    uses: AtomicU64,
+    /// Exchanges with the provider under way.
+    open: AtomicUsize,
+}
+
+/// How a key was used since it was added here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyUse {
+    /// When it last sent a request with a valid signature, to the millisecond.
+    pub last: Option<Timestamp>,
+    /// How many such requests it sent.
+    pub requests: u64,
+    /// How many of its exchanges with the provider are under way.
+    pub open: usize,
 }
 
 impl KeyCell {
@@ -186,6 +201,8 @@ impl KeyCell {
             generation: AtomicU64::new(key.generation),
             living: ArcSwapOption::from_pointee(Living { key, token }),
             last_used: AtomicI64::new(0),
+            uses: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
         }
     }
 
@@ -228,6 +245,23 @@ impl KeyCell {
     pub(crate) fn used_at(&self, now: Timestamp) {
         self.last_used
             .store(now.as_millisecond(), Ordering::Relaxed);
+        self.uses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn exchange_began(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn exchange_ended(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn usage(&self) -> KeyUse {
+        KeyUse {
+            last: self.last_used(),
+            requests: self.uses.load(Ordering::Relaxed),
+            open: self.open.load(Ordering::Relaxed),
+        }
     }
 
     /// It was used then, before there was this cell.

@@ -108,6 +108,7 @@ impl InFlight {
             }
             _ => None,
         };
+        key.exchange_began();
         let this = Arc::new(Self {
             key,
             permit,
@@ -337,6 +338,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        self.key.exchange_ended();
         let outcome = self.outcome();
         if let Some(change) = &self.change {
             match outcome {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admission::{Admission, InDoubt},
-    cells::{ConnectionCell, KeyCell},
+    cells::{ConnectionCell, KeyCell, KeyUse},
     meter::{Meter, Meters},
     metrics::Family,
     route::ConditionalWrites,
@@ -305,6 +305,12 @@ impl Keyring {
     #[must_use]
     pub fn last_used(&self, id: &AccessKeyId) -> Option<Timestamp> {
         self.key(id)?.last_used()
+    }
+
+    /// How a key was used since it was added here; `None` when it is not there.
+    #[must_use]
+    pub fn key_use(&self, id: &AccessKeyId) -> Option<KeyUse> {
+        Some(self.key(id)?.usage())
     }
 
     /// The changes of a connection at its provider whose outcome is not known now: those under

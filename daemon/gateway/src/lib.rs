@@ -27,6 +27,8 @@ mod idle;
 mod keyring;
 mod knock;
 mod learn;
+#[cfg(test)]
+mod lifecycle;
 mod load;
 mod meter;
 mod metrics;
@@ -48,7 +50,7 @@ mod writers;
 
 pub use account::ACCESS_LOG;
 pub use admission::{Admission, InDoubt};
-pub use cells::{ConnectionCell, KeyCell};
+pub use cells::{ConnectionCell, KeyCell, KeyUse};
 pub use keyring::{ConnectionSpec, Keyring, KeyringError};
 pub use metrics::{Family, Kind, Sample};
 pub use ports::{

@@ -491,6 +491,7 @@ fn revoked(tombstone: Option<&Tombstone>) -> Answer {
         Some(dead) => {
             let why = match dead.cause {
                 CauseOfDeath::Revoked => "was revoked",
+                CauseOfDeath::Rotated { .. } => "was replaced by a new key",
                 CauseOfDeath::ConnectionDeleted { .. } => {
                     "was revoked when its connection was deleted"
                 }

@@ -5,6 +5,7 @@
 //! or know any other room. Calls block; asynchronous callers run them on a thread of their own.
 
 pub mod attribution;
+mod boot;
 mod file;
 mod folder;
 mod foreign;
@@ -15,7 +16,10 @@ mod port;
 mod process;
 mod socket;
 mod tcp;
+#[cfg(target_os = "linux")]
+mod wall_timer;
 
+pub use boot::{boot_id, since_boot};
 pub use file::{
     check_private_file, create_private_file, destroy_file, open_private_file, read_private,
     remove_file, replace_file, write_private,
@@ -32,3 +36,5 @@ pub use process::{
 };
 pub use socket::{SOCKET_PATH_LIMIT, SocketError, SocketState, check_socket_path};
 pub use tcp::undelivered;
+#[cfg(target_os = "linux")]
+pub use wall_timer::WallTimer;

@@ -120,6 +120,7 @@ impl App {
             credentials_generation: 1,
             credentials_changed_at: now,
             limits: Limits::default(),
+            paused_at: None,
         };
         let none: [&str; 0] = [];
         let audit = self.audit(
@@ -189,12 +190,14 @@ impl App {
             credentials: Arc::new(credentials),
             storage,
             keys: BTreeMap::new(),
+            rotations: BTreeMap::new(),
+            leaks: Vec::new(),
             deletion: deletion.map(|deletion| deletion.id),
             severed: deletion.is_some_and(|deletion| deletion.phase.keys_are_dead()),
             connection,
         };
         self.registry.insert(entry.clone());
-        let admission = if deletion.is_some() {
+        let admission = if deletion.is_some() || entry.connection.paused_at.is_some() {
             Admission::Paused
         } else {
             Admission::Open

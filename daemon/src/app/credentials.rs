@@ -23,6 +23,14 @@ impl App {
         credentials: Credentials,
     ) -> Result<(View, Probe)> {
         let before = self.unhindered(name)?;
+        if !before.leaks.is_empty() && *before.credentials == credentials {
+            return Err(
+                Error::new(Kind::Refused, "this is the pair that has leaked").next(format!(
+                    "make a new one at the provider: bascule leak {}",
+                    credentials.access_key_id
+                )),
+            );
+        }
         let storage = self
             .storage(&before)
             .map_err(|trouble| Error::new(Kind::Provider, trouble))?;

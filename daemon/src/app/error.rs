@@ -72,6 +72,10 @@ impl Error {
         Self::new(Kind::NotFound, format!("there is no connection {name:?}")).next("bascule list")
     }
 
+    pub(crate) fn no_key(id: &str) -> Self {
+        Self::new(Kind::NotFound, format!("there is no key {id}")).next("bascule key list")
+    }
+
     pub(crate) fn dead_key(tombstone: &Tombstone) -> Self {
         let (masked, label) = (&tombstone.masked, &tombstone.label);
         Self::new(

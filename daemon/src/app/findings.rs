@@ -223,6 +223,7 @@ impl App {
             Reason::KeyPaused => vec![
                 format!("see whether it is the key that is paused: bascule key show {this_key}"),
                 format!("if it should work again: bascule key resume {this_key}"),
+                format!("if its connection is paused: bascule resume {name}"),
                 "if a deletion of its connection is under way, calling it off resumes the key: bascule deletion list"
                     .into(),
             ],
@@ -248,7 +249,8 @@ impl App {
     }
 }
 
-fn shell_word(text: &str) -> String {
+/// A text as one word of a shell's command line.
+pub(super) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if text.chars().all(plain) {
         text.to_owned()

@@ -7,11 +7,11 @@ use std::time::Duration;
 use bascule_domain::{
     Timestamp,
     audit::{Asked, Change, Details},
-    ids::KeyId,
+    ids::{ConnectionId, KeyId},
     key::{Key, KeyKind, KeyState, Origin, Permission, Scope},
     names::{BucketName, Label},
     secret::SecretKey,
-    tombstone::{CauseOfDeath, Tombstone},
+    tombstone::Tombstone,
 };
 use bascule_gateway::{ConditionalWrites, InDoubt};
 
@@ -125,16 +125,7 @@ impl App {
             .add_key(key.clone(), credentials.secret.clone())
             .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
         tracing::info!(connection = %key.connection, key = %key.id, "key issued");
-        let buckets = entry
-            .connection
-            .buckets
-            .iter()
-            .filter(|b| key.scope.buckets.is_empty() || key.scope.buckets.contains(*b));
-        Ok(Issued {
-            buckets: buckets.cloned().collect(),
-            view: self.key_view(key, entry.connection.name.as_str()),
-            secret: credentials.secret,
-        })
+        Ok(self.issued(&entry, key, credentials.secret))
     }
 
     /// The keys of one connection, or of all.
@@ -164,6 +155,20 @@ impl App {
         Ok(Listed { living, dead })
     }
 
+    /// A key of a connection as it is handed out, with the buckets it reaches.
+    pub(super) fn issued(&self, entry: &Entry, key: Key, secret: SecretKey) -> Issued {
+        let buckets = entry
+            .connection
+            .buckets
+            .iter()
+            .filter(|b| key.scope.buckets.is_empty() || key.scope.buckets.contains(*b));
+        Issued {
+            buckets: buckets.cloned().collect(),
+            view: self.key_view(key, entry.connection.name.as_str()),
+            secret,
+        }
+    }
+
     pub(crate) fn key_view(&self, key: Key, connection: &str) -> KeyView {
         KeyView {
             last_used: self.keyring.last_used(&key.access_key_id),
@@ -189,11 +194,13 @@ impl App {
         }
         let dead = match text.split_once('/') {
             Some((name, label)) => {
-                if let Some(entry) = self.registry.by_name(name)
-                    && let Some(key) = entry.keys.values().find(|k| k.label.as_str() == label)
-                {
-                    let key = key.clone();
-                    return Ok(Named::Living(Box::new(entry), key));
+                if let Some(entry) = self.registry.by_name(name) {
+                    let mut labelled = entry.keys.values().filter(|k| k.label.as_str() == label);
+                    match (labelled.next().cloned(), labelled.next()) {
+                        (None, _) => {}
+                        (Some(key), None) => return Ok(Named::Living(Box::new(entry), key)),
+                        (Some(one), Some(other)) => return Err(two_keys(text, &one, other)),
+                    }
                 }
                 self.graves
                     .last(|t| t.connection_name.as_str() == name && t.label.as_str() == label)
@@ -206,9 +213,7 @@ impl App {
                     .and_then(|id| bascule_gateway::DeadKeys::find(&*self.graves, &id)),
             },
         };
-        dead.map(Named::Dead).ok_or_else(|| {
-            Error::new(Kind::NotFound, format!("there is no key {text}")).next("bascule key list")
-        })
+        dead.map(Named::Dead).ok_or_else(|| Error::no_key(text))
     }
 
     fn refuse_past(&self, expires_at: Option<Timestamp>) -> Result<()> {
@@ -224,19 +229,23 @@ impl App {
 
     pub(crate) async fn revoke_key(&self, by: Asked, id: &str) -> Result<Revoked> {
         let tombstone = self.bury_key(by, id).await?;
-        // The key is dead; this only finds out what its last requests came to.
-        let (connection, key) = (tombstone.connection, tombstone.key);
+        let in_doubt = self.last_changes(tombstone.connection, tombstone.key).await;
+        Ok(Revoked {
+            tombstone,
+            in_doubt,
+        })
+    }
+
+    /// What the last requests of a key that is dead came to, as far as that can't be told.
+    pub(super) async fn last_changes(&self, connection: ConnectionId, key: KeyId) -> Vec<InDoubt> {
         self.keyring
             .changes_ended(connection, key, LAST_CHANGES)
             .await;
         let in_doubt = self.keyring.in_doubt_of(connection, key);
         if !in_doubt.is_empty() {
-            tracing::warn!(key = %tombstone.key, changes = in_doubt.len(), "a revoked key leaves changes in doubt");
+            tracing::warn!(key = %key, changes = in_doubt.len(), "a dead key leaves changes in doubt");
         }
-        Ok(Revoked {
-            tombstone,
-            in_doubt,
-        })
+        in_doubt
     }
 
     async fn bury_key(&self, by: Asked, id: &str) -> Result<Tombstone> {
@@ -246,42 +255,25 @@ impl App {
             // Revoking twice is what a script may do; the promise holds already.
             Named::Dead(tombstone) => return Ok(tombstone),
         };
-        let tombstone = Tombstone {
-            key: key.id,
-            masked: key.access_key_id.masked(),
-            label: key.label.clone(),
-            connection: key.connection,
-            connection_name: entry.connection.name.clone(),
-            died_at: self.clock.now(),
-            cause: CauseOfDeath::Revoked,
-        };
-        // Dead in memory first: whatever becomes of the commit, nothing is admitted meanwhile.
-        self.graves.add(&key.access_key_id, tombstone.clone());
-        self.keyring.remove_key(&key.access_key_id);
-        let audit = self.audit(
-            Some(by),
-            Change::KeyRevoked {
-                connection: key.connection,
-                key: key.id,
-            },
-            Details::of_key(&entry.connection.name, &key),
-        );
-        {
-            let (buried, tombstone) = (key.clone(), tombstone.clone());
-            self.stored(move |store| store.bury_key(&buried, &tombstone, &audit)).await.map_err(|mut error| {
-                error.message = format!(
-                    "the key is refused from now on, but that could not be made durable, so a restart may bring it back: {}",
-                    error.message
-                );
-                error.next(format!("bascule key revoke {}", key.access_key_id))
-            })?;
-        }
-        self.registry.update(key.connection, |entry| {
-            entry.keys.remove(&key.id);
-        });
+        let tombstone = self
+            .bury(by, &entry, &key)
+            .await
+            .map_err(|error| error.next(format!("bascule key revoke {}", key.access_key_id)))?;
         tracing::info!(connection = %key.connection, key = %key.id, "key revoked");
         Ok(tombstone)
     }
+}
+
+/// While a key is rotated, two have its label.
+fn two_keys(label: &str, one: &Key, other: &Key) -> Error {
+    Error::new(
+        Kind::Invalid,
+        format!(
+            "{label} is being rotated and stands for two keys, {} and {}; say which",
+            one.access_key_id, other.access_key_id
+        ),
+    )
+    .next(format!("bascule key rotation {}", one.access_key_id))
 }
 
 /// A key reaches no bucket that its connection does not.

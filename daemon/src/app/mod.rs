@@ -12,16 +12,19 @@ pub(crate) mod error;
 mod findings;
 mod graves;
 mod key;
+mod leak;
 mod limit;
 mod list;
 mod ls;
 mod metrics;
 mod own_changes;
+mod pause;
 mod receipt;
 mod reconnect_card;
 mod recorder;
 pub(crate) mod registry;
 mod rename;
+mod rotate;
 mod show;
 mod status;
 mod usage;
@@ -38,7 +41,7 @@ use bascule_domain::{
 };
 use bascule_gateway::{Keyring, Trouble};
 use bascule_store::{Store, ledger::Ledger};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio_util::task::TaskTracker;
 
 use self::{
@@ -48,6 +51,7 @@ use self::{
     own_changes::OwnChanges,
     recorder::Recorder,
     registry::{Entry, Registry},
+    rotate::Running,
     watch::Live,
 };
 use crate::{clock::Clock, config::Config, listeners::Address};
@@ -56,10 +60,12 @@ pub(crate) use audit::Reading;
 pub(crate) use connect::{Options, Place, Wish};
 pub(crate) use delete::{Progress, Subscription};
 pub(crate) use findings::Finding;
-pub(crate) use key::{Changed, KeyView, KeyWish, Named};
+pub(crate) use key::{Changed, Issued, KeyView, KeyWish, Named};
+pub(crate) use leak::{Brought, Leaked, Proof};
 pub(crate) use limit::LimitWish;
 pub(crate) use ls::Level;
 pub(crate) use registry::View;
+pub(crate) use rotate::{Consumer, Former, Report, RotateWish, Rotated};
 pub(crate) use usage::NamedKey;
 pub(crate) use watch::{Event, Watcher};
 
@@ -76,6 +82,8 @@ pub(crate) struct App {
     live: Arc<Live>,
     registry: Arc<Registry>,
     deletions: delete::Running,
+    /// Wakes whoever looks after rotations.
+    rotations_changed: Notify,
     surroundings: Surroundings,
     writing: Mutex<()>,
     /// That which tools are given first.
@@ -118,6 +126,7 @@ impl App {
             own_changes: Arc::new(OwnChanges::new(registry.clone())),
             keyring: Arc::new(Keyring::new()),
             deletions: delete::Running::default(),
+            rotations_changed: Notify::new(),
             surroundings: surroundings(clock.clone(), &gateways),
             writing: Mutex::new(()),
             state_dir: config.state_dir.clone(),
@@ -144,6 +153,20 @@ impl App {
             if let Err(error) = app.keyring.add_key(key, secret) {
                 tracing::error!(key = %id, error = &error as &dyn std::error::Error, "a stored key is not served");
             }
+        }
+        for rotation in image.rotations {
+            app.registry.update(rotation.connection, |entry| {
+                let running = Running {
+                    counted_since: app.started_at,
+                    counted_before: 0,
+                    rotation,
+                };
+                entry.rotations.insert(running.rotation.old, running);
+            });
+        }
+        for leak in image.leaks {
+            app.registry
+                .update(leak.connection, |entry| entry.leaks.push(leak));
         }
         for (deletion, findings) in image.deletions {
             app.deletions.remember(deletion, findings);

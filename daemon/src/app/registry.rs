@@ -11,8 +11,11 @@ use bascule_domain::{
     connection::Connection,
     ids::{ConnectionId, DeletionId, KeyId},
     key::Key,
+    leak::Leak,
     secret::Credentials,
 };
+
+use super::rotate::Running;
 
 /// One connection with all that belongs to it.
 #[derive(Clone)]
@@ -22,6 +25,10 @@ pub(crate) struct Entry {
     /// The opened provider, or why it can't be opened now (a folder or CA file that is gone).
     pub storage: std::result::Result<Arc<Storage>, String>,
     pub keys: BTreeMap<KeyId, Key>,
+    /// Rotations under way, by their old keys.
+    pub rotations: BTreeMap<KeyId, Running>,
+    /// Provider keys of this connection that have leaked, whatever became of them.
+    pub leaks: Vec<Leak>,
     /// Set while a deletion is under way.
     pub deletion: Option<DeletionId>,
     /// Whether every key is dead; only the verdict is still to come.

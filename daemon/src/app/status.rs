@@ -42,6 +42,8 @@ impl App {
             let parked = deletion.parked.as_ref()?;
             Some(format!("deletion {} waits: {}", deletion.id, parked.reason))
         }));
+        troubles.extend(self.parked_rotations());
+        troubles.extend(self.open_leaks());
         Status {
             started_at: self.started_at,
             gateways: self.gateways.iter().map(ToString::to_string).collect(),

@@ -130,7 +130,6 @@ impl App {
     }
 
     /// What is known of the intervals between the uses of a living key.
-    #[expect(dead_code, reason = "what the grace of a rotation is derived from")]
     pub(crate) async fn longest_interval(&self, key: &Key) -> Result<Interval> {
         let (id, issued_at) = (key.id, key.issued_at);
         self.recorded(move |ledger| ledger.longest_interval(id, issued_at))
@@ -194,7 +193,7 @@ impl App {
         }
     }
 
-    async fn recorded<T: Send + 'static>(
+    pub(super) async fn recorded<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Ledger) -> std::result::Result<T, bascule_store::ledger::LedgerError>
         + Send

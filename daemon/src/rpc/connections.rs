@@ -80,6 +80,32 @@ impl Connections for Service {
         }))
     }
 
+    async fn pause(
+        &self,
+        request: Request<v1::PauseConnectionRequest>,
+    ) -> Answer<v1::PauseConnectionResponse> {
+        let by = asked(&request, "")?;
+        let (app, name) = (self.0.clone(), request.into_inner().name);
+        let change = async move { app.pause(by, &name).await };
+        let view = self.0.to_its_end(change).await.map_err(status)?;
+        Ok(Response::new(v1::PauseConnectionResponse {
+            connection: Some(convert::connection(&view)),
+        }))
+    }
+
+    async fn resume(
+        &self,
+        request: Request<v1::ResumeConnectionRequest>,
+    ) -> Answer<v1::ResumeConnectionResponse> {
+        let by = asked(&request, "")?;
+        let (app, name) = (self.0.clone(), request.into_inner().name);
+        let change = async move { app.resume(by, &name).await };
+        let view = self.0.to_its_end(change).await.map_err(status)?;
+        Ok(Response::new(v1::ResumeConnectionResponse {
+            connection: Some(convert::connection(&view)),
+        }))
+    }
+
     async fn replace_credentials(
         &self,
         request: Request<v1::ReplaceCredentialsRequest>,

@@ -141,6 +141,7 @@ pub(super) fn connection(view: &View) -> v1::Connection {
         living_keys: view.living_keys as u32,
         deletion_id: view.deletion.map(|id| id.to_string()).unwrap_or_default(),
         flagged: view.trouble.clone().unwrap_or_default(),
+        paused_at: connection.paused_at.map(time),
         limits: (!connection.limits.is_none()).then(|| v1::Limits {
             requests: connection.limits.requests.map_or(0, NonZeroU32::get),
             bandwidth: connection.limits.bandwidth.map_or(0, Bandwidth::bytes),
@@ -203,6 +204,7 @@ pub(super) fn dead_key(tombstone: &Tombstone) -> v1::Key {
         died_at: Some(time(tombstone.died_at)),
         cause: match tombstone.cause {
             CauseOfDeath::Revoked => "revoked".to_owned(),
+            CauseOfDeath::Rotated { ending, .. } => format!("rotated: {}", ending.as_str()),
             CauseOfDeath::ConnectionDeleted { deletion } => {
                 format!("connection deleted ({deletion})")
             }

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::{asked, convert, status::status};
 use crate::app::{
-    App, Changed, KeyWish, Named,
+    App, Changed, Issued, KeyWish, Named,
     error::{Error, Kind, Result},
 };
 
@@ -28,14 +28,7 @@ impl Keys for Service {
         let app = self.0.clone();
         let change = async move { app.issue_key(by, wish).await };
         let issued = self.0.to_its_end(change).await.map_err(status)?;
-        Ok(Response::new(v1::IssueKeyResponse {
-            key: Some(convert::key(&issued.view)),
-            secret_access_key: issued.secret.expose().to_owned(),
-            endpoint: self.0.gateway_url(),
-            // With `auto`, boto3 does not fall back to SigV2.
-            region: Region::AUTO.to_string(),
-            buckets: issued.buckets.iter().map(ToString::to_string).collect(),
-        }))
+        Ok(Response::new(handed_out(&self.0, &issued)))
     }
 
     async fn list(&self, request: Request<v1::ListKeysRequest>) -> Answer<v1::ListKeysResponse> {
@@ -104,6 +97,18 @@ impl Keys for Service {
     }
 }
 
+/// The one form in which a secret leaves the daemon.
+pub(super) fn handed_out(app: &App, issued: &Issued) -> v1::IssueKeyResponse {
+    v1::IssueKeyResponse {
+        key: Some(convert::key(&issued.view)),
+        secret_access_key: issued.secret.expose().to_owned(),
+        endpoint: app.gateway_url(),
+        // With `auto`, boto3 does not fall back to SigV2.
+        region: Region::AUTO.to_string(),
+        buckets: issued.buckets.iter().map(ToString::to_string).collect(),
+    }
+}
+
 fn changed(outcome: Result<Changed>) -> Answer<v1::ChangeKeyResponse> {
     let changed = outcome.map_err(status)?;
     Ok(Response::new(v1::ChangeKeyResponse {
@@ -112,7 +117,7 @@ fn changed(outcome: Result<Changed>) -> Answer<v1::ChangeKeyResponse> {
     }))
 }
 
-fn in_doubt(changes: &[InDoubt]) -> Vec<v1::DoubtfulChange> {
+pub(super) fn in_doubt(changes: &[InDoubt]) -> Vec<v1::DoubtfulChange> {
     let changes = changes.iter().map(|change| v1::DoubtfulChange {
         operation: change.action.name().to_owned(),
         bucket: change.bucket.to_string(),

@@ -7,6 +7,8 @@ mod convert;
 mod deletions;
 mod findings;
 mod keys;
+mod leaks;
+mod rotations;
 pub(crate) mod socket;
 mod status;
 mod system;
@@ -39,6 +41,12 @@ pub(crate) async fn serve(
         .set_serving::<v1::keys_server::KeysServer<keys::Service>>()
         .await;
     reporter
+        .set_serving::<v1::rotations_server::RotationsServer<rotations::Service>>()
+        .await;
+    reporter
+        .set_serving::<v1::leaks_server::LeaksServer<leaks::Service>>()
+        .await;
+    reporter
         .set_serving::<v1::deletions_server::DeletionsServer<deletions::Service>>()
         .await;
     reporter
@@ -65,6 +73,12 @@ pub(crate) async fn serve(
             connections::Service(app.clone()),
         ))
         .add_service(v1::keys_server::KeysServer::new(keys::Service(app.clone())))
+        .add_service(v1::rotations_server::RotationsServer::new(
+            rotations::Service(app.clone()),
+        ))
+        .add_service(v1::leaks_server::LeaksServer::new(leaks::Service(
+            app.clone(),
+        )))
         .add_service(v1::deletions_server::DeletionsServer::new(
             deletions::Service {
                 app: app.clone(),

@@ -61,6 +61,13 @@ pub(crate) const KEY_SECRETS: Table = Table("key-secrets");
 pub(crate) const FINDINGS: Table = Table("findings");
 /// Deletion id → deletion, sealed by the root.
 pub(crate) const DELETIONS: Table = Table("deletions");
+/// Connection id, old key's id → rotation, sealed by the connection's key.
+pub(crate) const ROTATIONS: Table = Table("rotations");
+/// Connection id, start of the keyed hash of a leaked access key id → leak, sealed by the
+/// connection's key.
+pub(crate) const LEAKS: Table = Table("leaks");
+/// As in `leaks` → secret, sealed by the connection's key, until the leaked key is seen dead.
+pub(crate) const LEAKED_SECRETS: Table = Table("leaked-secrets");
 /// Keyed hash of the access key id → tombstone, sealed by the root.
 pub(crate) const TOMBSTONES: Table = Table("tombstones");
 /// Deletion id → receipt, sealed by the root.
@@ -72,7 +79,7 @@ pub(crate) const AUDIT_DETAILS: Table = Table("audit-details");
 /// Name → setting, sealed by the root.
 pub(crate) const SETTINGS: Table = Table("settings");
 
-/// Those that every store has from the beginning. [`AUDIT_DETAILS`] comes with the first row.
+/// Those that every store has from the beginning.
 const TABLES: [Table; 14] = [
     META,
     KEY_FILES,
@@ -89,6 +96,9 @@ const TABLES: [Table; 14] = [
     AUDIT,
     SETTINGS,
 ];
+
+/// Tables that databases of an older release do not have: they come with the first row.
+const LATER_TABLES: [Table; 4] = [AUDIT_DETAILS, ROTATIONS, LEAKS, LEAKED_SECRETS];
 
 const CACHE_BYTES: usize = 32 << 20;
 
@@ -137,7 +147,7 @@ impl Rows {
         let backend = FileBackend::new(file).map_err(failed)?;
         let rows = Self::new(builder().create_with_backend(backend).map_err(failed)?);
         rows.write(|batch| {
-            for table in TABLES {
+            for table in TABLES.into_iter().chain(LATER_TABLES) {
                 batch
                     .transaction
                     .open_table(table.definition())
@@ -279,11 +289,15 @@ impl View {
 }
 
 impl View {
-    /// `None` for a table that has no row yet.
+    /// `None` for a table that came later than this database.
     fn table(&self, table: Table) -> Result<Option<Opened>, StoreError> {
         match self.transaction.open_table(table.definition()) {
-            Ok(table) => Ok(Some(table)),
-            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Ok(open) => Ok(Some(open)),
+            Err(TableError::TableDoesNotExist(name))
+                if LATER_TABLES.iter().any(|later| later.name() == name) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(failed(error)),
         }
     }
@@ -310,13 +324,17 @@ impl View {
 
 impl Read for View {
     fn rows(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
-        self.table(table)?
-            .map_or_else(|| Ok(Vec::new()), |table| rows_in(&table, prefix))
+        match self.table(table)? {
+            Some(table) => rows_in(&table, prefix),
+            None => Ok(Vec::new()),
+        }
     }
 
     fn get(&self, table: Table, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.table(table)?
-            .map_or(Ok(None), |table| get_in(&table, row))
+        match self.table(table)? {
+            Some(table) => get_in(&table, row),
+            None => Ok(None),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use bascule_domain::{
 use crate::{
     database::{
         AUDIT_DETAILS, Batch, CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, DELETIONS, FINDINGS,
-        KEY_FILES, KEY_SECRETS, KEYS, RECEIPTS, Read,
+        KEY_FILES, KEY_SECRETS, KEYS, LEAKED_SECRETS, LEAKS, RECEIPTS, ROTATIONS, Read,
     },
     error::StoreError,
     keyring::Standing,
@@ -84,6 +84,7 @@ impl Store {
             for (key, tombstone) in keys {
                 self.bury(batch, key, tombstone)?;
             }
+            batch.remove_all(ROTATIONS, connection.as_bytes())?;
             for table in [KEYS, KEY_SECRETS] {
                 if !batch.rows(table, connection.as_bytes())?.is_empty() {
                     return Err(StoreError::OutOfOrder("a key without a tombstone"));
@@ -154,7 +155,14 @@ impl Store {
             for table in [CONNECTIONS, CREDENTIALS, CREDENTIAL_SECRETS, KEY_FILES] {
                 batch.remove(table, connection.as_bytes())?;
             }
-            for table in [KEYS, KEY_SECRETS, FINDINGS, AUDIT_DETAILS] {
+            for table in [
+                KEYS,
+                KEY_SECRETS,
+                FINDINGS,
+                AUDIT_DETAILS,
+                LEAKS,
+                LEAKED_SECRETS,
+            ] {
                 batch.remove_all(table, connection.as_bytes())?;
             }
             self.record_audit(batch, entry)

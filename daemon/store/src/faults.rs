@@ -27,7 +27,7 @@ use redb::StorageBackend;
 
 use crate::{
     database::Rows, error::StoreError, keyring::Keyring, layout::Layout, root_key::RootKey,
-    store::Store,
+    store::Store, turns::KeyTurn,
 };
 
 #[derive(Debug, Clone)]
@@ -128,6 +128,7 @@ fn connection() -> Connection {
         credentials_generation: 1,
         credentials_changed_at: Timestamp::UNIX_EPOCH,
         limits: Default::default(),
+        paused_at: None,
     }
 }
 
@@ -181,7 +182,7 @@ fn change(store: &Store, n: u8) -> Result<(), StoreError> {
         died_at: Timestamp::UNIX_EPOCH,
         cause: CauseOfDeath::Revoked,
     };
-    store.bury_key(&key, &tombstone, &entry(n))
+    store.turn_keys(&KeyTurn::death(key, tombstone), &entry(n))
 }
 
 /// How many changes the store holds; that they are the first ones, whole, is checked.

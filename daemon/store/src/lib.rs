@@ -17,6 +17,7 @@ mod error;
 mod faults;
 mod keyring;
 mod layout;
+mod leaks;
 pub mod ledger;
 mod load;
 mod manifest;
@@ -26,8 +27,10 @@ mod record;
 mod root_key;
 mod seal;
 mod store;
+mod turns;
 
 pub use error::{ManifestError, OpenError, RESET_COMMAND, StoreError};
 pub use load::Image;
 pub use manifest::{Manifest, ManifestReader, ManifestWriter};
 pub use store::{IdHash, Store};
+pub use turns::KeyTurn;

@@ -6,6 +6,8 @@ use bascule_domain::{
     deletion::{Deletion, Findings},
     ids::ConnectionId,
     key::Key,
+    leak::Leak,
+    rotation::Rotation,
     secret::{Credentials, SecretKey},
     tombstone::Tombstone,
 };
@@ -13,7 +15,7 @@ use bascule_domain::{
 use crate::{
     database::{
         CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, DELETIONS, FINDINGS, KEY_FILES, KEY_SECRETS,
-        KEYS, Read, TOMBSTONES, Table, View,
+        KEYS, ROTATIONS, Read, TOMBSTONES, Table, View,
     },
     error::StoreError,
     keyring::Standing,
@@ -28,6 +30,10 @@ pub struct Image {
     pub connections: Vec<(Connection, Credentials)>,
     /// Living keys.
     pub keys: Vec<(Key, SecretKey)>,
+    /// Rotations under way.
+    pub rotations: Vec<Rotation>,
+    /// Provider keys that have leaked.
+    pub leaks: Vec<Leak>,
     /// Dead keys.
     pub graves: Vec<(IdHash, Tombstone)>,
     /// All deletions. Those that are over, or whose connection is erased, have no findings.
@@ -44,9 +50,12 @@ impl Store {
     /// Reads everything, from one consistent state.
     pub fn load(&self) -> Result<Image, StoreError> {
         self.rows.read(|view| {
+            let keys = self.load_keys(view)?;
             Ok(Image {
                 connections: self.load_connections(view)?,
-                keys: self.load_keys(view)?,
+                rotations: self.load_rotations(view, &keys)?,
+                leaks: self.load_leaks(view)?,
+                keys,
                 graves: self.load_graves(view)?,
                 deletions: self.load_deletions(view)?,
             })
@@ -113,6 +122,32 @@ impl Store {
             keys.push((key, secret));
         }
         Ok(keys)
+    }
+
+    fn load_rotations(
+        &self,
+        view: &View,
+        keys: &[(Key, SecretKey)],
+    ) -> Result<Vec<Rotation>, StoreError> {
+        let mut rotations = Vec::new();
+        for (row, value) in view.rows(ROTATIONS, &[])? {
+            let connection = record::connection_of(ROTATIONS, &row)?;
+            let sealer = self.keyring.get(connection);
+            let sealer = sealer.ok_or_else(|| damaged(ROTATIONS))?;
+            let rotation: Rotation = record::open(&sealer, ROTATIONS, &row, &value)?;
+            let lives = |id| {
+                keys.iter()
+                    .any(|(key, _)| key.connection == connection && key.id == id)
+            };
+            if record::key_row(connection, rotation.old) != row
+                || !lives(rotation.old)
+                || !lives(rotation.successor)
+            {
+                return Err(damaged(ROTATIONS));
+            }
+            rotations.push(rotation);
+        }
+        Ok(rotations)
     }
 
     fn load_graves(&self, view: &View) -> Result<Vec<(IdHash, Tombstone)>, StoreError> {

@@ -33,6 +33,11 @@ pub(crate) fn findings_row(connection: ConnectionId, deletion: DeletionId) -> Ve
     [*connection.as_bytes(), *deletion.as_bytes()].concat()
 }
 
+/// As [`key_row`], for something that is found by a keyed hash.
+pub(crate) fn hashed_row(connection: ConnectionId, hash: &[u8; 32]) -> Vec<u8> {
+    [&connection.as_bytes()[..], &hash[..ID_LEN]].concat()
+}
+
 /// The id a row consists of.
 pub(crate) fn id(table: Table, row: &[u8]) -> Result<[u8; ID_LEN], StoreError> {
     row.try_into().map_err(|_| damaged(table))

@@ -147,7 +147,7 @@ impl Store {
             .write(|batch| batch.remove_all(PENDING_KEY_FILES, &[]))
     }
 
-    /// Replaces a connection's record: its name or identities changed.
+    /// Replaces a connection's record: its name, limits, pause or identities changed.
     pub fn update_connection(
         &self,
         connection: &Connection,
@@ -194,26 +194,35 @@ impl Store {
         secret: &SecretKey,
         entry: &audit::Entry,
     ) -> Result<(), StoreError> {
-        let sealer = self.sealer(key.connection)?;
-        let row = record::key_row(key.connection, key.id);
         self.rows.write(|batch| {
             // Within the transaction, so that a revocation comes before or after, never between.
             if self.keyring.standing(key.connection) != Some(Standing::Living) {
                 return Err(StoreError::ConnectionRevoked(key.connection));
             }
-            if batch.get(KEYS, &row)?.is_some() {
-                return Err(StoreError::OutOfOrder("the key exists already"));
-            }
-            if batch
-                .get(TOMBSTONES, &self.hash(&key.access_key_id).0)?
-                .is_some()
-            {
-                return Err(StoreError::OutOfOrder("a dead key had this access key id"));
-            }
-            record::put(batch, &sealer, KEYS, &row, key)?;
-            record::put_secret(batch, &sealer, KEY_SECRETS, &row, secret)?;
+            self.put_new_key(batch, key, secret)?;
             self.record_audit(batch, entry)
         })
+    }
+
+    pub(crate) fn put_new_key(
+        &self,
+        batch: &Batch,
+        key: &Key,
+        secret: &SecretKey,
+    ) -> Result<(), StoreError> {
+        let sealer = self.sealer(key.connection)?;
+        let row = record::key_row(key.connection, key.id);
+        if batch.get(KEYS, &row)?.is_some() {
+            return Err(StoreError::OutOfOrder("the key exists already"));
+        }
+        if batch
+            .get(TOMBSTONES, &self.hash(&key.access_key_id).0)?
+            .is_some()
+        {
+            return Err(StoreError::OutOfOrder("a dead key had this access key id"));
+        }
+        record::put(batch, &sealer, KEYS, &row, key)?;
+        record::put_secret(batch, &sealer, KEY_SECRETS, &row, secret)
     }
 
     /// Replaces a living key's record. A dead one does not come back.
@@ -230,18 +239,6 @@ impl Store {
     }
 
     /// Takes a key out for good and leaves its tombstone.
-    pub fn bury_key(
-        &self,
-        key: &Key,
-        tombstone: &Tombstone,
-        entry: &audit::Entry,
-    ) -> Result<(), StoreError> {
-        self.rows.write(|batch| {
-            self.bury(batch, key, tombstone)?;
-            self.record_audit(batch, entry)
-        })
-    }
-
     pub(crate) fn bury(
         &self,
         batch: &Batch,

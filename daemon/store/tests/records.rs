@@ -13,7 +13,7 @@ use bascule_domain::{
     key::KeyState,
     secret::{Credentials, SecretKey},
 };
-use bascule_store::StoreError;
+use bascule_store::{KeyTurn, StoreError};
 use fixture::*;
 
 #[test]
@@ -83,7 +83,10 @@ fn the_audit_keeps_its_order_and_holds_exactly_what_was_stored() {
         key: key.id,
     });
     store
-        .bury_key(&key, &tombstone(&key, &connection), &revoked)
+        .turn_keys(
+            &KeyTurn::death(key.clone(), tombstone(&key, &connection)),
+            &revoked,
+        )
         .unwrap();
     drop(store);
     let expected = [connected(&connection), issued(&key), revoked];
@@ -99,7 +102,10 @@ fn a_buried_key_stays_dead_and_its_id_is_never_used_again() {
         key: key.id,
     });
     store
-        .bury_key(&key, &tombstone(&key, &connection), &buried)
+        .turn_keys(
+            &KeyTurn::death(key.clone(), tombstone(&key, &connection)),
+            &buried,
+        )
         .unwrap();
 
     assert!(matches!(

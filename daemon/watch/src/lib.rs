@@ -7,6 +7,7 @@
 pub mod aws;
 pub mod environment;
 pub mod found;
+pub mod holders;
 pub mod places;
 pub mod rclone;
 

@@ -60,8 +60,9 @@ pub(crate) struct Arguments {
     pub(crate) writing: Writing,
 }
 
+/// A key as it is handed out.
 #[derive(Serialize)]
-struct Document<'a> {
+pub(super) struct Document<'a> {
     key: document::Key,
     /// Not with `--write`, unless the tool has to be told.
     secret_access_key: Option<&'a str>,
@@ -69,7 +70,7 @@ struct Document<'a> {
     region: &'a str,
     buckets: &'a [String],
     /// With `--format`: the text for the tool.
-    handed_out: Option<&'a str>,
+    pub(super) handed_out: Option<&'a str>,
     /// With `--format`: what it is called in the tool.
     name: Option<&'a str>,
     /// With `--write`: the files that hold it.
@@ -91,7 +92,6 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
     };
     let draft = format.map(|format| Draft::of(&request, format, &arguments.writing));
     let draft = draft.transpose()?;
-    let prefixes = request.prefixes.clone();
     let mut issued = Issued::from(
         context
             .client()
@@ -101,7 +101,6 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
             .await?
             .into_inner(),
     );
-    issued.prefixes = prefixes;
     let id = issued.key.access_key_id.clone();
     if let Some(draft) = draft {
         issued.name = Some(draft.name);
@@ -206,7 +205,11 @@ fn write(issued: &Issued, plan: &Plan, context: &Context) -> Result<(), Error> {
     Ok(())
 }
 
-fn show(issued: &Issued, format: Option<Format>, context: &Context) -> Result<(), Error> {
+pub(super) fn show(
+    issued: &Issued,
+    format: Option<Format>,
+    context: &Context,
+) -> Result<(), Error> {
     let handed_out = format.map(|format| issued.hand_out(format)).transpose()?;
     let output = context.output;
     if output.is_json() {
@@ -243,9 +246,9 @@ fn tell_secret(secret: &str, output: Output) {
 }
 
 /// The one answer that holds a secret.
-struct Issued {
-    key: v1::Key,
-    secret: Zeroizing<String>,
+pub(super) struct Issued {
+    pub(super) key: v1::Key,
+    pub(super) secret: Zeroizing<String>,
     endpoint: String,
     region: String,
     buckets: Vec<String>,
@@ -257,20 +260,21 @@ struct Issued {
 
 impl From<v1::IssueKeyResponse> for Issued {
     fn from(response: v1::IssueKeyResponse) -> Self {
+        let key = response.key.unwrap_or_default();
         Self {
-            key: response.key.unwrap_or_default(),
+            prefixes: key.prefixes.clone(),
+            key,
             secret: Zeroizing::new(response.secret_access_key),
             endpoint: response.endpoint,
             region: response.region,
             buckets: response.buckets,
-            prefixes: Vec::new(),
             name: None,
         }
     }
 }
 
 impl Issued {
-    fn hand_out(&self, format: Format) -> Result<Zeroizing<String>, Error> {
+    pub(super) fn hand_out(&self, format: Format) -> Result<Zeroizing<String>, Error> {
         self.with_hand_out(|key| key.write(format))?
             .map_err(|error| Error::new(Kind::Failed, error.to_string()))
     }
@@ -303,7 +307,7 @@ impl Issued {
         }))
     }
 
-    fn document<'a>(&'a self, secret: Option<&'a str>) -> Document<'a> {
+    pub(super) fn document<'a>(&'a self, secret: Option<&'a str>) -> Document<'a> {
         Document {
             key: (&self.key).into(),
             secret_access_key: secret,

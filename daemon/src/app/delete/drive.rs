@@ -231,6 +231,7 @@ impl Driver {
         app.registry.update(deletion.connection, |entry| {
             entry.severed = true;
             entry.keys.clear();
+            entry.rotations.clear();
         });
         (self.deletion, self.findings) = (deletion, findings);
         tracing::info!(keys = self.deletion.keys, "every key is dead");
@@ -330,6 +331,15 @@ impl Driver {
         let id = self.deletion.connection;
         self.app.own_changes.close(self.deletion.id);
         self.app.registry.update(id, |entry| entry.deletion = None);
+        let paused = self
+            .app
+            .registry
+            .get(id)
+            .is_some_and(|entry| entry.connection.paused_at.is_some());
+        if paused {
+            // It was paused before the deletion, and stays so.
+            return;
+        }
         if let Err(error) = self.app.keyring.resume(id) {
             tracing::error!(connection = %id, error = &error as &dyn std::error::Error, "keys were not resumed");
         }

@@ -1,0 +1,386 @@
+//! `bascule leak`: what to do about a key that has leaked, at two in the morning. On a terminal it
+//! walks through it; without one it does what can be done, prints what remains, and can be run
+//! again after each step.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use bascule_proto::v1::{self, report_leak_response::Leaked};
+use bascule_watch::holders;
+use clap::Args;
+use serde::Serialize;
+
+use super::{Context, key::rotate, source};
+use crate::{
+    channel::Client,
+    clock,
+    credentials::{self, to_wire},
+    error::{Error, Kind},
+    exit::Exit,
+    output::{
+        document,
+        text::{BAD, GOOD, HEAD, NEXT, WARN, escape, styled},
+        time::{human, rfc3339},
+    },
+};
+
+/// A key has leaked: make it worthless
+///
+/// Give it as it stands in the alarm; its last four characters may do.
+///
+/// A key that Bascule issued dies at once, and a new one is handed out. For the provider's own key
+/// of a connection: the connection is paused, you revoke the key at the provider (how, is said) and
+/// hand a new pair over, the connection is resumed, and the provider is asked whether it refuses the
+/// old pair. Then the files that still hold the key are named.
+///
+/// Without a terminal it does what can be done and prints the rest; exit code 8 says that something
+/// remains. Run it again after each step.
+///
+/// Examples:
+///   bascule leak BSCQ…
+///   bascule leak AKIA…7F3Q
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    /// The access key id
+    #[arg(value_name = "ACCESS_KEY_ID")]
+    id: String,
+}
+
+#[derive(Serialize)]
+struct Document {
+    /// dead, provider
+    outcome: &'static str,
+    key: Option<document::Key>,
+    connection: Option<document::Connection>,
+    reported_at: Option<String>,
+    seen_dead_at: Option<String>,
+    /// What the provider answered about the old pair, if it was asked.
+    proof: Option<Proof>,
+    /// What is left to do, in order.
+    remaining: Vec<Step>,
+    also_used_by: Vec<String>,
+    holders: Holders,
+}
+
+#[derive(Serialize)]
+struct Proof {
+    /// dead, alive, not-known
+    result: &'static str,
+    evidence: String,
+}
+
+#[derive(Serialize)]
+struct Step {
+    /// pause, replace, resume, prove
+    step: &'static str,
+    what: String,
+    commands: Vec<String>,
+}
+
+/// Which files hold the key.
+#[derive(Serialize)]
+struct Holders {
+    found: Vec<String>,
+    searched: Vec<String>,
+    not_checked: Vec<String>,
+}
+
+pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    let client = context.client().await?;
+    let request = v1::ReportLeakRequest {
+        access_key_id: arguments.id.clone(),
+    };
+    let leaked = client.leaks().report(request).await?.into_inner().leaked;
+    match leaked {
+        Some(Leaked::Replaced(response)) => {
+            rotate::show_response(response, context)?;
+            if !context.output.is_json() {
+                context.output.stderr(&told(&search(&arguments.id)));
+            }
+            Ok(Exit::Ok)
+        }
+        Some(Leaked::Dead(key)) => dead(&key, &arguments.id, context),
+        Some(Leaked::Provider(leak)) => provider(&client, leak, context).await,
+        None => Err(
+            Error::new(Kind::Failed, "the daemon did not say what it did").next("bascule status"),
+        ),
+    }
+}
+
+fn dead(key: &v1::Key, id: &str, context: &Context) -> Result<Exit, Error> {
+    let found = search(id);
+    let text = format!(
+        "{} {} ({}, {}) is dead since {}: {}. Nothing can be done with it.\n{}",
+        styled(GOOD, "dead already:"),
+        escape(&key.access_key_id),
+        escape(&key.label),
+        escape(&key.connection),
+        human(key.died_at.as_ref(), clock::now()),
+        escape(&key.cause),
+        told(&found)
+    );
+    let document = Document {
+        outcome: "dead",
+        key: Some(key.into()),
+        connection: None,
+        reported_at: None,
+        seen_dead_at: rfc3339(key.died_at.as_ref()),
+        proof: None,
+        remaining: Vec::new(),
+        also_used_by: Vec::new(),
+        holders: found,
+    };
+    context.output.result(&document, || text)?;
+    Ok(Exit::Ok)
+}
+
+/// A provider's key: does what is due as far as it can be done now.
+async fn provider(
+    client: &Client,
+    mut leak: v1::ProviderLeak,
+    context: &Context,
+) -> Result<Exit, Error> {
+    let walks = !context.output.is_json() && credentials::can_ask() && io::stderr().is_terminal();
+    let name = |leak: &v1::ProviderLeak| {
+        leak.connection
+            .as_ref()
+            .map(|connection| connection.name.clone())
+            .unwrap_or_default()
+    };
+    let due = |leak: &v1::ProviderLeak, step| leak.remaining().any(|due| due == step);
+    let output = context.output;
+    output.status(&format!(
+        "{} is the provider's key of the connection {}.",
+        escape(&leak.access_key_id),
+        escape(&name(&leak))
+    ));
+    if due(&leak, v1::LeakStep::Replace) {
+        output.status(&format!(
+            "{} No request is admitted through it any more.",
+            styled(GOOD, "paused.")
+        ));
+        if walks {
+            leak = hand_over(client, leak, context).await?;
+        }
+    }
+    let replaced = !due(&leak, v1::LeakStep::Replace);
+    if replaced && due(&leak, v1::LeakStep::Resume) {
+        let request = v1::ResumeConnectionRequest { name: name(&leak) };
+        client.connections().resume(request).await?;
+        output.status(&format!(
+            "{} Requests go to the provider with the new pair.",
+            styled(GOOD, "resumed.")
+        ));
+        leak = report(client, &leak).await?;
+    }
+    let mut proof = None;
+    if replaced && due(&leak, v1::LeakStep::Prove) {
+        let request = v1::ProveLeakRequest {
+            access_key_id: leak.access_key_id.clone(),
+        };
+        let response = client.leaks().prove(request).await?.into_inner();
+        let (result, style) = match response.proof() {
+            v1::LeakProof::Dead => ("dead", GOOD),
+            v1::LeakProof::Alive => ("alive", BAD),
+            v1::LeakProof::NotKnown | v1::LeakProof::Unspecified => ("not-known", WARN),
+        };
+        output.status(&format!(
+            "{} {}",
+            styled(style, &format!("the old pair: {result}.")),
+            escape(&response.evidence)
+        ));
+        proof = Some(Proof {
+            result,
+            evidence: response.evidence,
+        });
+        leak = response.leak.unwrap_or(leak);
+    }
+    let exit = if leak.remaining.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::StepsRemain
+    };
+    print(&leak, proof, context)?;
+    Ok(exit)
+}
+
+/// Shows how the key is revoked, and takes the new pair.
+async fn hand_over(
+    client: &Client,
+    leak: v1::ProviderLeak,
+    context: &Context,
+) -> Result<v1::ProviderLeak, Error> {
+    let connection = leak.connection.clone().unwrap_or_default();
+    context.output.stderr(&format!(
+        "\n{}\n",
+        styled(
+            HEAD,
+            "Make a new key at the provider, and revoke the old one:"
+        )
+    ));
+    for line in &leak.at_the_provider {
+        context.output.stderr(&format!("  {}\n", escape(line)));
+    }
+    context.output.stderr(&format!(
+        "\nPress Enter when you have the new pair (Ctrl-C leaves; {} stays paused): ",
+        escape(&connection.name)
+    ));
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).map_err(|error| {
+        Error::new(
+            Kind::Failed,
+            format!("the terminal could not be read: {error}"),
+        )
+    })?;
+    let credentials = credentials::from_stdin()?;
+    let request = v1::ReplaceCredentialsRequest {
+        name: connection.name,
+        credentials: Some(to_wire(&credentials)),
+    };
+    client.connections().replace_credentials(request).await?;
+    context.output.status(&format!(
+        "{} The buckets are the same ones.",
+        styled(GOOD, "replaced.")
+    ));
+    report(client, &leak).await
+}
+
+/// How it stands now.
+async fn report(client: &Client, leak: &v1::ProviderLeak) -> Result<v1::ProviderLeak, Error> {
+    let request = v1::ReportLeakRequest {
+        access_key_id: leak.access_key_id.clone(),
+    };
+    match client.leaks().report(request).await?.into_inner().leaked {
+        Some(Leaked::Provider(leak)) => Ok(leak),
+        _ => Err(
+            Error::new(Kind::Failed, "the daemon does not know this leak any more")
+                .next("bascule status"),
+        ),
+    }
+}
+
+fn print(leak: &v1::ProviderLeak, proof: Option<Proof>, context: &Context) -> Result<(), Error> {
+    let found = search(&leak.access_key_id);
+    let steps: Vec<_> = leak
+        .remaining()
+        .filter_map(|step| describe(step, leak))
+        .collect();
+    let mut text = String::new();
+    if let Some(at) = &leak.seen_dead_at {
+        text.push_str(&format!(
+            "{} {}: the provider was seen to refuse it {}\n",
+            styled(GOOD, "dead at the provider"),
+            escape(&leak.access_key_id),
+            human(Some(at), clock::now())
+        ));
+    }
+    for (number, step) in steps.iter().enumerate() {
+        text.push_str(&format!(
+            "{} {}\n",
+            styled(NEXT, &format!("{}.", number + 1)),
+            escape(&step.what)
+        ));
+        for command in &step.commands {
+            text.push_str(&format!("     {}\n", escape(command)));
+        }
+    }
+    for other in &leak.also_used_by {
+        text.push_str(&format!(
+            "{} the connection {} has the same key; run this again for it\n",
+            styled(WARN, "also:"),
+            escape(other)
+        ));
+    }
+    text.push_str(&told(&found));
+    let document = Document {
+        outcome: "provider",
+        key: None,
+        connection: leak.connection.as_ref().map(Into::into),
+        reported_at: rfc3339(leak.reported_at.as_ref()),
+        seen_dead_at: rfc3339(leak.seen_dead_at.as_ref()),
+        proof,
+        remaining: steps,
+        also_used_by: leak.also_used_by.clone(),
+        holders: found,
+    };
+    context.output.result(&document, || text)
+}
+
+fn describe(step: v1::LeakStep, leak: &v1::ProviderLeak) -> Option<Step> {
+    let name = leak
+        .connection
+        .as_ref()
+        .map(|connection| connection.name.as_str())
+        .unwrap_or_default();
+    let again = format!("bascule leak {}", leak.access_key_id);
+    let (step, what, commands) = match step {
+        v1::LeakStep::Pause => (
+            "pause",
+            "stop everything that goes through the leaked key",
+            vec![format!("bascule pause {name}")],
+        ),
+        v1::LeakStep::Replace => {
+            let mut commands = leak.at_the_provider.clone();
+            commands.push(format!(
+                "bascule credentials {name} --credentials-stdin   # the new id and secret, a line each"
+            ));
+            (
+                "replace",
+                "make a new key at the provider, revoke the old one, and hand the new pair over",
+                commands,
+            )
+        }
+        v1::LeakStep::Resume => ("resume", "let requests through again", vec![again]),
+        v1::LeakStep::Prove => (
+            "prove",
+            "ask the provider whether it refuses the old pair",
+            vec![again],
+        ),
+        v1::LeakStep::Unspecified => return None,
+    };
+    Some(Step {
+        step,
+        what: what.to_owned(),
+        commands,
+    })
+}
+
+/// Looks for the key in the tools' files of whoever runs this.
+fn search(id: &str) -> Holders {
+    // Alarm mails mask all but the end.
+    let end = id.trim_start_matches(['…', '.', '*']);
+    let is = |found: &str| found == id || end.len() >= 4 && found.ends_with(end);
+    let search = holders::search(is, &source::environment());
+    Holders {
+        found: search.found.iter().map(ToString::to_string).collect(),
+        searched: search
+            .searched
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect(),
+        not_checked: search.not_checked,
+    }
+}
+
+fn told(holders: &Holders) -> String {
+    let mut text = String::new();
+    for place in &holders.found {
+        text.push_str(&format!(
+            "{} {}\n",
+            styled(WARN, "still holds it:"),
+            escape(place)
+        ));
+    }
+    if holders.found.is_empty() {
+        text.push_str(&format!(
+            "in none of: {}\n",
+            escape(&holders.searched.join(", "))
+        ));
+    }
+    text.push_str(&format!(
+        "{} {}\n",
+        styled(WARN, "not checked:"),
+        escape(&holders.not_checked.join("; "))
+    ));
+    text
+}

@@ -1,0 +1,106 @@
+//! Pauses a connection, and resumes it: no request is admitted meanwhile, whichever key it comes
+//! with, also across restarts.
+
+use bascule_domain::{
+    audit::{Asked, Change, Details},
+    connection::Connection,
+};
+
+use super::{
+    App,
+    error::{Error, Kind, Result},
+    registry::{Entry, View},
+};
+
+impl App {
+    /// When it returns, nothing is admitted and everything open is cut.
+    pub(crate) async fn pause(&self, by: Asked, name: &str) -> Result<View> {
+        let _changing = self.one_change_at_a_time().await;
+        let entry = self.pausable(name)?;
+        if entry.connection.paused_at.is_some() {
+            return Ok(self.view(&entry));
+        }
+        let connection = self.paused(&entry);
+        let audit = self.audit(
+            Some(by),
+            Change::Paused {
+                connection: connection.id,
+            },
+            Details::of(&connection),
+        );
+        // Closed in memory first: whatever becomes of the commit, nothing is admitted meanwhile.
+        self.close(&connection)?;
+        self.keep_pause(connection, audit).await?;
+        self.living(name).map(|entry| self.view(&entry))
+    }
+
+    /// Requests are admitted again.
+    pub(crate) async fn resume(&self, by: Asked, name: &str) -> Result<View> {
+        let _changing = self.one_change_at_a_time().await;
+        let entry = self.pausable(name)?;
+        if entry.connection.paused_at.is_none() {
+            return Ok(self.view(&entry));
+        }
+        let connection = Connection {
+            paused_at: None,
+            ..entry.connection
+        };
+        let id = connection.id;
+        let audit = self.audit(
+            Some(by),
+            Change::Resumed { connection: id },
+            Details::of(&connection),
+        );
+        self.keep_pause(connection, audit).await?;
+        self.keyring
+            .resume(id)
+            .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
+        tracing::info!(connection = %id, "connection resumed");
+        self.living(name).map(|entry| self.view(&entry))
+    }
+
+    /// The connection's record, paused from now on.
+    pub(super) fn paused(&self, entry: &Entry) -> Connection {
+        Connection {
+            paused_at: entry
+                .connection
+                .paused_at
+                .or_else(|| Some(self.clock.now())),
+            ..entry.connection.clone()
+        }
+    }
+
+    /// Admits nothing any more, and cuts what is open.
+    pub(super) fn close(&self, connection: &Connection) -> Result<()> {
+        self.keyring
+            .pause(connection.id)
+            .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
+        tracing::info!(connection = %connection.id, "connection paused");
+        Ok(())
+    }
+
+    async fn keep_pause(
+        &self,
+        connection: Connection,
+        audit: bascule_domain::audit::Entry,
+    ) -> Result<()> {
+        let (id, paused_at) = (connection.id, connection.paused_at);
+        self.stored(move |store| store.update_connection(&connection, &audit))
+            .await?;
+        self.registry
+            .update(id, |entry| entry.connection.paused_at = paused_at);
+        Ok(())
+    }
+
+    /// A deletion pauses and resumes by itself.
+    fn pausable(&self, name: &str) -> Result<Entry> {
+        let entry = self.living(name)?;
+        match entry.deletion {
+            None => Ok(entry),
+            Some(deletion) => Err(
+                Error::new(Kind::Refused, format!("{name} is being deleted"))
+                    .next(format!("bascule deletion show {deletion}")),
+            ),
+        }
+    }
+}
