@@ -50,7 +50,7 @@ fn words(key: &v1::Key, now: Timestamp) -> String {
         .add("State", state(key, now));
     if key.state() != v1::KeyState::Dead {
         let last_used = match &key.last_used_at {
-            None => "not since the daemon started".to_owned(),
+            None => "never, as far as is known".to_owned(),
             used => human(used.as_ref(), now),
         };
         rights::facts(&mut facts, key, now);
@@ -89,7 +89,7 @@ mod tests {
             "all of the connection",
             "backups/",
             "this machine only",
-            "not since the daemon started",
+            "never, as far as is known",
             "not known yet",
         ] {
             assert!(text.contains(expected), "{expected} in\n{text}");
