@@ -13,9 +13,10 @@ use std::{
 use bascule_proto::{
     location,
     v1::{
-        connections_client::ConnectionsClient, deletions_client::DeletionsClient,
-        findings_client::FindingsClient, keys_client::KeysClient, leaks_client::LeaksClient,
-        rotations_client::RotationsClient, system_client::SystemClient, usage_client::UsageClient,
+        audit_client::AuditClient, connections_client::ConnectionsClient,
+        deletions_client::DeletionsClient, findings_client::FindingsClient,
+        keys_client::KeysClient, leaks_client::LeaksClient, rotations_client::RotationsClient,
+        system_client::SystemClient, usage_client::UsageClient,
     },
 };
 use hyper_util::rt::TokioIo;
@@ -109,6 +110,12 @@ impl Client {
     #[must_use]
     pub fn findings(&self) -> FindingsClient<Channel> {
         FindingsClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// Who changed what.
+    #[must_use]
+    pub fn audit(&self) -> AuditClient<Channel> {
+        AuditClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
     /// Who uses which key.

@@ -10,9 +10,10 @@
 use std::fs;
 
 use bascule_tests::{
-    Issued, World,
-    cli::{NOT_FOUND, REFUSED},
+    Issued, Minio, World,
+    cli::{self, NOT_FOUND, REFUSED},
     home::holds,
+    machine::Boot,
     process::Process,
     runtime, wait,
 };
@@ -194,6 +195,64 @@ fn the_real_process_is_named_or_unknown_and_never_another() {
         text.contains("rclone") && text.contains("PROCESS"),
         "{text}"
     );
+}
+
+#[test]
+fn under_systemd_the_unit_of_the_real_rclone_is_named() {
+    let Some(minio) = Minio::shared() else { return };
+    let Some(machine) = Boot::new().programs().start() else {
+        return;
+    };
+    machine.install(
+        "bascule.service",
+        "[Service]\nRuntimeDirectory=bascule\nRuntimeDirectoryMode=0700\nStateDirectory=bascule\n\
+         StateDirectoryMode=0700\nExecStart=/usr/local/bin/basculed --gateway=127.0.0.1:0 \
+         --state-dir=/var/lib/bascule --runtime-dir=/run/bascule\n",
+    );
+    machine.run(&["systemctl", "start", "bascule"]).exits(0);
+    let bascule = |args: &[&str], input: &str| {
+        let all = ["bascule", "--json", "--socket=/run/bascule/bascule.sock"];
+        let command = machine.command(&[&all[..], args].concat());
+        cli::finish(command, input, args.join(" "))
+    };
+    wait::until("the daemon to answer", || {
+        (bascule(&["status"], "").code == Some(0)).then_some(())
+    });
+    let (bucket, endpoint) = (minio.bucket(), minio.endpoint());
+    let (id, secret) = minio.credentials();
+    let mut connect = vec![
+        "connect",
+        "photos",
+        "--provider=minio",
+        "--endpoint",
+        &endpoint,
+    ];
+    connect.extend(["--bucket", &bucket, "--allow-http", "--credentials-stdin"]);
+    bascule(&connect, &format!("{id}\n{secret}\n")).ok();
+    let key = Issued::of(&bascule(&["key", "issue", "photos", "--label", "nightly"], "").ok());
+    machine.install(
+        "backup.service",
+        &format!(
+            "[Service]\nType=oneshot\nExecStart=/usr/local/bin/rclone copyto /etc/hostname \
+             :s3:{bucket}/name --s3-provider=Other --s3-no-check-bucket --s3-force-path-style \
+             --s3-endpoint={} --s3-access-key-id={} --s3-secret-access-key={}\n",
+            key.endpoint, key.id, key.secret
+        ),
+    );
+    // A run may be over before its process was seen.
+    let seen = wait::until("the unit to be seen", || {
+        machine.run(&["systemctl", "start", "backup"]).exits(0);
+        let answer = bascule(&["usage", "photos", "--by", "process"], "").exits(0);
+        assert!(!answer.text().contains(&key.secret), "{answer}");
+        let rows = answer.json["rows"].as_array().unwrap().clone();
+        rows.into_iter().find(|row| row["process"].is_object())
+    });
+    let process = &seen["process"];
+    assert_eq!(process["unit"], "backup.service", "{seen:#}");
+    assert_eq!(process["exe"], "/usr/local/bin/rclone", "{seen:#}");
+    assert_eq!(process["container"], Value::Null, "{seen:#}");
+    let command = process["command"].as_str().unwrap();
+    assert!(command.contains("--s3-secret-access-key=***"), "{seen:#}");
 }
 
 #[test]

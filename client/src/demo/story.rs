@@ -155,7 +155,7 @@ async fn delete(client: &Client, connection: &str) -> Outcome<(v1::Deletion, Str
     let request = v1::StartDeletionRequest {
         connection: connection.to_owned(),
         acknowledged: vec!["name-typed".to_owned()],
-        emergency: false,
+        ..v1::StartDeletionRequest::default()
     };
     let mut stream = client
         .deletions()

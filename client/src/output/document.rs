@@ -370,6 +370,81 @@ impl From<&v1::Deletion> for Deletion {
     }
 }
 
+/// One entry of the audit. What an erasure took is `null` or empty.
+#[derive(Debug, Serialize)]
+pub(crate) struct AuditEntry {
+    pub(crate) at: Option<String>,
+    /// `null`: the daemon by itself.
+    pub(crate) by: Option<Caller>,
+    pub(crate) change: String,
+    pub(crate) connection_id: String,
+    pub(crate) key_id: Option<String>,
+    pub(crate) deletion_id: Option<String>,
+    pub(crate) phase: Option<&'static str>,
+    pub(crate) erased: bool,
+    pub(crate) connection: Option<String>,
+    pub(crate) label: Option<String>,
+    pub(crate) differences: Vec<Difference>,
+    pub(crate) reason: Option<String>,
+}
+
+impl From<&v1::AuditEntry> for AuditEntry {
+    fn from(wire: &v1::AuditEntry) -> Self {
+        Self {
+            at: rfc3339(wire.at.as_ref()),
+            by: wire.by.as_ref().map(Into::into),
+            change: wire.change.clone(),
+            connection_id: wire.connection_id.clone(),
+            key_id: given(&wire.key_id),
+            deletion_id: given(&wire.deletion_id),
+            phase: (!wire.deletion_id.is_empty()).then(|| phase(wire.phase())),
+            erased: wire.erased,
+            connection: given(&wire.connection),
+            label: given(&wire.label),
+            differences: wire.differences.iter().map(Into::into).collect(),
+            reason: given(&wire.reason),
+        }
+    }
+}
+
+/// A process that asked for a change.
+#[derive(Debug, Serialize)]
+pub(crate) struct Caller {
+    pub(crate) uid: u32,
+    pub(crate) pid: Option<u32>,
+    pub(crate) program: Option<String>,
+    pub(crate) parent: Option<String>,
+}
+
+impl From<&v1::Caller> for Caller {
+    fn from(wire: &v1::Caller) -> Self {
+        Self {
+            uid: wire.uid,
+            pid: (wire.pid != 0).then_some(wire.pid),
+            program: given(&wire.program),
+            parent: given(&wire.parent),
+        }
+    }
+}
+
+/// What a part was and is.
+#[derive(Debug, Serialize)]
+pub(crate) struct Difference {
+    pub(crate) part: String,
+    pub(crate) from: Vec<String>,
+    pub(crate) to: Vec<String>,
+}
+
+impl From<&v1::Difference> for Difference {
+    fn from(wire: &v1::Difference) -> Self {
+        Self {
+            part: wire.part.clone(),
+            from: wire.from.clone(),
+            to: wire.to.clone(),
+        }
+    }
+}
+
 /// The name of a phase.
 pub(crate) const fn phase(wire: v1::Phase) -> &'static str {
     match wire {

@@ -14,7 +14,7 @@ use bascule_domain::plan::CheckBox;
 use bascule_proto::v1;
 use clap::{Args, builder::PossibleValuesParser};
 
-use super::{Context, follow};
+use super::{Context, audit::Why, follow};
 use crate::{
     channel::Client,
     clock,
@@ -59,6 +59,8 @@ pub(crate) struct Arguments {
     /// Revoke first and survey after: a key has leaked
     #[arg(long)]
     pub(crate) emergency: bool,
+    #[command(flatten)]
+    why: Why,
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
@@ -106,6 +108,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         connection: arguments.name,
         acknowledged,
         emergency: arguments.emergency,
+        reason: arguments.why.text(),
     };
     let mut deletions = client.deletions();
     let stream = tokio::select! {

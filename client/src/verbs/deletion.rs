@@ -5,7 +5,7 @@ use bascule_proto::v1;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Context, follow};
+use super::{Context, audit::Why, follow};
 use crate::{
     clock,
     error::Error,
@@ -43,6 +43,8 @@ pub(crate) enum Action {
     Cancel {
         /// Its id
         id: String,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
@@ -77,7 +79,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             return follow::follow(stream, context, None, Interruption::listen()).await;
         }
         Action::Show { id, watch: false } => show(id, context).await?,
-        Action::Cancel { id } => cancel(id, context).await?,
+        Action::Cancel { id, why } => cancel(id, &why, context).await?,
     }
     Ok(Exit::Ok)
 }
@@ -146,8 +148,9 @@ async fn show(id: String, context: &Context) -> Result<(), Error> {
     Ok(())
 }
 
-async fn cancel(id: String, context: &Context) -> Result<(), Error> {
-    let request = v1::CancelDeletionRequest { id };
+async fn cancel(id: String, why: &Why, context: &Context) -> Result<(), Error> {
+    let reason = why.text();
+    let request = v1::CancelDeletionRequest { id, reason };
     let response = context
         .client()
         .await?

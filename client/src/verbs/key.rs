@@ -15,7 +15,7 @@ use bascule_proto::v1;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, audit::Why};
 use crate::{
     clock,
     error::Error,

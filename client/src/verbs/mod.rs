@@ -1,6 +1,7 @@
 //! The verbs, one file each: its arguments, its help, and what it does. A verb calls the daemon
 //! and renders the answer; rules live in the daemon.
 
+mod audit;
 mod connect;
 mod credentials;
 mod delete;
@@ -67,6 +68,7 @@ pub(crate) enum Verb {
     Usage(usage::Arguments),
     Watch(watch::Arguments),
     Findings(findings::Arguments),
+    Audit(audit::Arguments),
     Status(status::Arguments),
     Metrics(metrics::Arguments),
     Demo(demo::Arguments),
@@ -94,6 +96,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Usage(arguments) => usage::run(arguments, context).await,
         Verb::Watch(arguments) => watch::run(arguments, context).await,
         Verb::Findings(arguments) => findings::run(arguments, context).await,
+        Verb::Audit(arguments) => audit::run(arguments, context).await,
         Verb::Status(arguments) => status::run(arguments, context).await,
         Verb::Metrics(arguments) => metrics::run(arguments, context).await,
         Verb::Demo(arguments) => demo::run(arguments, context).await,

@@ -3,15 +3,35 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ConnectionId, DeletionId, KeyId};
+use crate::{
+    connection::Connection,
+    ids::{ConnectionId, DeletionId, KeyId},
+    key::Key,
+    names::{ConnectionName, Label, Reason},
+};
 
 /// Who asked, as the operating system tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// User id of the process at the other end of the socket.
     pub uid: u32,
     /// Its process id, where the system tells it.
     pub pid: Option<u32>,
+    /// The program's name, as it was then, where the system tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// The name of the program that started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+}
+
+/// A request for a change: who asks, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Who.
+    pub by: Caller,
+    /// In the user's words.
+    pub reason: Option<Reason>,
 }
 
 /// What was changed. Entries name things by id only, so they reveal nothing of an erased
@@ -118,6 +138,214 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Connected { .. } => "connected",
+            Self::CredentialsReplaced { .. } => "credentials-replaced",
+            Self::Renamed { .. } => "renamed",
+            Self::Limited { .. } => "limited",
+            Self::KeyIssued { .. } => "key-issued",
+            Self::KeyRestricted { .. } => "key-restricted",
+            Self::KeyPaused { .. } => "key-paused",
+            Self::KeyResumed { .. } => "key-resumed",
+            Self::KeyRevoked { .. } => "key-revoked",
+            Self::Rotation { .. } => "rotation",
+            Self::Paused { .. } => "paused",
+            Self::Resumed { .. } => "resumed",
+            Self::LeakReported { .. } => "leak-reported",
+            Self::LeakClosed { .. } => "leak-closed",
+            Self::Deletion { .. } => "deletion",
+        }
+    }
+
+    /// The connection it is about.
+    #[must_use]
+    pub const fn connection(&self) -> ConnectionId {
+        match self {
+            Self::Connected { connection }
+            | Self::CredentialsReplaced { connection, .. }
+            | Self::Renamed { connection }
+            | Self::Limited { connection }
+            | Self::KeyIssued { connection, .. }
+            | Self::KeyRestricted { connection, .. }
+            | Self::KeyPaused { connection, .. }
+            | Self::KeyResumed { connection, .. }
+            | Self::KeyRevoked { connection, .. }
+            | Self::Rotation { connection, .. }
+            | Self::Paused { connection }
+            | Self::Resumed { connection }
+            | Self::LeakReported { connection }
+            | Self::LeakClosed { connection }
+            | Self::Deletion { connection, .. } => *connection,
+        }
+    }
+
+    /// The one key it is about.
+    #[must_use]
+    pub const fn key(&self) -> Option<KeyId> {
+        match self {
+            Self::KeyIssued { key, .. }
+            | Self::KeyRestricted { key, .. }
+            | Self::KeyPaused { key, .. }
+            | Self::KeyResumed { key, .. }
+            | Self::KeyRevoked { key, .. }
+            | Self::Rotation { key, .. } => Some(*key),
+            Self::Connected { .. }
+            | Self::CredentialsReplaced { .. }
+            | Self::Renamed { .. }
+            | Self::Limited { .. }
+            | Self::Paused { .. }
+            | Self::Resumed { .. }
+            | Self::LeakReported { .. }
+            | Self::LeakClosed { .. }
+            | Self::Deletion { .. } => None,
+        }
+    }
+}
+
+/// What reveals something of the connection: kept apart, sealed with the connection's key, and
+/// gone with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Details {
+    /// What the connection was called then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionName>,
+    /// What the key was called then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// What differs from before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<Difference>,
+    /// Why, in the user's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+}
+
+impl Details {
+    /// Of a change to a connection.
+    #[must_use]
+    pub fn of(connection: &Connection) -> Self {
+        Self {
+            connection: Some(connection.name.clone()),
+            ..Self::default()
+        }
+    }
+
+    /// Of a change to one of its keys.
+    #[must_use]
+    pub fn of_key(connection: &ConnectionName, key: &Key) -> Self {
+        Self {
+            connection: Some(connection.clone()),
+            label: Some(key.label.clone()),
+            ..Self::default()
+        }
+    }
+
+    /// Adds what one part was and is, if that differs. No values are what the part has without
+    /// any: every bucket, no limit, never.
+    #[must_use]
+    pub fn differs(
+        mut self,
+        part: Part,
+        from: impl IntoIterator<Item = impl ToString>,
+        to: impl IntoIterator<Item = impl ToString>,
+    ) -> Self {
+        let from: Vec<_> = from.into_iter().map(|value| value.to_string()).collect();
+        let to: Vec<_> = to.into_iter().map(|value| value.to_string()).collect();
+        if from != to {
+            self.differences.push(Difference { part, from, to });
+        }
+        self
+    }
+
+    /// Adds what a new key may do.
+    #[must_use]
+    pub fn rights(self, key: &Key) -> Self {
+        let none: [&str; 0] = [];
+        self.differs(Part::Permission, none, [key.permission])
+            .differs(Part::Buckets, none, &key.scope.buckets)
+            .differs(Part::Prefixes, none, &key.scope.prefixes)
+            .differs(Part::Addresses, none, &key.scope.addresses)
+            .differs(Part::Expiry, none, key.expires_at)
+    }
+
+    /// Adds what a key may do otherwise than before.
+    #[must_use]
+    pub fn rights_changed(self, from: &Key, to: &Key) -> Self {
+        let (old, new) = (&from.scope, &to.scope);
+        self.differs(Part::Label, [&from.label], [&to.label])
+            .differs(Part::Permission, [from.permission], [to.permission])
+            .differs(Part::Buckets, &old.buckets, &new.buckets)
+            .differs(Part::Prefixes, &old.prefixes, &new.prefixes)
+            .differs(Part::Addresses, &old.addresses, &new.addresses)
+            .differs(Part::Expiry, from.expires_at, to.expires_at)
+    }
+}
+
+/// What one part was and is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Which part.
+    pub part: Part,
+    /// Before; empty when nothing was said.
+    pub from: Vec<String>,
+    /// After.
+    pub to: Vec<String>,
+}
+
+macro_rules! parts {
+    ($($(#[$doc:meta])* $name:ident => $word:literal;)*) => {
+        /// A part of a connection, a key or a request.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Part {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Part {
+            /// The word for it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)*
+                }
+            }
+        }
+    };
+}
+
+parts! {
+    /// A connection's name.
+    Name => "name";
+    /// Where its provider is.
+    Place => "place";
+    /// The last characters of the provider's access key id.
+    ProviderKey => "provider-key";
+    /// Requests open at once.
+    Requests => "requests";
+    /// Bytes in a second.
+    Bandwidth => "bandwidth";
+    /// A key's label.
+    Label => "label";
+    /// What a key may do.
+    Permission => "permission";
+    /// Which buckets.
+    Buckets => "buckets";
+    /// Which objects.
+    Prefixes => "prefixes";
+    /// From where.
+    Addresses => "addresses";
+    /// Until when.
+    Expiry => "expiry";
+    /// Boxes of a deletion's checklist that the user vouched for.
+    Acknowledged => "acknowledged";
+    /// Whether a deletion revokes first.
+    Emergency => "emergency";
+}
+
 /// One entry of the audit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -127,6 +355,50 @@ pub struct Entry {
     pub by: Option<Caller>,
     /// What.
     pub change: Change,
-    /// Why, in fixed words.
-    pub reason: Option<String>,
+    /// The rest; `None` once the connection is erased.
+    #[serde(skip)]
+    pub details: Option<Details>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_told() {
+        let details = Details::default()
+            .differs(Part::Prefixes, ["a/"], ["a/"])
+            .differs(Part::Expiry, None::<Timestamp>, [Timestamp::UNIX_EPOCH]);
+        let [difference] = &details.differences[..] else {
+            panic!("{details:?}")
+        };
+        assert_eq!(difference.part.as_str(), "expiry");
+        assert!(difference.from.is_empty());
+        assert_eq!(difference.to, ["1970-01-01T00:00:00Z"]);
+    }
+
+    #[test]
+    fn what_is_written_for_good_holds_no_details() {
+        let entry = Entry {
+            at: Timestamp::UNIX_EPOCH,
+            by: None,
+            change: Change::Connected {
+                connection: ConnectionId::from_random([1; 10]),
+            },
+            details: Some(Details {
+                connection: Some("photos".parse().unwrap()),
+                reason: Some("a secret project".parse().unwrap()),
+                ..Details::default()
+            }),
+        };
+        let text = serde_json::to_string(&entry).unwrap();
+        assert!(
+            !text.contains("photos") && !text.contains("secret"),
+            "{text}"
+        );
+        // As entries of the first release were.
+        let old = r#"{"at":"1970-01-01T00:00:00Z","by":{"uid":1000,"pid":7},"change":{"what":"connected","connection":"conn_aeaqcaibaeaqcaib"},"reason":null}"#;
+        let old: Entry = serde_json::from_str(old).unwrap();
+        assert_eq!(old.by.unwrap().program, None);
+    }
 }

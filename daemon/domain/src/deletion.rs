@@ -441,7 +441,12 @@ mod tests {
             phase: Phase::Requested,
             emergency,
             acknowledged: acknowledged.iter().copied().collect(),
-            requested_by: Caller { uid: 0, pid: None },
+            requested_by: Caller {
+                uid: 0,
+                pid: None,
+                program: None,
+                parent: None,
+            },
             requested_at: Timestamp::UNIX_EPOCH,
             keys: 1,
             stamps: Stamps::default(),

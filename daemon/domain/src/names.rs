@@ -27,6 +27,11 @@ pub enum NameError {
     /// See [`Prefix`].
     #[error("a prefix has 1 to 1024 bytes and no '.' or '..' segment")]
     Prefix,
+    /// See [`Reason`].
+    #[error(
+        "a reason has 1 to 500 printable characters on one line, and neither starts nor ends with a blank"
+    )]
+    Reason,
 }
 
 macro_rules! name {
@@ -123,6 +128,14 @@ name!(
     NameError::Prefix,
     |text| (1..=1024).contains(&text.len())
         && !text.split('/').any(|segment| matches!(segment, "." | ".."))
+);
+name!(
+    /// Why a user asked for a change.
+    Reason,
+    NameError::Reason,
+    |text| (1..=500).contains(&text.chars().count())
+        && text.trim() == text
+        && !text.chars().any(char::is_control)
 );
 
 #[cfg(test)]

@@ -649,7 +649,12 @@ mod tests {
             grace: Grace::asked(grace).unwrap(),
             until_silent,
         };
-        let by = Caller { uid: 1, pid: None };
+        let by = Caller {
+            uid: 1,
+            pid: None,
+            program: None,
+            parent: None,
+        };
         Rotation::begin(&key(), KeyId::from_random([9; 10]), terms, by, start())
     }
 

@@ -495,6 +495,39 @@ mod tests {
     }
 
     #[test]
+    fn an_append_key_that_moves_has_no_locks_meanwhile() {
+        let append = |prefixes: &[&str]| Key {
+            permission: Permission::Append,
+            scope: Scope {
+                prefixes: prefixes.iter().map(|text| text.parse().unwrap()).collect(),
+                ..Scope::default()
+            },
+            ..key()
+        };
+        let may = |key: &Key, object: &str| {
+            answer(key, Action::DeleteObject, "photos", object, "127.0.0.1", 0) == Might::All
+        };
+        for (old, new) in [
+            (append(&[]), append(&["a/"])),
+            (append(&["a/"]), append(&[])),
+            (append(&["a/", "b/"]), append(&["b/"])),
+        ] {
+            let transition = Transition::new(&old, new.clone());
+            assert!(transition.takes_away(&old));
+            for object in ["locks/x", "a/locks/x", "b/locks/x"] {
+                let both = may(&old, object) && may(&new, object);
+                assert!(!may(&transition.meanwhile, object) || both, "{object}");
+            }
+        }
+        let wide = Key {
+            permission: Permission::ReadWrite,
+            ..append(&[])
+        };
+        let transition = Transition::new(&wide, append(&["a/"]));
+        assert_eq!(transition.meanwhile.permission, Permission::Append);
+    }
+
+    #[test]
     fn a_resumed_key_is_what_it_was_before_its_pause() {
         let active = key();
         assert_eq!(active.paused().resumed(), active);

@@ -89,7 +89,12 @@ struct Life {
 }
 
 const CONNECTION: ConnectionId = ConnectionId::from_random([7; 10]);
-const BY: Caller = Caller { uid: 0, pid: None };
+const BY: Caller = Caller {
+    uid: 0,
+    pid: None,
+    program: None,
+    parent: None,
+};
 
 fn secret() -> SecretKey {
     SecretKey::parse("aSecretAccessKeyOfForty0000000000000000000").unwrap()

@@ -31,8 +31,8 @@ pub use own_file::{OwnFile, OwnFileError, Replaced};
 pub use path_error::PathError;
 pub use port::{Holder, port_holder};
 pub use process::{
-    HardenError, effective_uid, harden_process, kill_self, raise_descriptor_limit,
-    stderr_is_the_journal,
+    HardenError, command_of, effective_uid, harden_process, kill_self, parent_of,
+    raise_descriptor_limit, stderr_is_the_journal,
 };
 pub use socket::{SOCKET_PATH_LIMIT, SocketError, SocketState, check_socket_path};
 pub use tcp::undelivered;

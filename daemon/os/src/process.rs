@@ -74,8 +74,10 @@ pub fn kill_self() -> ! {
     std::process::abort()
 }
 
-/// The program's name, without arguments: those may hold secrets.
-pub(crate) fn command_of(pid: u32) -> Option<String> {
+/// The program's name, without arguments: those may hold secrets. `None` where the system does not
+/// tell.
+#[must_use]
+pub fn command_of(pid: u32) -> Option<String> {
     if cfg!(target_os = "linux") {
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         Some(
@@ -86,5 +88,38 @@ pub(crate) fn command_of(pid: u32) -> Option<String> {
         )
     } else {
         None
+    }
+}
+
+/// The process that started this one, if that still runs.
+///
+/// macOS: not told.
+#[must_use]
+pub fn parent_of(pid: u32) -> Option<u32> {
+    if cfg!(target_os = "linux") {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name in between may hold anything, closing brackets and blanks too.
+        let (_, rest) = stat.rsplit_once(')')?;
+        rest.split_whitespace().nth(1)?.parse().ok()
+    } else {
+        None
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_and_its_parent_are_named() {
+        let own = std::process::id();
+        assert!(command_of(own).is_some_and(|name| !name.is_empty()));
+        let parent = parent_of(own).unwrap();
+        assert_eq!(
+            parent,
+            rustix::process::getppid().unwrap().as_raw_nonzero().get() as u32
+        );
+        assert!(command_of(parent).is_some());
+        assert_eq!(parent_of(u32::MAX), None);
     }
 }

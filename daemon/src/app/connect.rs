@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use bascule_adapters::{Probe, Storage, adapter};
 use bascule_domain::{
-    audit::{Caller, Change},
+    audit::{Asked, Change, Details, Part},
     connection::{Buckets, Connection, Location, ReconnectCard},
     deletion::Deletion,
     endpoint::{Addressing, Endpoint, Region},
@@ -58,7 +58,7 @@ pub(crate) struct Options {
 }
 
 impl App {
-    pub(crate) async fn connect(&self, by: Caller, wish: Wish) -> Result<(View, Probe)> {
+    pub(crate) async fn connect(&self, by: Asked, wish: Wish) -> Result<(View, Probe)> {
         self.name_is_free(&wish.name)?;
         let (provider, buckets, location) = match wish.place {
             Place::Card(card) => {
@@ -122,11 +122,15 @@ impl App {
             limits: Limits::default(),
             paused_at: None,
         };
+        let none: [&str; 0] = [];
         let audit = self.audit(
             Some(by),
             Change::Connected {
                 connection: connection.id,
             },
+            Details::of(&connection)
+                .differs(Part::Place, none, [location_text(&connection.location)])
+                .differs(Part::Buckets, none, connection.buckets.iter()),
         );
         {
             let (connection, credentials) = (connection.clone(), credentials.clone());

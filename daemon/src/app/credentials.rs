@@ -3,7 +3,7 @@
 
 use bascule_adapters::Probe;
 use bascule_domain::{
-    audit::{Caller, Change},
+    audit::{Asked, Change, Details, Part},
     connection::{BucketIdentity, SameBucket},
     secret::Credentials,
 };
@@ -18,7 +18,7 @@ use crate::bridge;
 impl App {
     pub(crate) async fn replace_credentials(
         &self,
-        by: Caller,
+        by: Asked,
         name: &str,
         credentials: Credentials,
     ) -> Result<(View, Probe)> {
@@ -66,6 +66,11 @@ impl App {
                 connection: connection.id,
                 generation: connection.credentials_generation,
             },
+            Details::of(&connection).differs(
+                Part::ProviderKey,
+                [entry.credentials.access_key_id.masked()],
+                [credentials.access_key_id.masked()],
+            ),
         );
         {
             let (connection, credentials) = (connection.clone(), credentials.clone());

@@ -1,6 +1,7 @@
 //! Lists, shows and cancels deletions.
 
 use bascule_domain::{
+    audit::Asked,
     deletion::{Deletion, Findings},
     ids::DeletionId,
 };
@@ -22,10 +23,10 @@ impl App {
     }
 
     /// Calls a deletion off while its keys are not dead yet.
-    pub(crate) async fn cancel_deletion(&self, id: DeletionId) -> Result<Deletion> {
+    pub(crate) async fn cancel_deletion(&self, by: Asked, id: DeletionId) -> Result<Deletion> {
         let outcome = self
             .deletions
-            .cancel(id)
+            .cancel(id, by)
             .await
             .ok_or_else(|| no_deletion(id))?;
         outcome.map_err(|refused| {

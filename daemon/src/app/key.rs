@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bascule_domain::{
     Timestamp,
-    audit::{Caller, Change},
+    audit::{Asked, Change, Details},
     ids::{ConnectionId, KeyId},
     key::{Key, KeyKind, KeyState, Origin, Permission, Scope},
     names::{BucketName, Label},
@@ -77,7 +77,7 @@ pub(crate) struct Listed {
 }
 
 impl App {
-    pub(crate) async fn issue_key(&self, by: Caller, wish: KeyWish) -> Result<Issued> {
+    pub(crate) async fn issue_key(&self, by: Asked, wish: KeyWish) -> Result<Issued> {
         let _changing = self.one_change_at_a_time().await;
         let entry = self.living(&wish.connection)?;
         if entry.deletion.is_some() {
@@ -113,6 +113,7 @@ impl App {
                 connection: key.connection,
                 key: key.id,
             },
+            Details::of_key(&entry.connection.name, &key).rights(&key),
         );
         {
             let (key, secret) = (key.clone(), credentials.secret.clone());
@@ -226,7 +227,7 @@ impl App {
         }
     }
 
-    pub(crate) async fn revoke_key(&self, by: Caller, id: &str) -> Result<Revoked> {
+    pub(crate) async fn revoke_key(&self, by: Asked, id: &str) -> Result<Revoked> {
         let tombstone = self.bury_key(by, id).await?;
         let in_doubt = self.last_changes(tombstone.connection, tombstone.key).await;
         Ok(Revoked {
@@ -247,7 +248,7 @@ impl App {
         in_doubt
     }
 
-    async fn bury_key(&self, by: Caller, id: &str) -> Result<Tombstone> {
+    async fn bury_key(&self, by: Asked, id: &str) -> Result<Tombstone> {
         let _changing = self.one_change_at_a_time().await;
         let (entry, key) = match self.find_key(id)? {
             Named::Living(entry, key) => (entry, key),

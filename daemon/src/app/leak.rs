@@ -4,7 +4,7 @@
 
 use bascule_adapters::ProbeFailure;
 use bascule_domain::{
-    audit::{Caller, Change},
+    audit::{Asked, Change, Details},
     connection::{Connection, Location},
     leak::{Leak, Remaining},
     provider::ProviderKind,
@@ -52,7 +52,7 @@ pub(crate) enum Proof {
 }
 
 impl App {
-    pub(crate) async fn leak(&self, by: Caller, id: &str) -> Result<Leaked> {
+    pub(crate) async fn leak(&self, by: Asked, id: &str) -> Result<Leaked> {
         let _changing = self.one_change_at_a_time().await;
         match self.meant(&self.whole_id(id)?) {
             Ok(Named::Living(_, key)) => {
@@ -83,7 +83,7 @@ impl App {
     }
 
     /// Asks the provider whether it still takes a leaked key.
-    pub(crate) async fn prove_leak(&self, by: Caller, id: &str) -> Result<(Proof, Brought)> {
+    pub(crate) async fn prove_leak(&self, by: Asked, id: &str) -> Result<(Proof, Brought)> {
         let (entry, leak) = self.brought(id)?;
         let leak = leak.ok_or_else(|| unknown(id))?;
         if let Some(at) = leak.seen_dead_at {
@@ -127,6 +127,7 @@ impl App {
             Change::LeakClosed {
                 connection: leak.connection,
             },
+            Details::of(&entry.connection),
         );
         {
             let leak = leak.clone();
@@ -162,7 +163,7 @@ impl App {
     }
 
     /// Pauses the connection and keeps its key for the proof.
-    async fn report_leak(&self, by: Caller, entry: &Entry) -> Result<Leak> {
+    async fn report_leak(&self, by: Asked, entry: &Entry) -> Result<Leak> {
         let leak = Leak {
             connection: entry.connection.id,
             access_key_id: entry.credentials.access_key_id.clone(),
@@ -177,6 +178,7 @@ impl App {
             Change::LeakReported {
                 connection: connection.id,
             },
+            Details::of(&connection),
         );
         {
             let (connection, leak) = (connection.clone(), leak.clone());

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use bascule_domain::{
-    audit::{Caller, Change},
+    audit::{Asked, Change, Details, Part},
     limits::Bandwidth,
 };
 
@@ -22,7 +22,7 @@ pub(crate) struct LimitWish {
 
 impl App {
     /// In force when it returns, for running streams too.
-    pub(crate) async fn limit(&self, by: Caller, name: &str, wish: LimitWish) -> Result<View> {
+    pub(crate) async fn limit(&self, by: Asked, name: &str, wish: LimitWish) -> Result<View> {
         let _changing = self.one_change_at_a_time().await;
         let entry = self.living(name)?;
         let mut connection = entry.connection.clone();
@@ -36,7 +36,11 @@ impl App {
             return Ok(self.view(&entry));
         }
         let (id, limits) = (connection.id, connection.limits);
-        let audit = self.audit(Some(by), Change::Limited { connection: id });
+        let before = entry.connection.limits;
+        let details = Details::of(&connection)
+            .differs(Part::Requests, before.requests, limits.requests)
+            .differs(Part::Bandwidth, before.bandwidth, limits.bandwidth);
+        let audit = self.audit(Some(by), Change::Limited { connection: id }, details);
         self.stored(move |store| store.update_connection(&connection, &audit))
             .await?;
         self.registry

@@ -3,6 +3,7 @@
 //!
 //! Changes are made one at a time (`writing`); reading takes no part in that.
 
+mod audit;
 mod connect;
 mod credentials;
 mod delete;
@@ -34,7 +35,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use bascule_adapters::{OwnAddresses, Surroundings};
 use bascule_domain::{
     Timestamp,
-    audit::{Caller, Change, Entry as AuditEntry},
+    audit::{Asked, Change, Details, Entry as AuditEntry},
     connection::Connection,
     names::ConnectionName,
 };
@@ -55,6 +56,7 @@ use self::{
 };
 use crate::{clock::Clock, config::Config, listeners::Address};
 
+pub(crate) use audit::Reading;
 pub(crate) use connect::{Options, Place, Wish};
 pub(crate) use delete::{Progress, Subscription};
 pub(crate) use findings::Finding;
@@ -65,7 +67,7 @@ pub(crate) use ls::Level;
 pub(crate) use registry::View;
 pub(crate) use rotate::{Consumer, Former, Report, RotateWish, Rotated};
 pub(crate) use usage::NamedKey;
-pub(crate) use watch::{Event, Watcher, subject};
+pub(crate) use watch::{Event, Watcher};
 
 /// What the verbs share.
 pub(crate) struct App {
@@ -234,12 +236,16 @@ impl App {
         self.writing.lock().await
     }
 
-    fn audit(&self, by: Option<Caller>, change: Change) -> AuditEntry {
+    fn audit(&self, asked: Option<Asked>, change: Change, details: Details) -> AuditEntry {
+        let (by, reason) = asked.map(|asked| (asked.by, asked.reason)).unzip();
         AuditEntry {
             at: self.clock.now(),
             by,
             change,
-            reason: None,
+            details: Some(Details {
+                reason: reason.flatten(),
+                ..details
+            }),
         }
     }
 

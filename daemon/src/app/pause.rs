@@ -2,7 +2,7 @@
 //! with, also across restarts.
 
 use bascule_domain::{
-    audit::{Caller, Change},
+    audit::{Asked, Change, Details},
     connection::Connection,
 };
 
@@ -14,7 +14,7 @@ use super::{
 
 impl App {
     /// When it returns, nothing is admitted and everything open is cut.
-    pub(crate) async fn pause(&self, by: Caller, name: &str) -> Result<View> {
+    pub(crate) async fn pause(&self, by: Asked, name: &str) -> Result<View> {
         let _changing = self.one_change_at_a_time().await;
         let entry = self.pausable(name)?;
         if entry.connection.paused_at.is_some() {
@@ -26,6 +26,7 @@ impl App {
             Change::Paused {
                 connection: connection.id,
             },
+            Details::of(&connection),
         );
         // Closed in memory first: whatever becomes of the commit, nothing is admitted meanwhile.
         self.close(&connection)?;
@@ -34,7 +35,7 @@ impl App {
     }
 
     /// Requests are admitted again.
-    pub(crate) async fn resume(&self, by: Caller, name: &str) -> Result<View> {
+    pub(crate) async fn resume(&self, by: Asked, name: &str) -> Result<View> {
         let _changing = self.one_change_at_a_time().await;
         let entry = self.pausable(name)?;
         if entry.connection.paused_at.is_none() {
@@ -45,7 +46,11 @@ impl App {
             ..entry.connection
         };
         let id = connection.id;
-        let audit = self.audit(Some(by), Change::Resumed { connection: id });
+        let audit = self.audit(
+            Some(by),
+            Change::Resumed { connection: id },
+            Details::of(&connection),
+        );
         self.keep_pause(connection, audit).await?;
         self.keyring
             .resume(id)

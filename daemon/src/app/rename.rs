@@ -1,14 +1,14 @@
 //! Gives a connection another name. Keys keep working: they belong to its id.
 
 use bascule_domain::{
-    audit::{Caller, Change},
+    audit::{Asked, Change, Details, Part},
     names::ConnectionName,
 };
 
 use super::{App, error::Result, registry::View};
 
 impl App {
-    pub(crate) async fn rename(&self, by: Caller, old: &str, new: ConnectionName) -> Result<View> {
+    pub(crate) async fn rename(&self, by: Asked, old: &str, new: ConnectionName) -> Result<View> {
         let _changing = self.one_change_at_a_time().await;
         let entry = self.living(old)?;
         if entry.connection.name == new {
@@ -22,6 +22,11 @@ impl App {
             Change::Renamed {
                 connection: connection.id,
             },
+            Details::of(&entry.connection).differs(
+                Part::Name,
+                [&entry.connection.name],
+                [&connection.name],
+            ),
         );
         {
             let connection = connection.clone();

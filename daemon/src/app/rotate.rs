@@ -10,7 +10,7 @@ use std::time::Duration;
 use bascule_domain::{
     SignedDuration, Timestamp,
     access_key::AccessKeyId,
-    audit::{Caller, Change},
+    audit::{Asked, Change, Details},
     ids::KeyId,
     key::Key,
     rotation::{
@@ -69,7 +69,7 @@ pub(crate) struct Running {
 }
 
 impl App {
-    pub(crate) async fn rotate_key(&self, by: Caller, wish: RotateWish) -> Result<Rotated> {
+    pub(crate) async fn rotate_key(&self, by: Asked, wish: RotateWish) -> Result<Rotated> {
         let _changing = self.one_change_at_a_time().await;
         let key = match self.meant(&wish.key)? {
             Named::Living(_, key) => key,
@@ -107,7 +107,7 @@ impl App {
     /// Both keys work from here on.
     async fn begin(
         &self,
-        by: Caller,
+        by: Asked,
         entry: &Entry,
         key: &Key,
         wish: &RotateWish,
@@ -122,7 +122,7 @@ impl App {
             until_silent: silence(wish.until_silent)?,
         };
         let (successor, secret) = self.successor(key, moment.wall)?;
-        let change = rotation::begin(key, successor.clone(), terms, by, moment)
+        let change = rotation::begin(key, successor.clone(), terms, by.by.clone(), moment)
             .map_err(|why| refused(key, why))?;
         let turn = self.key_turn(entry, change, Some(&secret));
         let audit = rotated(key, successor.id, Step::Begun);
@@ -137,7 +137,7 @@ impl App {
 
     /// The key is dead before anything else happens, and another one takes its place. Whatever
     /// still retires in favour of the dead key does so in favour of the new one.
-    pub(super) async fn replace(&self, by: Caller, entry: &Entry, key: &Key) -> Result<Rotated> {
+    pub(super) async fn replace(&self, by: Asked, entry: &Entry, key: &Key) -> Result<Rotated> {
         let now = self.clock.now();
         let (successor, secret) = self.successor(key, now)?;
         let change = rotation::replace(key, successor.clone(), rotations(entry));
@@ -161,7 +161,7 @@ impl App {
     /// The rotation is under way already: it goes on, ends, or gets other terms.
     async fn rotate_retiring(
         &self,
-        by: Caller,
+        by: Asked,
         wish: &RotateWish,
         key: &Key,
         running: Rotation,
@@ -172,7 +172,7 @@ impl App {
             in_doubt: Vec::new(),
         };
         if wish.again {
-            let fresh = self.replace_unused(by, running.successor).await?;
+            let fresh = self.replace_unused(by.clone(), running.successor).await?;
             rotated.issued = fresh.issued;
         }
         if wish.now {
@@ -193,7 +193,7 @@ impl App {
     /// The key is dead. If that was a rotation whose answer got lost, its successor is replaced.
     async fn rotate_dead(
         &self,
-        by: Caller,
+        by: Asked,
         wish: &RotateWish,
         tombstone: &Tombstone,
     ) -> Result<Rotated> {
@@ -219,7 +219,7 @@ impl App {
     }
 
     /// The old key of a rotation has leaked: it dies, and its successor is there already.
-    pub(super) async fn end_retiring(&self, by: Caller, key: &Key) -> Result<Rotated> {
+    pub(super) async fn end_retiring(&self, by: Asked, key: &Key) -> Result<Rotated> {
         let running = self.running(key)?;
         let in_doubt = self.end(Some(by), &running, Ending::AtOnce).await?;
         Ok(Rotated {
@@ -230,7 +230,7 @@ impl App {
     }
 
     /// A successor whose secret never arrived gets a successor of its own, and is dead.
-    async fn replace_unused(&self, by: Caller, successor: KeyId) -> Result<Rotated> {
+    async fn replace_unused(&self, by: Asked, successor: KeyId) -> Result<Rotated> {
         let key = self
             .registry
             .key(&successor.to_string())
@@ -280,7 +280,7 @@ impl App {
     }
 
     /// The old key dies now.
-    pub(crate) async fn end_rotation(&self, by: Caller, id: &str) -> Result<Rotated> {
+    pub(crate) async fn end_rotation(&self, by: Asked, id: &str) -> Result<Rotated> {
         let _changing = self.one_change_at_a_time().await;
         match self.meant(id)? {
             Named::Living(_, key) => self.end_retiring(by, &key).await,
@@ -293,7 +293,7 @@ impl App {
     }
 
     /// The successor dies, and the old key is as it was before.
-    pub(crate) async fn call_rotation_off(&self, by: Caller, id: &str) -> Result<Key> {
+    pub(crate) async fn call_rotation_off(&self, by: Asked, id: &str) -> Result<Key> {
         let _changing = self.one_change_at_a_time().await;
         let key = match self.meant(id)? {
             Named::Living(_, key) => key,
@@ -323,7 +323,7 @@ impl App {
     }
 
     /// Somebody says that the clock is right now.
-    pub(crate) async fn go_on_with_rotation(&self, by: Caller, id: &str) -> Result<Report> {
+    pub(crate) async fn go_on_with_rotation(&self, by: Asked, id: &str) -> Result<Report> {
         let _changing = self.one_change_at_a_time().await;
         let key = match self.meant(id)? {
             Named::Living(_, key) => key,
@@ -337,7 +337,7 @@ impl App {
 
     /// Kills a key for good. If it was to take another one's place, that one lives on; if it
     /// retired, its rotation is over.
-    pub(super) async fn bury(&self, by: Caller, entry: &Entry, key: &Key) -> Result<Tombstone> {
+    pub(super) async fn bury(&self, by: Asked, entry: &Entry, key: &Key) -> Result<Tombstone> {
         let change = rotation::bury(key, CauseOfDeath::Revoked, rotations(entry));
         let audit = match change.update.first() {
             Some(old) => {
@@ -358,7 +358,7 @@ impl App {
     /// Ends a rotation: the old key dies.
     async fn end(
         &self,
-        by: Option<Caller>,
+        by: Option<Asked>,
         running: &Rotation,
         ending: Ending,
     ) -> Result<Vec<InDoubt>> {
@@ -378,7 +378,7 @@ impl App {
     }
 
     /// Applies an event to a key's rotation and performs what follows.
-    async fn step(&self, by: Option<Caller>, old: &Key, event: Event) -> Result<()> {
+    async fn step(&self, by: Option<Asked>, old: &Key, event: Event) -> Result<()> {
         let mut rotation = self.running(old)?;
         let effect = rotation.apply(event, self.clock.moment()).map_err(|why| {
             Error::new(Kind::Refused, why.to_string())
@@ -410,7 +410,7 @@ impl App {
     async fn turn(
         &self,
         turn: KeyTurn,
-        by: Option<Caller>,
+        by: Option<Asked>,
         change: Change,
         reason: Option<&str>,
     ) -> Result<()> {
@@ -418,8 +418,15 @@ impl App {
             Change::Rotation { step, .. } => Some(*step),
             _ => None,
         };
-        let mut audit = self.audit(by, change);
-        audit.reason = reason.map(str::to_owned);
+        let details = self.registry.get(turn.connection).and_then(|entry| {
+            let key = entry.keys.get(&change.key()?)?;
+            Some(Details::of_key(&entry.connection.name, key))
+        });
+        let mut audit = self.audit(by, change, details.unwrap_or_default());
+        if let Some(details) = &mut audit.details {
+            let fixed = reason.and_then(|reason| reason.parse().ok());
+            details.reason = details.reason.take().or(fixed);
+        }
         for (key, tombstone) in &turn.bury {
             self.graves.add(&key.access_key_id, tombstone.clone());
             self.keyring.remove_key(&key.access_key_id);

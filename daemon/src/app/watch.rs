@@ -69,7 +69,7 @@ impl Watcher {
         let (key, connection) = match event {
             Event::Passed(passed) => (Some(passed.key), Some(passed.connection)),
             Event::Found(key, _) => (Some(*key), None),
-            Event::Changed(entry) => subject(&entry.change),
+            Event::Changed(entry) => (entry.change.key(), Some(entry.change.connection())),
         };
         self.of.holds(key, connection)
     }
@@ -102,29 +102,5 @@ impl App {
     /// Whether requests are seen at all.
     pub(crate) const fn counts_requests(&self) -> bool {
         self.ledger.is_some()
-    }
-}
-
-/// Which key and connection a change is about.
-pub(crate) const fn subject(change: &audit::Change) -> (Option<KeyId>, Option<ConnectionId>) {
-    use audit::Change;
-    match change {
-        Change::Connected { connection }
-        | Change::CredentialsReplaced { connection, .. }
-        | Change::Renamed { connection }
-        | Change::Limited { connection }
-        | Change::Paused { connection }
-        | Change::Resumed { connection }
-        | Change::LeakReported { connection }
-        | Change::LeakClosed { connection }
-        | Change::Deletion { connection, .. } => (None, Some(*connection)),
-        Change::KeyIssued { connection, key }
-        | Change::KeyRestricted { connection, key }
-        | Change::KeyPaused { connection, key }
-        | Change::KeyResumed { connection, key }
-        | Change::Rotation {
-            connection, key, ..
-        }
-        | Change::KeyRevoked { connection, key } => (Some(*key), Some(*connection)),
     }
 }

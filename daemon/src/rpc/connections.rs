@@ -12,7 +12,7 @@ use bascule_proto::v1::{self, connections_server::Connections};
 use futures_util::Stream;
 use tonic::{Request, Response, Status};
 
-use super::{caller, convert, status::status};
+use super::{asked, convert, status::status};
 use crate::app::{
     App, Level, Options, Place, Wish,
     error::{Error, Kind, Result},
@@ -25,7 +25,7 @@ type Answer<T> = std::result::Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Connections for Service {
     async fn connect(&self, request: Request<v1::ConnectRequest>) -> Answer<v1::ConnectResponse> {
-        let by = caller(&request)?;
+        let by = asked(&request, "")?;
         let wish = wish(request.into_inner()).map_err(status)?;
         let app = self.0.clone();
         let change = async move { app.connect(by, wish).await };
@@ -57,7 +57,7 @@ impl Connections for Service {
     }
 
     async fn rename(&self, request: Request<v1::RenameRequest>) -> Answer<v1::RenameResponse> {
-        let by = caller(&request)?;
+        let by = asked(&request, "")?;
         let request = request.into_inner();
         let new = convert::parse("new name", &request.new_name).map_err(status)?;
         let app = self.0.clone();
@@ -69,7 +69,7 @@ impl Connections for Service {
     }
 
     async fn limit(&self, request: Request<v1::LimitRequest>) -> Answer<v1::LimitResponse> {
-        let by = caller(&request)?;
+        let by = asked(&request, "")?;
         let request = request.into_inner();
         let wish = convert::limits(&request).map_err(status)?;
         let app = self.0.clone();
@@ -84,7 +84,7 @@ impl Connections for Service {
         &self,
         request: Request<v1::PauseConnectionRequest>,
     ) -> Answer<v1::PauseConnectionResponse> {
-        let by = caller(&request)?;
+        let by = asked(&request, "")?;
         let (app, name) = (self.0.clone(), request.into_inner().name);
         let change = async move { app.pause(by, &name).await };
         let view = self.0.to_its_end(change).await.map_err(status)?;
@@ -97,7 +97,7 @@ impl Connections for Service {
         &self,
         request: Request<v1::ResumeConnectionRequest>,
     ) -> Answer<v1::ResumeConnectionResponse> {
-        let by = caller(&request)?;
+        let by = asked(&request, "")?;
         let (app, name) = (self.0.clone(), request.into_inner().name);
         let change = async move { app.resume(by, &name).await };
         let view = self.0.to_its_end(change).await.map_err(status)?;
@@ -110,7 +110,7 @@ impl Connections for Service {
         &self,
         request: Request<v1::ReplaceCredentialsRequest>,
     ) -> Answer<v1::ReplaceCredentialsResponse> {
-        let by = caller(&request)?;
+        let by = asked(&request, "")?;
         let request = request.into_inner();
         let credentials = convert::credentials(request.credentials)
             .and_then(|given| {

@@ -233,21 +233,24 @@ pub(super) fn probe(probe: &Probe) -> v1::Probe {
     }
 }
 
+pub(super) const fn phase(phase: Phase) -> v1::Phase {
+    match phase {
+        Phase::Requested => v1::Phase::Requested,
+        Phase::Drained => v1::Phase::Drained,
+        Phase::Surveyed => v1::Phase::Surveyed,
+        Phase::Revoked => v1::Phase::Revoked,
+        Phase::Judged => v1::Phase::Judged,
+        Phase::Finished => v1::Phase::Finished,
+        Phase::Cancelled => v1::Phase::Cancelled,
+    }
+}
+
 pub(super) fn deletion(deletion: &Deletion) -> v1::Deletion {
     v1::Deletion {
         id: deletion.id.to_string(),
         connection_id: deletion.connection.to_string(),
         connection: deletion.name.to_string(),
-        phase: match deletion.phase {
-            Phase::Requested => v1::Phase::Requested,
-            Phase::Drained => v1::Phase::Drained,
-            Phase::Surveyed => v1::Phase::Surveyed,
-            Phase::Revoked => v1::Phase::Revoked,
-            Phase::Judged => v1::Phase::Judged,
-            Phase::Finished => v1::Phase::Finished,
-            Phase::Cancelled => v1::Phase::Cancelled,
-        }
-        .into(),
+        phase: phase(deletion.phase).into(),
         emergency: deletion.emergency,
         requested_at: Some(time(deletion.requested_at)),
         revoked_at: deletion.stamps.revoked.map(time),

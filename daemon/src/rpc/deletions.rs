@@ -13,7 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::{caller, convert, status::status};
+use super::{asked, convert, status::status};
 use crate::app::{
     App, Progress, Subscription,
     error::{Error, Kind},
@@ -70,7 +70,7 @@ impl Deletions for Service {
     type StartStream = Events;
 
     async fn start(&self, request: Request<v1::StartDeletionRequest>) -> Answer<Events> {
-        let by = caller(&request)?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let request = request.into_inner();
         let acknowledged = request
             .acknowledged
@@ -130,8 +130,9 @@ impl Deletions for Service {
         &self,
         request: Request<v1::CancelDeletionRequest>,
     ) -> Answer<v1::CancelDeletionResponse> {
+        let by = asked(&request, &request.get_ref().reason)?;
         let id = self.id(&request.into_inner().id)?;
-        let deletion = self.app.cancel_deletion(id).await.map_err(status)?;
+        let deletion = self.app.cancel_deletion(by, id).await.map_err(status)?;
         Ok(Response::new(v1::CancelDeletionResponse {
             deletion: Some(convert::deletion(&deletion)),
         }))

@@ -7,7 +7,7 @@ use bascule_gateway::InDoubt;
 use bascule_proto::v1::{self, keys_server::Keys};
 use tonic::{Request, Response, Status};
 
-use super::{caller, convert, status::status};
+use super::{asked, convert, status::status};
 use crate::app::{
     App, Changed, Issued, KeyWish, Named,
     error::{Error, Kind, Result},
@@ -23,7 +23,7 @@ type Answer<T> = std::result::Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Keys for Service {
     async fn issue(&self, request: Request<v1::IssueKeyRequest>) -> Answer<v1::IssueKeyResponse> {
-        let by = caller(&request)?;
+        let by = asked(&request, "")?;
         let wish = wish(request.into_inner()).map_err(status)?;
         let app = self.0.clone();
         let change = async move { app.issue_key(by, wish).await };
@@ -57,7 +57,7 @@ impl Keys for Service {
         &self,
         request: Request<v1::RestrictKeyRequest>,
     ) -> Answer<v1::ChangeKeyResponse> {
-        let by = caller(&request)?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let request = request.into_inner();
         let (app, id) = (self.0.clone(), request.key.clone());
         let restriction = restriction(request).map_err(status)?;
@@ -66,7 +66,7 @@ impl Keys for Service {
     }
 
     async fn pause(&self, request: Request<v1::PauseKeyRequest>) -> Answer<v1::ChangeKeyResponse> {
-        let by = caller(&request)?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let (app, id) = (self.0.clone(), request.into_inner().key);
         let change = async move { app.pause_key(by, &id).await };
         changed(self.0.to_its_end(change).await)
@@ -76,7 +76,7 @@ impl Keys for Service {
         &self,
         request: Request<v1::ResumeKeyRequest>,
     ) -> Answer<v1::ChangeKeyResponse> {
-        let by = caller(&request)?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let (app, id) = (self.0.clone(), request.into_inner().key);
         let change = async move { app.resume_key(by, &id).await };
         changed(self.0.to_its_end(change).await)
@@ -86,7 +86,7 @@ impl Keys for Service {
         &self,
         request: Request<v1::RevokeKeyRequest>,
     ) -> Answer<v1::RevokeKeyResponse> {
-        let by = caller(&request)?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let (app, id) = (self.0.clone(), request.into_inner().key);
         let change = async move { app.revoke_key(by, &id).await };
         let revoked = self.0.to_its_end(change).await.map_err(status)?;

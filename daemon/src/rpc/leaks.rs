@@ -6,7 +6,7 @@ use bascule_domain::leak::Remaining;
 use bascule_proto::v1::{self, leaks_server::Leaks, report_leak_response::Leaked as Wire};
 use tonic::{Request, Response, Status};
 
-use super::{caller, convert, rotations, status::status};
+use super::{asked, convert, rotations, status::status};
 use crate::app::{App, Brought, Leaked, Proof};
 
 pub(super) struct Service(pub(super) Arc<App>);
@@ -17,7 +17,7 @@ impl Leaks for Service {
         &self,
         request: Request<v1::ReportLeakRequest>,
     ) -> Result<Response<v1::ReportLeakResponse>, Status> {
-        let by = caller(&request)?;
+        let by = asked(&request, "")?;
         let (app, id) = (self.0.clone(), request.into_inner().access_key_id);
         let change = async move { app.leak(by, &id).await };
         let leaked = self.0.to_its_end(change).await.map_err(status)?;
@@ -33,7 +33,7 @@ impl Leaks for Service {
         &self,
         request: Request<v1::ProveLeakRequest>,
     ) -> Result<Response<v1::ProveLeakResponse>, Status> {
-        let by = caller(&request)?;
+        let by = asked(&request, "")?;
         let (app, id) = (self.0.clone(), request.into_inner().access_key_id);
         let change = async move { app.prove_leak(by, &id).await };
         let (proof, brought) = self.0.to_its_end(change).await.map_err(status)?;

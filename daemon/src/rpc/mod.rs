@@ -1,6 +1,7 @@
 //! The gRPC edge: parses requests into values once, calls the verbs, maps results and errors back.
 //! No rule lives here, and nothing outside of this folder names tonic.
 
+mod audit;
 mod connections;
 mod convert;
 mod deletions;
@@ -15,7 +16,7 @@ mod usage;
 
 use std::sync::Arc;
 
-use bascule_domain::audit::Caller;
+use bascule_domain::audit::{Asked, Caller};
 use bascule_proto::v1;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,9 @@ pub(crate) async fn serve(
     reporter
         .set_serving::<v1::system_server::SystemServer<system::Service>>()
         .await;
+    reporter
+        .set_serving::<v1::audit_server::AuditServer<audit::Service>>()
+        .await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(bascule_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -84,6 +88,9 @@ pub(crate) async fn serve(
         .add_service(v1::findings_server::FindingsServer::new(findings::Service(
             app.clone(),
         )))
+        .add_service(v1::audit_server::AuditServer::new(audit::Service(
+            app.clone(),
+        )))
         .add_service(v1::usage_server::UsageServer::new(usage::Service {
             app: app.clone(),
             stop: stop.clone(),
@@ -97,15 +104,22 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-/// Who calls, as the socket tells it.
-fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
-    request
+/// Who calls, as the socket tells it, and why, in the caller's words; an empty reason is none.
+fn asked<T>(request: &Request<T>, reason: &str) -> Result<Asked, Status> {
+    let peer = request
         .extensions()
         .get::<UdsConnectInfo>()
         .and_then(|info| info.peer_cred)
-        .map(|peer| Caller {
+        .ok_or_else(|| Status::permission_denied("the system does not tell who calls"))?;
+    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
+    let parent = pid.and_then(bascule_os::parent_of);
+    Ok(Asked {
+        by: Caller {
             uid: peer.uid(),
-            pid: peer.pid().and_then(|pid| u32::try_from(pid).ok()),
-        })
-        .ok_or_else(|| Status::permission_denied("the system does not tell who calls"))
+            pid,
+            program: pid.and_then(bascule_os::command_of),
+            parent: parent.and_then(bascule_os::command_of),
+        },
+        reason: convert::parse_given("reason", reason).map_err(status::status)?,
+    })
 }

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::{convert, findings, status::status};
 use crate::app::{
-    self, App, Event, NamedKey, Watcher,
+    App, Event, NamedKey, Watcher,
     error::{Error, Kind},
 };
 
@@ -137,9 +137,9 @@ fn event_of(event: Event, app: &App) -> v1::UsageEvent {
             usage_event::Event::Finding(findings::finding(app, &found)),
         ),
         Event::Changed(entry) => {
-            let (key, connection) = app::subject(&entry.change);
+            let (key, connection) = (entry.change.key(), entry.change.connection());
             let change = usage_event::Event::Change(change(&entry));
-            (entry.at, key, connection, change)
+            (entry.at, key, Some(connection), change)
         }
     };
     let named = key.and_then(|key| app.named(key));
@@ -188,32 +188,20 @@ fn passed(passed: &Passed) -> v1::UsagePassed {
 }
 
 fn change(entry: &audit::Entry) -> v1::UsageChange {
-    use audit::Change;
-    let (key, connection) = app::subject(&entry.change);
-    let (what, phase) = match &entry.change {
-        Change::Connected { .. } => ("connected", ""),
-        Change::CredentialsReplaced { .. } => ("credentials-replaced", ""),
-        Change::Renamed { .. } => ("renamed", ""),
-        Change::Limited { .. } => ("limited", ""),
-        Change::KeyIssued { .. } => ("key-issued", ""),
-        Change::KeyRestricted { .. } => ("key-restricted", ""),
-        Change::KeyPaused { .. } => ("key-paused", ""),
-        Change::KeyResumed { .. } => ("key-resumed", ""),
-        Change::KeyRevoked { .. } => ("key-revoked", ""),
-        Change::Rotation { step, .. } => ("rotation", step.as_str()),
-        Change::Paused { .. } => ("paused", ""),
-        Change::Resumed { .. } => ("resumed", ""),
-        Change::LeakReported { .. } => ("leak-reported", ""),
-        Change::LeakClosed { .. } => ("leak-closed", ""),
-        Change::Deletion { phase, .. } => ("deletion", phase.as_str()),
+    let change = &entry.change;
+    let phase = match change {
+        audit::Change::Deletion { phase, .. } => phase.as_str(),
+        audit::Change::Rotation { step, .. } => step.as_str(),
+        _ => "",
     };
+    let by = entry.by.as_ref();
     v1::UsageChange {
-        what: what.to_owned(),
+        what: change.as_str().to_owned(),
         phase: phase.to_owned(),
-        uid: entry.by.map(|by| by.uid),
-        pid: entry.by.and_then(|by| by.pid),
-        connection_id: connection.map(|id| id.to_string()).unwrap_or_default(),
-        key_id: key.map(|id| id.to_string()).unwrap_or_default(),
+        uid: by.map(|by| by.uid),
+        pid: by.and_then(|by| by.pid),
+        connection_id: change.connection().to_string(),
+        key_id: change.key().map(|id| id.to_string()).unwrap_or_default(),
     }
 }
 

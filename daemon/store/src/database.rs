@@ -7,15 +7,15 @@
 use std::{
     cell::RefCell,
     fs::{File, OpenOptions},
+    ops::Bound,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use redb::{
-    Builder, CommitError, Database, DatabaseError, Durability, ReadOnlyTable, ReadTransaction,
-    ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
-    backends::FileBackend,
+    Builder, CommitError, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase,
+    ReadableTable, TableDefinition, TableError, WriteTransaction, backends::FileBackend,
 };
 
 use crate::{error::StoreError, overlay::Overlay};
@@ -74,9 +74,12 @@ pub(crate) const TOMBSTONES: Table = Table("tombstones");
 pub(crate) const RECEIPTS: Table = Table("receipts");
 /// Number, big-endian, from 1 → audit entry, sealed by the root.
 pub(crate) const AUDIT: Table = Table("audit");
+/// Connection id, number of its entry → details of an audit entry, sealed by the connection's key.
+pub(crate) const AUDIT_DETAILS: Table = Table("audit-details");
 /// Name → setting, sealed by the root.
 pub(crate) const SETTINGS: Table = Table("settings");
 
+/// Those that every store has from the beginning.
 const TABLES: [Table; 14] = [
     META,
     KEY_FILES,
@@ -95,7 +98,7 @@ const TABLES: [Table; 14] = [
 ];
 
 /// Tables that databases of an older release do not have: they come with the first row.
-const LATER_TABLES: [Table; 3] = [ROTATIONS, LEAKS, LEAKED_SECRETS];
+const LATER_TABLES: [Table; 4] = [AUDIT_DETAILS, ROTATIONS, LEAKS, LEAKED_SECRETS];
 
 const CACHE_BYTES: usize = 32 << 20;
 
@@ -263,6 +266,8 @@ pub(crate) struct View {
     transaction: ReadTransaction,
 }
 
+type Opened = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+
 /// One transaction that changes something.
 pub(crate) struct Batch {
     transaction: WriteTransaction,
@@ -283,11 +288,9 @@ impl View {
     }
 }
 
-type OpenTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
-
 impl View {
     /// `None` for a table that came later than this database.
-    fn table(&self, table: Table) -> Result<Option<OpenTable>, StoreError> {
+    fn table(&self, table: Table) -> Result<Option<Opened>, StoreError> {
         match self.transaction.open_table(table.definition()) {
             Ok(open) => Ok(Some(open)),
             Err(TableError::TableDoesNotExist(name))
@@ -297,6 +300,25 @@ impl View {
             }
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// At most so many rows whose ids come after this one, in order.
+    pub(crate) fn rows_after(
+        &self,
+        table: Table,
+        row: &[u8],
+        most: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let Some(table) = self.table(table)? else {
+            return Ok(Vec::new());
+        };
+        let range = (Bound::Excluded(row), Bound::Unbounded);
+        let rows = table.range::<&[u8]>(range).map_err(failed)?.take(most);
+        rows.map(|row| {
+            let (id, value) = row.map_err(failed)?;
+            Ok((id.value().to_vec(), value.value().to_vec()))
+        })
+        .collect()
     }
 }
 

@@ -14,8 +14,8 @@ use bascule_domain::{
 
 use crate::{
     database::{
-        Batch, CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, DELETIONS, FINDINGS, KEY_FILES,
-        KEY_SECRETS, KEYS, LEAKED_SECRETS, LEAKS, RECEIPTS, ROTATIONS, Read,
+        AUDIT_DETAILS, Batch, CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, DELETIONS, FINDINGS,
+        KEY_FILES, KEY_SECRETS, KEYS, LEAKED_SECRETS, LEAKS, RECEIPTS, ROTATIONS, Read,
     },
     error::StoreError,
     keyring::Standing,
@@ -155,7 +155,14 @@ impl Store {
             for table in [CONNECTIONS, CREDENTIALS, CREDENTIAL_SECRETS, KEY_FILES] {
                 batch.remove(table, connection.as_bytes())?;
             }
-            for table in [KEYS, KEY_SECRETS, FINDINGS, LEAKS, LEAKED_SECRETS] {
+            for table in [
+                KEYS,
+                KEY_SECRETS,
+                FINDINGS,
+                AUDIT_DETAILS,
+                LEAKS,
+                LEAKED_SECRETS,
+            ] {
                 batch.remove_all(table, connection.as_bytes())?;
             }
             self.record_audit(batch, entry)

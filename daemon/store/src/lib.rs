@@ -9,6 +9,7 @@
 //! is journalled. The [`ledger`] of uses is evidence only, in a file of its own: nothing else
 //! depends on it, and none of this is promised for it.
 
+mod audit;
 mod database;
 mod deletions;
 mod error;

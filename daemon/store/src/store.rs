@@ -1,4 +1,5 @@
-//! The store: connections, keys, tombstones, settings and audit. Deletions are in `deletions`.
+//! The store: connections, keys, tombstones and settings. Deletions are in `deletions`, the audit
+//! is in `audit`.
 //!
 //! Every change and its audit entry are one transaction.
 
@@ -20,7 +21,7 @@ use bascule_domain::{
 
 use crate::{
     database::{
-        AUDIT, Batch, CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, KEY_FILES, KEY_SECRETS, KEYS,
+        Batch, CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, KEY_FILES, KEY_SECRETS, KEYS,
         PENDING_KEY_FILES, Read, Rows, SETTINGS, TOMBSTONES,
     },
     error::{ManifestError, StoreError},
@@ -77,30 +78,6 @@ impl Store {
             .ok_or(StoreError::UnknownConnection(connection))
     }
 
-    pub(crate) fn record_audit(
-        &self,
-        batch: &Batch,
-        entry: &audit::Entry,
-    ) -> Result<(), StoreError> {
-        let last = match batch.last(AUDIT)? {
-            None => 0,
-            Some(row) => u64::from_be_bytes(row.try_into().map_err(|_| StoreError::Damaged {
-                table: AUDIT.name(),
-            })?),
-        };
-        if let Some(observer) = self.observer.get().cloned() {
-            let entry = entry.clone();
-            batch.afterwards(move || observer(&entry));
-        }
-        record::put(
-            batch,
-            &self.root.seal,
-            AUDIT,
-            &(last + 1).to_be_bytes(),
-            entry,
-        )
-    }
-
     /// Adds a connection. Its key file is durable before anything is sealed with it.
     pub fn add_connection(
         &self,
@@ -118,7 +95,7 @@ impl Store {
             record::put(batch, &self.root.seal, KEY_FILES, id.as_bytes(), &key.name)?;
             record::put(batch, &key.sealer, CONNECTIONS, id.as_bytes(), connection)?;
             put_credentials(batch, &key.sealer, id, credentials)?;
-            self.record_audit(batch, entry)
+            self.record_audit_with(batch, entry, Some(&key.sealer))
         });
         match written {
             Ok(()) => {
@@ -273,16 +250,6 @@ impl Store {
         batch.remove(KEY_SECRETS, &row)?;
         let hash = self.hash(&key.access_key_id);
         record::put(batch, &self.root.seal, TOMBSTONES, &hash.0, tombstone)
-    }
-
-    /// The audit, oldest entry first.
-    pub fn audit(&self) -> Result<Vec<audit::Entry>, StoreError> {
-        self.rows.read(|view| {
-            let rows = view.rows(AUDIT, &[])?;
-            rows.iter()
-                .map(|(row, value)| record::open(&self.root.seal, AUDIT, row, value))
-                .collect()
-        })
     }
 
     /// The gateway's port, once it was chosen.

@@ -71,6 +71,46 @@ fn d1_no_marker_is_ever_on_the_disk() {
 }
 
 #[test]
+fn the_audit_of_an_erased_connection_keeps_ids_and_loses_what_names_it() {
+    let folder = folder();
+    let (mut store, connection, key) = filled(&folder, 1);
+    let (other, _) = add(&store, 2);
+    let before = audit(&store);
+    assert!(before.iter().all(|entry| entry.details.is_some()));
+    advance(&store, &connection, &[&key], Phase::Finished);
+    for reopened in [false, true] {
+        if reopened {
+            drop(store);
+            store = folder.open();
+        }
+        let after = audit(&store);
+        assert!(after.len() > before.len());
+        for (number, entry) in after.iter().enumerate() {
+            let erased = entry.change.connection() == connection.id;
+            assert_eq!(entry.details.is_none(), erased, "{entry:?}");
+            if let Some(before) = before.get(number) {
+                assert_eq!((&before.change, before.at), (&entry.change, entry.at));
+            }
+        }
+        assert!(
+            after
+                .iter()
+                .any(|entry| entry.change.connection() == other.id)
+        );
+        if !reopened {
+            continue;
+        }
+        // Page by page it is the same.
+        let mut paged = Vec::new();
+        while let Some((number, entry)) = store.audit(paged.len() as u64, 1).unwrap().pop() {
+            assert_eq!(number, paged.len() as u64 + 1);
+            paged.push(entry);
+        }
+        assert_eq!(paged, after);
+    }
+}
+
+#[test]
 fn d2_a_copy_of_the_database_from_before_opens_nothing_with_the_keys_of_after() {
     let folder = folder();
     let (store, connection, key) = filled(&folder, 1);

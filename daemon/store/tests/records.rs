@@ -51,7 +51,7 @@ fn connections_keys_and_settings_come_back_after_a_restart() {
     );
     assert!(image.graves.is_empty() && image.deletions.is_empty());
     assert_eq!(store.gateway_port().unwrap(), Some(8643));
-    assert_eq!(store.audit().unwrap().len(), 5);
+    assert_eq!(audit(&store).len(), 5);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn the_audit_keeps_its_order_and_holds_exactly_what_was_stored() {
         .unwrap();
     drop(store);
     let expected = [connected(&connection), issued(&key), revoked];
-    assert_eq!(folder.open().audit().unwrap(), expected);
+    assert_eq!(audit(&folder.open()), expected);
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn g7_a_flipped_byte_anywhere_never_loses_a_record_silently() {
                         (1, 1),
                         "byte {at}"
                     );
-                    assert_eq!(store.audit().unwrap().len(), 2, "byte {at}");
+                    assert_eq!(audit(&store).len(), 2, "byte {at}");
                 }
             },
         }

@@ -3,7 +3,7 @@
 use bascule_proto::v1;
 use clap::Args;
 
-use super::{Context, KeyName, named, report};
+use super::{Context, KeyName, Why, named, report};
 use crate::{
     error::Error,
     output::text::{GOOD, WARN, styled},
@@ -21,6 +21,8 @@ use crate::{
 pub(crate) struct PauseArguments {
     #[command(flatten)]
     key: KeyName,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// Let a paused key work again
@@ -32,11 +34,14 @@ pub(crate) struct PauseArguments {
 pub(crate) struct ResumeArguments {
     #[command(flatten)]
     key: KeyName,
+    #[command(flatten)]
+    why: Why,
 }
 
 pub(super) async fn pause(arguments: PauseArguments, context: &Context) -> Result<(), Error> {
     let request = v1::PauseKeyRequest {
         key: arguments.key.id,
+        reason: arguments.why.text(),
     };
     let mut keys = context.client().await?.keys();
     let response = keys.pause(request).await?.into_inner();
@@ -54,6 +59,7 @@ pub(super) async fn pause(arguments: PauseArguments, context: &Context) -> Resul
 pub(super) async fn resume(arguments: ResumeArguments, context: &Context) -> Result<(), Error> {
     let request = v1::ResumeKeyRequest {
         key: arguments.key.id,
+        reason: arguments.why.text(),
     };
     let mut keys = context.client().await?.keys();
     let response = keys.resume(request).await?.into_inner();

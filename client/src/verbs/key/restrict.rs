@@ -4,7 +4,7 @@ use bascule_proto::v1::{self, restrict_key_request::Expiry};
 use clap::Args;
 
 use super::{
-    Context, KeyName, named, report,
+    Context, KeyName, Why, named, report,
     rights::{self, Limits, PERMISSIONS, permission, wire_time},
 };
 use crate::{
@@ -31,6 +31,8 @@ use crate::{
 pub(crate) struct Arguments {
     #[command(flatten)]
     key: KeyName,
+    #[command(flatten)]
+    why: Why,
     /// What it is called from now on
     #[arg(long)]
     label: Option<String>,
@@ -72,6 +74,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         expiry: expires.or(arguments
             .never_expires
             .then_some(Expiry::NeverExpires(true))),
+        reason: arguments.why.text(),
     };
     let mut keys = context.client().await?.keys();
     let response = keys.restrict(request).await?.into_inner();

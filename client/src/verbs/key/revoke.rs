@@ -3,7 +3,7 @@
 use bascule_proto::v1;
 use clap::Args;
 
-use super::{Context, KeyName, named, report};
+use super::{Context, KeyName, Why, named, report};
 use crate::{
     clock,
     error::Error,
@@ -24,11 +24,14 @@ use crate::{
 pub(crate) struct Arguments {
     #[command(flatten)]
     key: KeyName,
+    #[command(flatten)]
+    why: Why,
 }
 
 pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), Error> {
     let request = v1::RevokeKeyRequest {
         key: arguments.key.id,
+        reason: arguments.why.text(),
     };
     let response = context
         .client()

@@ -50,7 +50,8 @@ fn masked(arguments: &[String]) -> Vec<String> {
     let mut expected = Expected::Anything;
     let mut shown = Vec::with_capacity(arguments.len());
     for (at, argument) in arguments.iter().enumerate() {
-        let secret = positional.contains(&at) && !argument.contains("://");
+        let is_address = at == positional.start && argument.contains("://");
+        let secret = positional.contains(&at) && !is_address;
         let is = if secret { Expected::Secret } else { expected };
         expected = expected_after(argument);
         shown.push(match is {
@@ -79,27 +80,28 @@ fn secrets_by_position(arguments: &[String]) -> Range<usize> {
 }
 
 fn expected_after(argument: &str) -> Expected {
-    let name = argument.trim_start_matches('-');
-    if argument.starts_with('-') {
-        if is_user(argument) {
-            return Expected::UserAndPassword;
-        }
-        // Also an option at the end of a script.
-        let last = name.rsplit(|c| !is_name(c)).next().unwrap_or(name);
-        if is_secret(last) && !last.eq_ignore_ascii_case("key") {
-            return Expected::Secret;
-        }
-    } else if name.chars().all(is_name) && is_secret(name) {
-        // `rclone config create NAME s3 secret_access_key SECRET`; but `restic key list`.
-        if name.contains('_') || STRONG.contains(&&*name.to_lowercase()) {
-            return Expected::Secret;
-        }
-    } else if let Some(last) = argument.rsplit(char::is_whitespace).next()
-        && last != argument
-    {
-        return expected_after(last);
+    // A script may end with an option too.
+    let word = argument.rsplit(char::is_whitespace).next();
+    let word = word.unwrap_or_default();
+    if is_user(word) {
+        return Expected::UserAndPassword;
     }
-    Expected::Anything
+    let name = word.trim_start_matches('-');
+    if !name.chars().all(is_name) || !is_secret(name) {
+        return Expected::Anything;
+    }
+    let introduces = if word.starts_with('-') {
+        // `--key` is an object's, in the aws tools.
+        !name.eq_ignore_ascii_case("key")
+    } else {
+        // `rclone config create NAME s3 secret_access_key SECRET`; but `restic key list`.
+        name.contains('_') || STRONG.contains(&&*name.to_lowercase())
+    };
+    if introduces {
+        Expected::Secret
+    } else {
+        Expected::Anything
+    }
 }
 
 fn is_user(option: &str) -> bool {
@@ -154,7 +156,6 @@ mod tests {
             "restic key list",
             "aws s3api get-object --bucket photos --key Documents/Projects/Alpha/2026/Reports.pdf out",
             "aws --endpoint-url http://127.0.0.1:8642 s3 cp x s3://photos/holiday/",
-            "/srv/build/target/debug/deps/attribution-27c38fea8b4e8175 --quiet",
             "scp ann@host:/path /srv/passthrough/data",
             "docker run --user 1000 -v /a:/b image",
         ] {
@@ -169,6 +170,15 @@ mod tests {
 
     #[test]
     fn what_surrounds_a_secret_is_still_told() {
+        let key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        assert_eq!(
+            shown(&[
+                "rclone",
+                &format!("--s3-secret-access-key={key}"),
+                &format!("--x={key}=")
+            ]),
+            "rclone --s3-secret-access-key=*** --x=***="
+        );
         assert_eq!(
             shown(&[
                 "rclone",

@@ -1,11 +1,10 @@
 //! Which processes hold a socket, by `/proc/PID/fd`.
 
-use std::{fs, os::fd::OwnedFd, os::unix::fs::MetadataExt, path::PathBuf};
+use std::{ffi::CStr, fs, os::fd::OwnedFd, os::unix::fs::MetadataExt, path::PathBuf};
 
 use rustix::{
     fs::{AtFlags, CWD, Dir, Mode, OFlags},
     io::Errno,
-    path::Arg,
 };
 
 use super::{Unknown, proc, sock_diag::Socket, system};
@@ -15,20 +14,18 @@ const MOST_FILES: usize = 1 << 20;
 /// How many control groups are looked at. A machine has a few hundred.
 const MOST_GROUPS: usize = 1 << 14;
 
-/// A process that holds the socket, and where.
+/// A process that holds the socket.
 #[derive(Debug)]
 pub(super) struct Holder {
     pub(super) pid: u32,
     /// `/proc/PID` of this very process: when it ends the folder is empty, whoever gets its id.
     pub(super) folder: OwnedFd,
-    descriptor: Vec<u8>,
 }
 
 impl Holder {
-    /// Whether it has the socket in the same place still.
+    /// Whether it has the socket still, under whatever number.
     pub(super) fn holds(&self, socket: &Socket) -> bool {
-        let path = [b"fd/", &*self.descriptor].concat();
-        leads_to(&self.folder, &*path, socket).unwrap_or(false)
+        has(&self.folder, socket, &mut 0).unwrap_or(false)
     }
 }
 
@@ -89,7 +86,7 @@ impl Search<'_> {
     fn through(&mut self, pids: &[u32]) -> Result<Vec<Holder>, Unknown> {
         let mut found = Vec::new();
         for &pid in pids {
-            match self.descriptor_of(pid) {
+            match self.look_into(pid) {
                 Ok(holder) => found.extend(holder),
                 Err(Errno::ACCESS | Errno::PERM) => self.refused.push(pid),
                 // It has ended meanwhile.
@@ -105,29 +102,31 @@ impl Search<'_> {
         Ok(found)
     }
 
-    fn descriptor_of(&mut self, pid: u32) -> rustix::io::Result<Option<Holder>> {
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let path = format!("/proc/{pid}");
-        let folder = rustix::fs::openat(CWD, path, flags | OFlags::PATH, Mode::empty())?;
-        let open = rustix::fs::openat(&folder, c"fd", flags, Mode::empty())?;
-        for entry in Dir::read_from(&open)? {
-            let entry = entry?;
-            self.files += 1;
-            let name = entry.file_name();
-            if name != c"." && name != c".." && leads_to(&open, name, self.socket)? {
-                return Ok(Some(Holder {
-                    pid,
-                    folder,
-                    descriptor: name.to_bytes().to_owned(),
-                }));
-            }
-        }
-        Ok(None)
+    fn look_into(&mut self, pid: u32) -> rustix::io::Result<Option<Holder>> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
+        let folder = rustix::fs::openat(CWD, format!("/proc/{pid}"), flags, Mode::empty())?;
+        let found = has(&folder, self.socket, &mut self.files)?;
+        Ok(found.then_some(Holder { pid, folder }))
     }
 }
 
+/// Whether the process with this folder has the socket open. Adds what was looked at to `files`.
+fn has(folder: &OwnedFd, socket: &Socket, files: &mut usize) -> rustix::io::Result<bool> {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = rustix::fs::openat(folder, c"fd", flags, Mode::empty())?;
+    for entry in Dir::read_from(&open)? {
+        let entry = entry?;
+        *files += 1;
+        let name = entry.file_name();
+        if name != c"." && name != c".." && leads_to(&open, name, socket)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Whether this link of a `/proc/PID/fd` leads to the socket.
-fn leads_to(folder: &OwnedFd, name: impl Arg, socket: &Socket) -> rustix::io::Result<bool> {
+fn leads_to(folder: &OwnedFd, name: &CStr, socket: &Socket) -> rustix::io::Result<bool> {
     let mut target = [0; 64];
     match rustix::fs::readlinkat_raw(folder, name, &mut target) {
         Ok(length) => Ok(is_socket(&target[..length], socket.inode)),

@@ -10,6 +10,8 @@ use std::{
 
 use rustix::fs::{Mode, OFlags};
 
+use crate::process::parent_of;
+
 /// How deep the ancestors of a process are followed.
 const MOST_ANCESTORS: usize = 64;
 
@@ -50,18 +52,11 @@ pub(super) fn runs_as(pid: u32, uid: u32) -> bool {
 pub(super) fn descends(pid: u32, ancestor: u32) -> bool {
     let mut pid = pid;
     for _ in 0..MOST_ANCESTORS {
-        match parent(pid) {
+        match parent_of(pid) {
             Some(parent) if parent == ancestor => return true,
             Some(parent) => pid = parent,
             None => return false,
         }
     }
     false
-}
-
-fn parent(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before it may hold anything, parentheses too.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
 }

@@ -5,7 +5,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bascule_domain::{
-    audit::{Caller, Change},
+    audit::{self, Asked, Change, Details, Part},
     deletion::{Deletion, Effect, Event, Findings, Phase, Refusal},
     ids::DeletionId,
     receipt::Receipt,
@@ -46,6 +46,7 @@ pub(super) fn spawn(app: Arc<App>, id: DeletionId) {
         findings,
         cancels,
         failures: 0,
+        called_off: None,
         revoking: false,
     };
     let span =
@@ -72,6 +73,8 @@ struct Driver {
     cancels: mpsc::Receiver<Cancel>,
     /// Failures in a row, for the wait before the next try.
     failures: u32,
+    /// Who called it off, until that is journalled.
+    called_off: Option<Asked>,
     /// Set once the keys were taken from the gateway: from then on there is no way back, whatever
     /// becomes of the transaction.
     revoking: bool,
@@ -156,7 +159,10 @@ impl Driver {
                     "the connection's record is missing",
                 )),
             },
-            Phase::Cancelled => self.app.journal_cancellation(&deletion).await,
+            Phase::Cancelled => {
+                let asked = self.called_off.take();
+                self.app.journal_cancellation(&deletion, asked).await
+            }
             _ => self.app.journal(&deletion, &findings, None).await,
         };
         written.map_err(|error| error.message)?;
@@ -214,7 +220,7 @@ impl Driver {
             app.keyring.remove_key(&key.access_key_id);
         }
         crash::point(Side::Before, deletion.phase);
-        let audit = app.audit(None, step(&deletion));
+        let audit = app.audit_step(None, &deletion);
         let written = {
             let (deletion, findings) = (deletion.clone(), findings.clone());
             app.stored(move |store| store.revoke_connection(&deletion, &findings, &dead, &audit))
@@ -255,7 +261,7 @@ impl Driver {
             .map_err(|refusal| refusal.to_string())?;
         receipt.erased_at = Some(now);
         crash::point(Side::Before, deletion.phase);
-        let audit = app.audit(None, step(&deletion));
+        let audit = app.audit_step(None, &deletion);
         {
             let (deletion, receipt) = (deletion.clone(), receipt.clone());
             app.stored(move |store| store.finish_deletion(&deletion, &receipt, &audit))
@@ -290,13 +296,15 @@ impl Driver {
         }
     }
 
-    async fn cancel(&mut self, reply: Cancel) -> std::result::Result<(), String> {
+    async fn cancel(&mut self, cancel: Cancel) -> std::result::Result<(), String> {
+        let reply = cancel.reply;
         if self.revoking {
             reply
                 .send(Err(NotCancelled::Refused(Refusal::TooLate)))
                 .ok();
             return Ok(());
         }
+        self.called_off = Some(cancel.asked);
         match self.take(Event::Cancel).await {
             Ok(()) => {
                 reply.send(Ok(self.deletion.clone())).ok();
@@ -310,12 +318,12 @@ impl Driver {
     }
 
     fn answer_late_cancels(&mut self) {
-        while let Ok(reply) = self.cancels.try_recv() {
+        while let Ok(cancel) = self.cancels.try_recv() {
             let refusal = match self.deletion.phase {
                 phase if phase.is_over() => Refusal::Over(phase),
                 _ => Refusal::TooLate,
             };
-            reply.send(Err(NotCancelled::Refused(refusal))).ok();
+            cancel.reply.send(Err(NotCancelled::Refused(refusal))).ok();
         }
     }
 
@@ -413,15 +421,30 @@ async fn survey_after(app: &App, deletion: &Deletion, findings: &mut Findings) -
     }
 }
 
-fn step(deletion: &Deletion) -> Change {
-    Change::Deletion {
-        connection: deletion.connection,
-        deletion: deletion.id,
-        phase: deletion.phase,
-    }
-}
-
 impl App {
+    fn audit_step(&self, asked: Option<Asked>, deletion: &Deletion) -> audit::Entry {
+        let change = Change::Deletion {
+            connection: deletion.connection,
+            deletion: deletion.id,
+            phase: deletion.phase,
+        };
+        let mut details = Details {
+            connection: Some(deletion.name.clone()),
+            ..Details::default()
+        };
+        if deletion.phase == Phase::Requested {
+            let none: [&str; 0] = [];
+            let boxes = deletion.acknowledged.iter().map(|name| name.as_str());
+            let emergency = deletion.emergency.then_some("yes");
+            details = details.differs(Part::Acknowledged, none, boxes).differs(
+                Part::Emergency,
+                none,
+                emergency,
+            );
+        }
+        self.audit(asked, change, details)
+    }
+
     fn open_window(&self, deletion: &Deletion, entry: &Entry) {
         self.own_changes.open(deletion.id, entry.connection.clone());
         for sibling in self.registry.living() {
@@ -440,10 +463,10 @@ impl App {
         &self,
         deletion: &Deletion,
         findings: &Findings,
-        by: Option<Caller>,
+        asked: Option<Asked>,
     ) -> Result<()> {
         crash::point(Side::Before, deletion.phase);
-        let audit = self.audit(by, step(deletion));
+        let audit = self.audit_step(asked, deletion);
         let (written, evidence) = (deletion.clone(), findings.clone());
         self.stored(move |store| store.journal_deletion(&written, &evidence, &audit))
             .await?;
@@ -465,7 +488,7 @@ impl App {
         receipt: Receipt,
     ) -> Result<()> {
         crash::point(Side::Before, deletion.phase);
-        let audit = self.audit(None, step(deletion));
+        let audit = self.audit_step(None, deletion);
         let (written, evidence) = (deletion.clone(), findings.clone());
         self.stored(move |store| store.judge_deletion(&written, &evidence, &receipt, &audit))
             .await?;
@@ -473,9 +496,9 @@ impl App {
         Ok(())
     }
 
-    async fn journal_cancellation(&self, deletion: &Deletion) -> Result<()> {
+    async fn journal_cancellation(&self, deletion: &Deletion, asked: Option<Asked>) -> Result<()> {
         crash::point(Side::Before, deletion.phase);
-        let audit = self.audit(None, step(deletion));
+        let audit = self.audit_step(asked, deletion);
         let written = deletion.clone();
         self.stored(move |store| store.cancel_deletion(&written, &audit))
             .await?;

@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use aws_lc_rs::digest;
 use bascule_domain::{
     Timestamp,
-    audit::Caller,
+    audit::Asked,
     deletion::{Deletion, Findings, Phase, Stamps},
     ids::{DeletionId, PlanId},
     key::Key,
@@ -110,7 +110,7 @@ impl App {
     /// Starts a deletion. The checklist is enforced here, whatever the client did or did not ask.
     pub(crate) async fn delete(
         self: &Arc<Self>,
-        by: Caller,
+        by: Asked,
         name: &str,
         acknowledged: BTreeSet<CheckBox>,
         emergency: bool,
@@ -136,7 +136,7 @@ impl App {
             phase: Phase::Requested,
             emergency,
             acknowledged,
-            requested_by: by,
+            requested_by: by.by.clone(),
             requested_at: self.clock.now(),
             keys: entry.keys.len() as u32,
             stamps: Stamps::default(),

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bascule_domain::{
+    audit::Asked,
     deletion::{Deletion, Findings, Parked, Phase, Refusal},
     ids::DeletionId,
     names::BucketName,
@@ -53,7 +54,10 @@ pub(crate) enum NotCancelled {
 }
 
 /// A request to call a deletion off.
-pub(super) type Cancel = oneshot::Sender<Result<Deletion, NotCancelled>>;
+pub(super) struct Cancel {
+    pub asked: Asked,
+    pub reply: oneshot::Sender<Result<Deletion, NotCancelled>>,
+}
 
 struct Slot {
     deletion: Deletion,
@@ -179,7 +183,11 @@ impl Running {
     }
 
     /// Asks the driver to call it off. `None` when there is no such deletion.
-    pub(crate) async fn cancel(&self, id: DeletionId) -> Option<Result<Deletion, NotCancelled>> {
+    pub(crate) async fn cancel(
+        &self,
+        id: DeletionId,
+        asked: Asked,
+    ) -> Option<Result<Deletion, NotCancelled>> {
         let driver = {
             let slots = self.slots();
             let slot = slots.get(&id)?;
@@ -196,7 +204,7 @@ impl Running {
         };
         let (reply, answer) = oneshot::channel();
         if let Some(driver) = driver
-            && driver.send(reply).await.is_ok()
+            && driver.send(Cancel { asked, reply }).await.is_ok()
             && let Ok(outcome) = answer.await
         {
             return Some(outcome);

@@ -1,7 +1,7 @@
 //! Changes what a living key may do: restricts, pauses and resumes it.
 
 use bascule_domain::{
-    audit::{Caller, Change},
+    audit::{Asked, Change, Details},
     ids::{ConnectionId, KeyId},
     key::Key,
     transition::{Restriction, Transition},
@@ -25,7 +25,7 @@ pub(crate) struct Changed {
 impl App {
     pub(crate) async fn restrict_key(
         &self,
-        by: Caller,
+        by: Asked,
         id: &str,
         restriction: Restriction,
     ) -> Result<Changed> {
@@ -47,13 +47,13 @@ impl App {
         .await
     }
 
-    pub(crate) async fn pause_key(&self, by: Caller, id: &str) -> Result<Changed> {
+    pub(crate) async fn pause_key(&self, by: Asked, id: &str) -> Result<Changed> {
         let audit = |connection, key| Change::KeyPaused { connection, key };
         self.change_key(by, id, audit, |_, key| Ok(key.paused()))
             .await
     }
 
-    pub(crate) async fn resume_key(&self, by: Caller, id: &str) -> Result<Changed> {
+    pub(crate) async fn resume_key(&self, by: Asked, id: &str) -> Result<Changed> {
         let audit = |connection, key| Change::KeyResumed { connection, key };
         self.change_key(by, id, audit, |_, key| Ok(key.resumed()))
             .await
@@ -62,7 +62,7 @@ impl App {
     /// Also when nothing changes it is stored: an earlier try may not have been.
     async fn change_key(
         &self,
-        by: Caller,
+        by: Asked,
         id: &str,
         change: impl FnOnce(ConnectionId, KeyId) -> Change,
         wanted: impl FnOnce(&Entry, &Key) -> Result<Key>,
@@ -76,7 +76,8 @@ impl App {
             let transition = Transition::new(&key, wanted(&entry, &key)?);
             let lost = transition.takes_away(&key);
             let Transition { meanwhile, then } = transition;
-            let audit = self.audit(Some(by), change(key.connection, key.id));
+            let details = Details::of_key(&entry.connection.name, &key).rights_changed(&key, &then);
+            let audit = self.audit(Some(by), change(key.connection, key.id), details);
             self.put_in_force(meanwhile)?;
             {
                 let then = then.clone();
