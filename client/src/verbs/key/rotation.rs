@@ -313,7 +313,7 @@ mod tests {
         };
         let text = anstream::adapter::strip_str(&render(&rotation, now)).to_string();
         for expected in [
-            "(in 48 h)",
+            "(in 2 days)",
             "1 d: the key was seen too briefly",
             "the clock jumped by +1 d",
             "BSCOLD  old  retiring  12    60 s ago",

@@ -280,7 +280,9 @@ pub(crate) fn jump(by: SignedDuration) -> String {
 
 /// The two largest units that say something: `1 d 2 h`.
 pub(crate) fn span(length: SignedDuration) -> String {
-    let seconds = length.as_secs().unsigned_abs();
+    // The clocks are read one after the other, so a jump is never whole.
+    let seconds =
+        u64::try_from((length.as_millis().unsigned_abs() + 500) / 1000).unwrap_or(u64::MAX);
     let parts = [
         (seconds / 86_400, "d"),
         (seconds / 3_600 % 24, "h"),
@@ -317,7 +319,7 @@ mod tests {
         ] {
             assert_eq!(span(SignedDuration::from_secs(seconds)), text);
         }
-        assert_eq!(jump(SignedDuration::from_secs(-86_400)), "-1 d");
+        assert_eq!(jump(SignedDuration::from_millis(-86_399_999)), "-1 d");
         assert_eq!(jump(SignedDuration::from_secs(86_400)), "+1 d");
     }
 }
