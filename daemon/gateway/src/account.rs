@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use bascule_domain::operation::Action;
+use bascule_domain::{Timestamp, operation::Action};
 use http::{HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 
@@ -79,9 +79,9 @@ impl<'a> Account<'a> {
     }
 
     /// The request is signed with it.
-    pub(crate) fn proven(&self) {
+    pub(crate) fn proven(&self, at: Timestamp) {
         if let Some(visit) = &self.visit {
-            visit.used();
+            visit.used(at);
         }
     }
 

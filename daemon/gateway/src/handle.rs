@@ -152,7 +152,7 @@ async fn run(
         .verify_with(key.signing_keys(), &head, key.id(), key.secret(), now)
         .map_err(Refusal::Signature)?;
     key.used_at(now);
-    account.proven();
+    account.proven(now);
     let connection = key.connection();
     let ticket = cells::enter(connection).map_err(|closed| match closed {
         Closed::Dead => Refusal::Revoked(dead()),

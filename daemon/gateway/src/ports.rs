@@ -96,8 +96,9 @@ pub trait Visitor: Send + Sync {
 
 /// Counts what one client does with one key over one connection.
 pub trait Visit: Send + Sync {
-    /// A request has come with a valid signature of the key, whatever becomes of it.
-    fn used(&self);
+    /// A request has come with a valid signature of the key, whatever becomes of it; at the time
+    /// that the key's cell notes too.
+    fn used(&self, at: Timestamp);
     /// A request was not refused; `None`: its client left before it was classified.
     fn answered(&self, action: Option<Action>);
     /// A request was refused by us, perhaps for its signature.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use bascule_domain::{
+    Timestamp,
     ids::{ConnectionId, KeyId},
     operation::Action,
 };
@@ -115,8 +116,8 @@ struct Stay {
 }
 
 impl Visit for Stay {
-    fn used(&self) {
-        self.tally.used(self.counting.clock.now());
+    fn used(&self, at: Timestamp) {
+        self.tally.used(at);
         if self.peer.ask() {
             let look = Look {
                 ends: self.ends.clone(),

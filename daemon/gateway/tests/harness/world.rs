@@ -102,7 +102,7 @@ impl Visitor for Scribe {
 }
 
 impl Visit for Scribe {
-    fn used(&self) {
+    fn used(&self, _: Timestamp) {
         self.note("used".into());
     }
 
