@@ -37,7 +37,7 @@ impl fmt::Display for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Deletion(phase) => f.write_str(phase.as_str()),
-            Self::Rotation(step) => write!(f, "rotation-{}", step.as_str()),
+            Self::Rotation(step) => f.write_str(step.as_str()),
         }
     }
 }

@@ -113,7 +113,7 @@ impl Scene {
 fn check(minio: &std::sync::Arc<Minio>, step: Step, side: &str) {
     let mut scene = Scene::new(std::sync::Arc::clone(minio));
     scene.lead_up_to(step);
-    scene.take(step, &format!("{side}:rotation-{}", step.as_str()));
+    scene.take(step, &format!("{side}:{}", step.as_str()));
     // Nothing is due while it is looked at.
     scene.clock.pass(0);
     let start = scene.clock.start();

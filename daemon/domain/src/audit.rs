@@ -152,7 +152,7 @@ impl Change {
             Self::KeyPaused { .. } => "key-paused",
             Self::KeyResumed { .. } => "key-resumed",
             Self::KeyRevoked { .. } => "key-revoked",
-            Self::Rotation { .. } => "rotation",
+            Self::Rotation { step, .. } => step.as_str(),
             Self::Paused { .. } => "paused",
             Self::Resumed { .. } => "resumed",
             Self::LeakReported { .. } => "leak-reported",

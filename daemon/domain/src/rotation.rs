@@ -240,19 +240,19 @@ impl Step {
         Self::CalledOff,
     ];
 
-    /// The name in logs and the audit.
+    /// The name in the audit.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Begun => "begun",
-            Self::AtOnce => "at-once",
-            Self::Replaced => "replaced",
-            Self::Retimed => "retimed",
-            Self::Parked => "parked",
-            Self::WentOn => "went-on",
-            Self::Rebooted => "rebooted",
-            Self::Ended => "ended",
-            Self::CalledOff => "called-off",
+            Self::Begun => "rotation-begun",
+            Self::AtOnce => "rotation-at-once",
+            Self::Replaced => "rotation-replaced",
+            Self::Retimed => "rotation-retimed",
+            Self::Parked => "rotation-parked",
+            Self::WentOn => "rotation-went-on",
+            Self::Rebooted => "rotation-rebooted",
+            Self::Ended => "rotation-ended",
+            Self::CalledOff => "rotation-called-off",
         }
     }
 }

@@ -191,7 +191,6 @@ fn change(entry: &audit::Entry) -> v1::UsageChange {
     let change = &entry.change;
     let phase = match change {
         audit::Change::Deletion { phase, .. } => phase.as_str(),
-        audit::Change::Rotation { step, .. } => step.as_str(),
         _ => "",
     };
     let by = entry.by.as_ref();
