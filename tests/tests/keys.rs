@@ -188,7 +188,10 @@ fn an_expired_key_is_refused_said_to_be_and_admitted_by_a_later_expiry() {
     let key = issue(&world, "short", &["--expires", "2s"]);
     let a = format!("/{bucket}/a/1");
     wait::until("the key to expire", || {
-        (ask(&key.s3(), Method::GET, &a) == refused("KEY-EXPIRED")).then_some(())
+        // What is open when it expires is cut, and has no answer.
+        let reply = key.s3().call(Method::GET, &a, "").ok()?;
+        let id = reply.header("x-amz-request-id");
+        id.starts_with("KEY-EXPIRED").then_some(())
     });
     assert_eq!(show(&world, &key.id)["state"], "expired");
     let listed = world.cli().say(&["key", "list", "photos"]).exits(0).stdout;
