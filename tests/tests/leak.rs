@@ -27,8 +27,15 @@ fn an_issued_key_that_leaked_is_dead_and_its_successor_works() {
     world.minio.s3().put(&bucket, "object", "x").unwrap();
     world.connect("photos", &[&bucket]);
     let old = world.issue("photos", "laptop");
-    let masked = format!("…{}", &old.id[old.id.len() - 4..]);
+    world.rclone_config(&old.rclone_section("laptop"));
+    // A label may mean the successor: nothing dies by it.
+    let labelled = world.cli().run(&["leak", "photos/laptop"]);
+    assert_eq!(labelled.error()["kind"], "INVALID");
+    assert_eq!(old.s3().get(&bucket, "object").unwrap().status, 200);
+    let masked = format!("BSC…{}", &old.id[old.id.len() - 4..]);
     let answer = world.cli().run(&["leak", &masked]).ok();
+    let held = answer["holders"]["found"].to_string();
+    assert!(held.contains("rclone.conf"), "{answer}");
     let new = Issued::of(&answer["issued"]);
     let refused = old.s3().call(Method::GET, &format!("/{bucket}/object"), "");
     assert_eq!(refused.unwrap().code(), "InvalidAccessKeyId");
@@ -38,6 +45,10 @@ fn an_issued_key_that_leaked_is_dead_and_its_successor_works() {
     assert_eq!(again["outcome"], "dead");
     assert!(again["seen_dead_at"].is_string(), "{again}");
     assert!(again["key"]["cause"].as_str().unwrap().contains("rotated"));
+    let again = world.cli().run(&["leak", &masked]).ok();
+    assert_eq!(again["outcome"], "dead", "by its mask too: {again}");
+    let vague = world.cli().run(&["leak", "BSC…"]);
+    assert_eq!(vague.error()["kind"], "INVALID");
 
     let unknown = world.cli().run(&["leak", "AKIANOBODYKNOWSTHIS"]);
     let error = unknown.error();
@@ -146,4 +157,44 @@ fn a_person_without_a_terminal_reads_the_steps_and_is_asked_nothing() {
     ] {
         assert!(answer.stdout.contains(expected), "{answer}");
     }
+}
+
+#[test]
+fn a_leaked_key_of_two_connections_stops_both_and_comes_back_to_neither() {
+    let Some(world) = World::new() else { return };
+    let Some((id, secret)) = world.minio.user() else {
+        return;
+    };
+    let bucket = world.minio.bucket();
+    world.minio.s3().put(&bucket, "object", "x").unwrap();
+    let keys = ["one", "two"].map(|name| {
+        let endpoint = world.minio.endpoint();
+        world.connect_at(name, &[&bucket], &endpoint, (&id, &secret));
+        world.issue(name, "laptop")
+    });
+    let masked = format!("{}…{}", &id[..4], &id[id.len() - 4..]);
+    let leak = || world.cli().run(&["leak", &masked]).exits(STEPS_REMAIN).json;
+    let statuses = || {
+        let path = format!("/{bucket}/object");
+        keys.each_ref()
+            .map(|key| key.s3().call(Method::GET, &path, "").unwrap().status)
+    };
+    assert_eq!(statuses(), [200, 200]);
+    leak();
+    assert_ne!(statuses()[0], 200);
+    assert_ne!(statuses()[1], 200);
+    let (new_id, new_secret) = world.minio.user().unwrap();
+    let hand = |name, id: &str, secret: &str| {
+        let args = ["credentials", name, "--credentials-stdin"];
+        world.cli().run_with(&args, &format!("{id}\n{secret}\n"))
+    };
+    hand("one", &new_id, &new_secret).ok();
+    let refused = hand("one", &id, &secret);
+    assert_eq!(refused.error()["kind"], "REFUSED", "not a way back");
+    assert_eq!(steps(&leak()), ["replace", "resume", "prove"]);
+    hand("two", &new_id, &new_secret).ok();
+    world.minio.disable(&id);
+    let last = world.cli().run(&["leak", &masked]).ok();
+    assert!(steps(&last).is_empty(), "{last}");
+    assert_eq!(statuses(), [200, 200]);
 }

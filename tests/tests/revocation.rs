@@ -606,6 +606,14 @@ fn c8_a_pause_on_a_full_disk_holds_and_says_that_it_is_not_durable() {
     let told = cli.run(&["key", "resume", &key.id]);
     assert_ne!(told.code, Some(0), "{told}");
     assert_eq!(status(&key), 403);
+    // The whole connection likewise.
+    let told = cli.run(&["pause", "photos"]);
+    assert!(told.text().contains("could not be made durable"), "{told}");
+    for again in ["pause", "resume"] {
+        let told = cli.run(&[again, "photos"]);
+        assert_ne!(told.code, Some(0), "{told}");
+    }
+    assert_eq!(status(&key), 403);
     disk.empty();
     let told = cli.run(&["key", "pause", &key.id]);
     assert!(

@@ -4,6 +4,7 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
+use bascule_domain::access_key::ShownId;
 use bascule_proto::v1::{self, report_leak_response::Leaked};
 use bascule_watch::holders;
 use clap::Args;
@@ -25,7 +26,7 @@ use crate::{
 
 /// A key has leaked: make it worthless
 ///
-/// Give it as it stands in the alarm; its last four characters may do.
+/// Give it as it stands in the alarm; start and end, or the last four characters, may do.
 ///
 /// A key that Bascule issued dies at once, and a new one is handed out. For the provider's own key
 /// of a connection: the connection is paused, you revoke the key at the provider (how, is said) and
@@ -51,6 +52,8 @@ struct Document {
     /// dead, provider
     outcome: &'static str,
     key: Option<document::Key>,
+    /// Why a key that lived until now got no successor.
+    no_successor: Option<String>,
     connection: Option<document::Connection>,
     reported_at: Option<String>,
     seen_dead_at: Option<String>,
@@ -77,6 +80,12 @@ struct Step {
     commands: Vec<String>,
 }
 
+/// What is said of an issued key beside its rotation.
+#[derive(Serialize)]
+struct Found<'a> {
+    holders: &'a Holders,
+}
+
 /// Which files hold the key.
 #[derive(Serialize)]
 struct Holders {
@@ -90,16 +99,21 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let request = v1::ReportLeakRequest {
         access_key_id: arguments.id.clone(),
     };
-    let leaked = client.leaks().report(request).await?.into_inner().leaked;
-    match leaked {
+    let reported = client.leaks().report(request).await?.into_inner();
+    let id = reported.access_key_id;
+    match reported.leaked {
         Some(Leaked::Replaced(response)) => {
-            rotate::show_response(response, context)?;
+            let holders = search(&id);
+            rotate::show_response(response, &Found { holders: &holders }, context)?;
             if !context.output.is_json() {
-                context.output.stderr(&told(&search(&arguments.id)));
+                context.output.stderr(&told(&holders));
             }
             Ok(Exit::Ok)
         }
-        Some(Leaked::Dead(key)) => dead(&key, &arguments.id, context),
+        Some(Leaked::Dead(key)) => {
+            let no_successor = document::given(&reported.no_successor);
+            dead(&key, &id, no_successor, context)
+        }
         Some(Leaked::Provider(leak)) => provider(&client, leak, context).await,
         None => Err(
             Error::new(Kind::Failed, "the daemon did not say what it did").next("bascule status"),
@@ -107,11 +121,23 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     }
 }
 
-fn dead(key: &v1::Key, id: &str, context: &Context) -> Result<Exit, Error> {
+fn dead(
+    key: &v1::Key,
+    id: &str,
+    no_successor: Option<String>,
+    context: &Context,
+) -> Result<Exit, Error> {
     let found = search(id);
+    let (head, more) = match &no_successor {
+        Some(why) => (
+            "dead now:",
+            format!(" No new key was made: {}.", escape(why)),
+        ),
+        None => ("dead already:", String::new()),
+    };
     let text = format!(
-        "{} {} ({}, {}) is dead since {}: {}. Nothing can be done with it.\n{}",
-        styled(GOOD, "dead already:"),
+        "{} {} ({}, {}) is dead since {}: {}. Nothing can be done with it.{more}\n{}",
+        styled(GOOD, head),
         escape(&key.access_key_id),
         escape(&key.label),
         escape(&key.connection),
@@ -122,6 +148,7 @@ fn dead(key: &v1::Key, id: &str, context: &Context) -> Result<Exit, Error> {
     let document = Document {
         outcome: "dead",
         key: Some(key.into()),
+        no_successor,
         connection: None,
         reported_at: None,
         seen_dead_at: rfc3339(key.died_at.as_ref()),
@@ -159,12 +186,12 @@ async fn provider(
             "{} No request is admitted through it any more.",
             styled(GOOD, "paused.")
         ));
-        if walks {
+        // A key of several connections is replaced in each.
+        while walks && due(&leak, v1::LeakStep::Replace) {
             leak = hand_over(client, leak, context).await?;
         }
     }
-    let replaced = !due(&leak, v1::LeakStep::Replace);
-    if replaced && due(&leak, v1::LeakStep::Resume) {
+    while !due(&leak, v1::LeakStep::Replace) && due(&leak, v1::LeakStep::Resume) {
         let request = v1::ResumeConnectionRequest { name: name(&leak) };
         client.connections().resume(request).await?;
         output.status(&format!(
@@ -174,7 +201,7 @@ async fn provider(
         leak = report(client, &leak).await?;
     }
     let mut proof = None;
-    if replaced && due(&leak, v1::LeakStep::Prove) {
+    while !due(&leak, v1::LeakStep::Replace) && due(&leak, v1::LeakStep::Prove) {
         let request = v1::ProveLeakRequest {
             access_key_id: leak.access_key_id.clone(),
         };
@@ -193,7 +220,11 @@ async fn provider(
             result,
             evidence: response.evidence,
         });
-        leak = response.leak.unwrap_or(leak);
+        if result != "dead" {
+            leak = response.leak.unwrap_or(leak);
+            break;
+        }
+        leak = report(client, &leak).await?;
     }
     let exit = if leak.remaining.is_empty() {
         Exit::Ok
@@ -286,7 +317,7 @@ fn print(leak: &v1::ProviderLeak, proof: Option<Proof>, context: &Context) -> Re
     }
     for other in &leak.also_used_by {
         text.push_str(&format!(
-            "{} the connection {} has the same key; run this again for it\n",
+            "{} the connection {} has the same key and is stopped too; run this again for it\n",
             styled(WARN, "also:"),
             escape(other)
         ));
@@ -295,6 +326,7 @@ fn print(leak: &v1::ProviderLeak, proof: Option<Proof>, context: &Context) -> Re
     let document = Document {
         outcome: "provider",
         key: None,
+        no_successor: None,
         connection: leak.connection.as_ref().map(Into::into),
         reported_at: rfc3339(leak.reported_at.as_ref()),
         seen_dead_at: rfc3339(leak.seen_dead_at.as_ref()),
@@ -347,10 +379,9 @@ fn describe(step: v1::LeakStep, leak: &v1::ProviderLeak) -> Option<Step> {
 
 /// Looks for the key in the tools' files of whoever runs this.
 fn search(id: &str) -> Holders {
-    // Alarm mails mask all but the end.
-    let end = id.trim_start_matches(['…', '.', '*']);
-    let is = |found: &str| found == id || end.len() >= 4 && found.ends_with(end);
-    let search = holders::search(is, &source::environment());
+    // Of a key that is long dead only the masked form is left.
+    let shown = ShownId::new(id);
+    let search = holders::search(|found| shown.fits(found), &source::environment());
     Holders {
         found: search.found.iter().map(ToString::to_string).collect(),
         searched: search

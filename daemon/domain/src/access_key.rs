@@ -59,6 +59,72 @@ impl AccessKeyId {
     }
 }
 
+/// An access key id as an alarm shows it: whole, its end alone, or with characters masked by `…`,
+/// `•`, `*` or several dots.
+#[derive(Debug, Clone, Copy)]
+pub struct ShownId<'a> {
+    whole: &'a str,
+    start: &'a str,
+    end: &'a str,
+}
+
+impl<'a> ShownId<'a> {
+    /// So many characters of the end are enough to look an id up.
+    pub const ENOUGH_OF_THE_END: usize = 4;
+    /// So many characters of start and end together are enough: the first four are often the same
+    /// for every key of a provider (`AKIA`).
+    pub const ENOUGH_TOGETHER: usize = 8;
+
+    /// Splits what is shown at its mask.
+    #[must_use]
+    pub fn new(shown: &'a str) -> Self {
+        let masks = |c| matches!(c, '…' | '•' | '*' | '.');
+        let first = shown.find(masks).unwrap_or_default();
+        let last = shown.rfind(masks).unwrap_or_default();
+        let end = shown[last..].trim_start_matches(masks);
+        let mask = &shown[first..shown.len() - end.len()];
+        // One dot between characters is a dot.
+        let (start, end) = if first > 0 && mask == "." || !mask.chars().all(masks) {
+            ("", shown)
+        } else {
+            (&shown[..first], end)
+        };
+        Self {
+            whole: shown,
+            start,
+            end,
+        }
+    }
+
+    /// Whether so much is shown that an id can be told by it.
+    #[must_use]
+    pub fn is_enough(&self) -> bool {
+        self.end.len() >= Self::ENOUGH_OF_THE_END
+            || self.start.len() + self.end.len() >= Self::ENOUGH_TOGETHER
+    }
+
+    /// Whether it may be this id.
+    #[must_use]
+    pub fn fits(&self, id: &str) -> bool {
+        id == self.whole
+            || self.is_enough()
+                && id.len() >= self.start.len() + self.end.len()
+                && id.starts_with(self.start)
+                && id.ends_with(self.end)
+    }
+
+    /// Whether it may be an id that Bascule issued, of which only this `AccessKeyId::masked` form
+    /// is left.
+    #[must_use]
+    pub fn fits_masked(&self, masked: &str) -> bool {
+        let known = ShownId::new(masked).end;
+        let prefix = AccessKeyId::ISSUED_PREFIX;
+        known.len() >= Self::ENOUGH_OF_THE_END
+            && self.end.ends_with(known)
+            && (self.start.starts_with(prefix) || prefix.starts_with(self.start))
+    }
+}
+
 /// CRC-10/ATM (polynomial 0x233) as two characters of the alphabet.
 fn checksum(body: &str) -> String {
     let mut crc: u16 = 0;
@@ -153,6 +219,59 @@ mod tests {
             &"x".repeat(129),
         ] {
             assert!(text.parse::<AccessKeyId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_masked_id_is_told_by_its_start_and_end() {
+        let id = "AKIAIOSFODNNEXA7F3Q";
+        for shown in [
+            id,
+            "7F3Q",
+            "…7F3Q",
+            "****7F3Q",
+            "...7F3Q",
+            ".7F3Q",
+            "AKIA…7F3Q",
+            "AKIA************7F3Q",
+            "AKIA...7F3Q",
+            "AKIAIOSF…",
+            "AKIAIO••••3Q",
+        ] {
+            assert!(ShownId::new(shown).fits(id), "{shown}");
+        }
+        for shown in [
+            "",
+            "…",
+            "…F3Q",
+            "AKIA…",
+            "AKIAIO…",
+            "ASIA…7F3Q",
+            "AKIA…7F3X",
+            "AKIA.7F3Q",
+            "AKIA…ODNN…7F3Q",
+            "AKIAIOSFODNNEX…NNEXA7F3Q",
+        ] {
+            assert!(!ShownId::new(shown).fits(id), "{shown}");
+        }
+        assert!(ShownId::new("photos.app").fits("photos.app"));
+    }
+
+    #[test]
+    fn a_dead_id_is_told_by_the_end_that_is_left_of_it() {
+        let id = AccessKeyId::issue(*b"fifteen random.");
+        let end = &id.as_str()[16..];
+        let (shown, longer) = (format!("BSC…{end}"), format!("*{}", &id.as_str()[12..]));
+        for shown in [end, &shown, &longer, &id.masked()] {
+            assert!(
+                ShownId::new(shown).fits_masked(&id.masked()),
+                "{shown} for {}",
+                id.masked()
+            );
+        }
+        let foreign = format!("AKIA…{end}");
+        for shown in ["", "…", &foreign, &end[1..]] {
+            assert!(!ShownId::new(shown).fits_masked(&id.masked()), "{shown}");
         }
     }
 }

@@ -23,7 +23,7 @@ impl App {
         credentials: Credentials,
     ) -> Result<(View, Probe)> {
         let before = self.unhindered(name)?;
-        if !before.leaks.is_empty() && *before.credentials == credentials {
+        if self.has_leaked(&credentials).await? {
             return Err(
                 Error::new(Kind::Refused, "this is the pair that has leaked").next(format!(
                     "make a new one at the provider: bascule leak {}",
@@ -92,6 +92,21 @@ impl App {
 }
 
 impl App {
+    /// Whether this pair, of whichever connection, has leaked and was not seen dead since.
+    async fn has_leaked(&self, credentials: &Credentials) -> Result<bool> {
+        for leak in self.registry.living().into_iter().flat_map(|e| e.leaks) {
+            if leak.seen_dead_at.is_none() && leak.access_key_id == credentials.access_key_id {
+                let leaked = self
+                    .stored(move |store| store.leaked_credentials(&leak))
+                    .await?;
+                if leaked.as_ref() == Some(credentials) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// A connection that is not being deleted.
     fn unhindered(&self, name: &str) -> Result<Entry> {
         let entry = self.living(name)?;

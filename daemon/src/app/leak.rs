@@ -2,30 +2,35 @@
 //! connection, the connection is paused, and what is still to be done follows from the facts
 //! (`domain::leak`); the key is kept, sealed, only until the provider is seen to refuse it.
 
+mod shown;
+
 use bascule_adapters::ProbeFailure;
 use bascule_domain::{
+    access_key::AccessKeyId,
     audit::{Asked, Change, Details},
     connection::{Connection, Location},
     leak::{Leak, Remaining},
     provider::ProviderKind,
     tombstone::Tombstone,
 };
+use bascule_store::ReportedLeak;
 
+use self::shown::Meant;
 use super::{
-    App, Named, Rotated,
+    App, Rotated,
     error::{Error, Kind, Result},
+    pause::not_durable,
     registry::{Entry, View},
 };
-
-/// The shortest end of an access key id that is looked up: alarm mails mask the rest.
-const SHORTEST_END: usize = 4;
 
 /// What was done about a leaked key.
 pub(crate) enum Leaked {
     /// An issued key: dead, and here is the one that took its place.
-    Replaced(Box<Rotated>),
-    /// It was dead before.
-    Dead(Tombstone),
+    Replaced(AccessKeyId, Box<Rotated>),
+    /// An issued key: dead, without a successor, and why.
+    Buried(AccessKeyId, Tombstone, String),
+    /// It was dead before; its id is gone unless it was given whole.
+    Dead(Option<AccessKeyId>, Tombstone),
     /// A connection's own key at its provider.
     Brought(Box<Brought>),
 }
@@ -54,38 +59,45 @@ pub(crate) enum Proof {
 impl App {
     pub(crate) async fn leak(&self, by: Asked, id: &str) -> Result<Leaked> {
         let _changing = self.one_change_at_a_time().await;
-        match self.meant(&self.whole_id(id)?) {
-            Ok(Named::Living(_, key)) => {
-                let entry = self.entry_of(&key)?;
-                if entry.rotations.contains_key(&key.id) {
-                    // Its successor is there already.
-                    let rotated = self.end_retiring(by, &key).await?;
-                    return Ok(Leaked::Replaced(Box::new(rotated)));
-                }
-                if key.expires_at.is_some_and(|end| self.clock.now() >= end) {
-                    // A successor would be born expired.
+        match self.shown(id)? {
+            Meant::Issued(entry, key) => {
+                let id = key.access_key_id.clone();
+                let expired = key.expires_at.is_some_and(|end| self.clock.now() >= end);
+                let why = if entry.deletion.is_some() {
+                    Some(format!("{} is being deleted", entry.connection.name))
+                } else if expired && !entry.rotations.contains_key(&key.id) {
+                    Some("it had expired, and its successor would be expired too".to_owned())
+                } else {
+                    None
+                };
+                if let Some(why) = why {
                     let tombstone = self.bury(by, &entry, &key).await?;
-                    return Ok(Leaked::Dead(tombstone));
+                    return Ok(Leaked::Buried(id, tombstone, why));
                 }
-                let rotated = self.replace(by, &entry, &key).await?;
-                return Ok(Leaked::Replaced(Box::new(rotated)));
+                let rotated = if entry.rotations.contains_key(&key.id) {
+                    // Its successor is there already.
+                    self.end_retiring(by, &key).await?
+                } else {
+                    self.replace(by, &entry, &key).await?
+                };
+                Ok(Leaked::Replaced(id, Box::new(rotated)))
             }
-            Ok(Named::Dead(tombstone)) => return Ok(Leaked::Dead(tombstone)),
-            Err(_) => {}
+            Meant::Dead(id, tombstone) => Ok(Leaked::Dead(id, tombstone)),
+            Meant::Provider(id) => {
+                self.report_leak(by, &id).await?;
+                let (entry, leak) = self.brought(&id)?;
+                self.standing(&entry.connection, leak)
+                    .map(|brought| Leaked::Brought(Box::new(brought)))
+            }
         }
-        let (entry, known) = self.brought(id)?;
-        let leak = match known {
-            Some(leak) => leak,
-            None => self.report_leak(by, &entry).await?,
-        };
-        self.standing(&entry.connection, leak)
-            .map(|brought| Leaked::Brought(Box::new(brought)))
     }
 
     /// Asks the provider whether it still takes a leaked key.
     pub(crate) async fn prove_leak(&self, by: Asked, id: &str) -> Result<(Proof, Brought)> {
-        let (entry, leak) = self.brought(id)?;
-        let leak = leak.ok_or_else(|| unknown(id))?;
+        let Meant::Provider(whole) = self.shown(id)? else {
+            return Err(unknown(id));
+        };
+        let (entry, leak) = self.brought(&whole)?;
         if let Some(at) = leak.seen_dead_at {
             let proof = Proof::Dead(format!("the provider was seen to refuse it at {at:.0}"));
             return Ok((proof, self.standing(&entry.connection, leak)?));
@@ -162,36 +174,53 @@ impl App {
         open
     }
 
-    /// Pauses the connection and keeps its key for the proof.
-    async fn report_leak(&self, by: Asked, entry: &Entry) -> Result<Leak> {
-        let leak = Leak {
-            connection: entry.connection.id,
-            access_key_id: entry.credentials.access_key_id.clone(),
-            generation: entry.connection.credentials_generation,
-            reported_at: self.clock.now(),
-            seen_dead_at: None,
-        };
-        let connection = self.paused(entry);
-        self.close(&connection)?;
-        let audit = self.audit(
-            Some(by),
-            Change::LeakReported {
-                connection: connection.id,
-            },
-            Details::of(&connection),
-        );
-        {
-            let (connection, leak) = (connection.clone(), leak.clone());
-            let secret = entry.credentials.secret.clone();
-            self.stored(move |store| store.report_leak(&connection, &leak, &secret, &audit))
-                .await?;
+    /// Pauses every connection that uses the key, in one go, and keeps it for the proof. What was
+    /// reported before stays as it is.
+    async fn report_leak(&self, by: Asked, id: &AccessKeyId) -> Result<()> {
+        let mut reported = Vec::new();
+        for entry in self.providers() {
+            let generation = entry.connection.credentials_generation;
+            let known = entry
+                .leaks
+                .iter()
+                .any(|leak| leak.access_key_id == *id && leak.generation == generation);
+            if known || entry.credentials.access_key_id != *id || entry.deletion.is_some() {
+                continue;
+            }
+            let connection = self.paused(&entry);
+            // Closed in memory first: whatever becomes of the commit, nothing is admitted meanwhile.
+            self.close(&connection)?;
+            reported.push(ReportedLeak {
+                leak: Leak {
+                    connection: connection.id,
+                    access_key_id: id.clone(),
+                    generation,
+                    reported_at: self.clock.now(),
+                    seen_dead_at: None,
+                },
+                secret: entry.credentials.secret.clone(),
+                audit: self.audit(
+                    Some(by.clone()),
+                    Change::LeakReported {
+                        connection: connection.id,
+                    },
+                    Details::of(&connection),
+                ),
+                connection,
+            });
         }
-        self.registry.update(connection.id, |entry| {
-            entry.connection.paused_at = connection.paused_at;
-        });
-        self.remember(&leak);
-        tracing::warn!(connection = %connection.id, "a key at the provider is said to have leaked");
-        Ok(leak)
+        if reported.is_empty() {
+            return Ok(());
+        }
+        let leaks: Vec<_> = reported.iter().map(|one| one.leak.clone()).collect();
+        self.stored(move |store| store.report_leaks(&reported))
+            .await
+            .map_err(not_durable)?;
+        for leak in &leaks {
+            self.remember(leak);
+            tracing::warn!(connection = %leak.connection, "a key at the provider is said to have leaked");
+        }
+        Ok(())
     }
 
     fn remember(&self, leak: &Leak) {
@@ -224,98 +253,48 @@ impl App {
         })
     }
 
-    /// The issued key whose access key id ends so, or what was given.
-    fn whole_id(&self, given: &str) -> Result<String> {
-        let end = end_of(given);
-        let found: Vec<_> = self
-            .registry
+    /// Connections whose credentials are a key at a provider: those of the embedded service are
+    /// only a formality.
+    fn providers(&self) -> impl Iterator<Item = Entry> + use<> {
+        self.registry
             .living()
             .into_iter()
-            .flat_map(|entry| entry.keys.into_values())
-            .filter(|key| {
-                key.access_key_id.as_str() == given || ends_so(key.access_key_id.as_str(), end)
-            })
-            .collect();
-        if let Some(exact) = found.iter().find(|key| key.access_key_id.as_str() == given) {
-            return Ok(exact.access_key_id.to_string());
-        }
-        match &found[..] {
-            [] => Ok(given.to_owned()),
-            [key] => Ok(key.access_key_id.to_string()),
-            several => Err(ambiguous(given, several.len())),
-        }
+            .filter(|entry| entry.connection.provider != ProviderKind::Local)
     }
 
-    /// The connection whose own key this is or was, and the record of its leak, if there is one.
-    fn brought(&self, given: &str) -> Result<(Entry, Option<Leak>)> {
-        let end = end_of(given);
-        let means = |id: &str| id == given || ends_so(id, end);
+    /// The connection where most is left to do about a leaked key, and how that stands.
+    fn brought(&self, id: &AccessKeyId) -> Result<(Entry, Leak)> {
+        let mut deleted = None;
         let mut found = Vec::new();
-        for entry in self.registry.living() {
-            // The embedded service's credentials are only a formality.
-            if entry.connection.provider == ProviderKind::Local {
-                continue;
-            }
-            let leaks = entry
-                .leaks
-                .iter()
-                .filter(|leak| means(leak.access_key_id.as_str()))
-                .cloned();
-            let known: Vec<_> = leaks.collect();
-            if known.is_empty() && means(entry.credentials.access_key_id.as_str()) {
-                found.push((entry, None));
-            } else {
-                found.extend(known.into_iter().map(|leak| (entry.clone(), Some(leak))));
+        for entry in self.providers() {
+            let leak = entry.leaks.iter().find(|leak| leak.access_key_id == *id);
+            match (entry.deletion, leak.cloned()) {
+                (Some(deletion), leak) => {
+                    if leak.is_some() || entry.credentials.access_key_id == *id {
+                        deleted = Some((entry, deletion));
+                    }
+                }
+                (None, Some(leak)) => found.push((entry, leak)),
+                (None, None) => {}
             }
         }
-        let ids: std::collections::BTreeSet<_> = found
-            .iter()
-            .map(|(entry, leak)| match leak {
-                Some(leak) => leak.access_key_id.clone(),
-                None => entry.credentials.access_key_id.clone(),
-            })
-            .collect();
-        if ids.len() > 1 {
-            return Err(ambiguous(given, ids.len()));
+        let urgency = |(entry, leak): &(Entry, Leak)| {
+            let next = leak.remaining(&entry.connection).first().copied();
+            (next.is_none(), next)
+        };
+        if let Some(most) = found.into_iter().min_by_key(urgency) {
+            return Ok(most);
         }
-        // One key of several connections: each is dealt with in turn.
-        let open = found.iter().position(|(entry, leak)| {
-            leak.as_ref()
-                .is_none_or(|leak| !leak.remaining(&entry.connection).is_empty())
-        });
-        if found.is_empty() {
-            return Err(unknown(given));
-        }
-        let (entry, leak) = found.swap_remove(open.unwrap_or(0));
-        if let Some(deletion) = entry.deletion {
-            return Err(Error::new(
-                Kind::Refused,
-                format!(
-                    "this is the provider's key of {}, which is being deleted: nothing is admitted through it any more, but the key stays valid at the provider until you revoke it there",
-                    entry.connection.name
-                ),
-            )
-            .next(format!("bascule deletion show {deletion}")));
-        }
-        Ok((entry, leak))
+        let (entry, deletion) = deleted.ok_or_else(|| unknown(id.as_str()))?;
+        Err(Error::new(
+            Kind::Refused,
+            format!(
+                "this is the provider's key of {}, which is being deleted: nothing is admitted through it any more, but the key stays valid at the provider until you revoke it there",
+                entry.connection.name
+            ),
+        )
+        .next(format!("bascule deletion show {deletion}")))
     }
-}
-
-/// What stands behind a mask.
-fn end_of(given: &str) -> &str {
-    given.trim_start_matches(['…', '.', '*'])
-}
-
-fn ends_so(id: &str, end: &str) -> bool {
-    end.len() >= SHORTEST_END && id.ends_with(end)
-}
-
-fn ambiguous(given: &str, number: usize) -> Error {
-    Error::new(
-        Kind::Invalid,
-        format!("{number} keys end in {given}; give the whole access key id"),
-    )
-    .next("bascule key list")
 }
 
 fn unknown(id: &str) -> Error {
@@ -393,12 +372,5 @@ mod tests {
         ] {
             assert!(matches!(judge(Err(vague)), Proof::NotKnown(_)));
         }
-    }
-
-    #[test]
-    fn a_masked_id_is_found_by_its_end_and_a_short_one_is_not() {
-        assert!(ends_so("AKIAEXAMPLE7F3Q", end_of("…7F3Q")));
-        assert!(ends_so("AKIAEXAMPLE7F3Q", end_of("****7F3Q")));
-        assert!(!ends_so("AKIAEXAMPLE7F3Q", end_of("…F3Q")));
     }
 }

@@ -13,13 +13,11 @@ use super::{
 };
 
 impl App {
-    /// When it returns, nothing is admitted and everything open is cut.
+    /// When it returns, nothing is admitted and everything open is cut. Also what is paused already
+    /// is stored: an earlier try may not have been.
     pub(crate) async fn pause(&self, by: Asked, name: &str) -> Result<View> {
         let _changing = self.one_change_at_a_time().await;
         let entry = self.pausable(name)?;
-        if entry.connection.paused_at.is_some() {
-            return Ok(self.view(&entry));
-        }
         let connection = self.paused(&entry);
         let audit = self.audit(
             Some(by),
@@ -30,17 +28,17 @@ impl App {
         );
         // Closed in memory first: whatever becomes of the commit, nothing is admitted meanwhile.
         self.close(&connection)?;
-        self.keep_pause(connection, audit).await?;
+        self.stored(move |store| store.update_connection(&connection, &audit))
+            .await
+            .map_err(not_durable)?;
         self.living(name).map(|entry| self.view(&entry))
     }
 
-    /// Requests are admitted again.
+    /// Requests are admitted again. Also what is not paused is resumed: the gateway may be closed
+    /// all the same, after a try that failed.
     pub(crate) async fn resume(&self, by: Asked, name: &str) -> Result<View> {
         let _changing = self.one_change_at_a_time().await;
         let entry = self.pausable(name)?;
-        if entry.connection.paused_at.is_none() {
-            return Ok(self.view(&entry));
-        }
         let connection = Connection {
             paused_at: None,
             ..entry.connection
@@ -51,7 +49,10 @@ impl App {
             Change::Resumed { connection: id },
             Details::of(&connection),
         );
-        self.keep_pause(connection, audit).await?;
+        self.stored(move |store| store.update_connection(&connection, &audit))
+            .await?;
+        self.registry
+            .update(id, |entry| entry.connection.paused_at = None);
         self.keyring
             .resume(id)
             .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
@@ -70,25 +71,15 @@ impl App {
         }
     }
 
-    /// Admits nothing any more, and cuts what is open.
+    /// Admits nothing any more, and cuts what is open; in memory only.
     pub(super) fn close(&self, connection: &Connection) -> Result<()> {
         self.keyring
             .pause(connection.id)
             .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
+        self.registry.update(connection.id, |entry| {
+            entry.connection.paused_at = connection.paused_at;
+        });
         tracing::info!(connection = %connection.id, "connection paused");
-        Ok(())
-    }
-
-    async fn keep_pause(
-        &self,
-        connection: Connection,
-        audit: bascule_domain::audit::Entry,
-    ) -> Result<()> {
-        let (id, paused_at) = (connection.id, connection.paused_at);
-        self.stored(move |store| store.update_connection(&connection, &audit))
-            .await?;
-        self.registry
-            .update(id, |entry| entry.connection.paused_at = paused_at);
         Ok(())
     }
 
@@ -103,4 +94,12 @@ impl App {
             ),
         }
     }
+}
+
+pub(super) fn not_durable(mut error: Error) -> Error {
+    error.message = format!(
+        "nothing is admitted from now on, but that could not be made durable, so a restart may undo it: {}",
+        error.message
+    );
+    error
 }

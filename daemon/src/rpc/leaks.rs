@@ -21,12 +21,30 @@ impl Leaks for Service {
         let (app, id) = (self.0.clone(), request.into_inner().access_key_id);
         let change = async move { app.leak(by, &id).await };
         let leaked = self.0.to_its_end(change).await.map_err(status)?;
-        let wire = match &leaked {
-            Leaked::Replaced(rotated) => Wire::Replaced(rotations::response(&self.0, rotated)),
-            Leaked::Dead(tombstone) => Wire::Dead(convert::dead_key(tombstone)),
-            Leaked::Brought(brought) => Wire::Provider(provider_leak(brought)),
+        let mut no_successor = String::new();
+        let (access_key_id, wire) = match leaked {
+            Leaked::Replaced(id, rotated) => (
+                id.to_string(),
+                Wire::Replaced(rotations::response(&self.0, &rotated)),
+            ),
+            Leaked::Buried(id, tombstone, why) => {
+                no_successor = why;
+                (id.to_string(), Wire::Dead(convert::dead_key(&tombstone)))
+            }
+            Leaked::Dead(id, tombstone) => (
+                id.map_or_else(|| tombstone.masked.clone(), Into::into),
+                Wire::Dead(convert::dead_key(&tombstone)),
+            ),
+            Leaked::Brought(brought) => (
+                brought.leak.access_key_id.to_string(),
+                Wire::Provider(provider_leak(&brought)),
+            ),
         };
-        Ok(Response::new(v1::ReportLeakResponse { leaked: Some(wire) }))
+        Ok(Response::new(v1::ReportLeakResponse {
+            access_key_id,
+            no_successor,
+            leaked: Some(wire),
+        }))
     }
 
     async fn prove(

@@ -18,22 +18,39 @@ use crate::{
     store::Store,
 };
 
+/// A leaked key of one connection, as it is reported.
+#[derive(Debug, Clone)]
+pub struct ReportedLeak {
+    /// The connection's record, paused.
+    pub connection: Connection,
+    /// The key.
+    pub leak: Leak,
+    /// Its secret.
+    pub secret: SecretKey,
+    /// What the audit trail says of it.
+    pub audit: audit::Entry,
+}
+
 impl Store {
-    /// Keeps a leaked key with its secret, and the connection's record, which it pauses.
-    pub fn report_leak(
-        &self,
-        connection: &Connection,
-        leak: &Leak,
-        secret: &SecretKey,
-        entry: &audit::Entry,
-    ) -> Result<(), StoreError> {
-        let sealer = self.sealer(leak.connection)?;
+    /// Keeps leaked keys with their secrets, and the paused records of their connections: all of
+    /// them or none.
+    pub fn report_leaks(&self, reported: &[ReportedLeak]) -> Result<(), StoreError> {
         self.rows.write(|batch| {
-            let row = connection.id.as_bytes();
-            record::put(batch, &sealer, CONNECTIONS, row, connection)?;
-            let row = self.put_leak(batch, leak)?;
-            record::put_secret(batch, &sealer, LEAKED_SECRETS, &row, secret)?;
-            self.record_audit(batch, entry)
+            for ReportedLeak {
+                connection,
+                leak,
+                secret,
+                audit,
+            } in reported
+            {
+                let sealer = self.sealer(leak.connection)?;
+                let row = connection.id.as_bytes();
+                record::put(batch, &sealer, CONNECTIONS, row, connection)?;
+                let row = self.put_leak(batch, leak)?;
+                record::put_secret(batch, &sealer, LEAKED_SECRETS, &row, secret)?;
+                self.record_audit(batch, audit)?;
+            }
+            Ok(())
         })
     }
 

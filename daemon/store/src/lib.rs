@@ -30,6 +30,7 @@ mod store;
 mod turns;
 
 pub use error::{ManifestError, OpenError, RESET_COMMAND, StoreError};
+pub use leaks::ReportedLeak;
 pub use load::Image;
 pub use manifest::{Manifest, ManifestReader, ManifestWriter};
 pub use store::{IdHash, Store};

@@ -102,7 +102,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         again: arguments.again,
     };
     let response = client.rotations().rotate(request).await?.into_inner();
-    show(&Done::from(response), format, context)
+    show(&Done::from(response), format, &Nothing {}, context)
 }
 
 /// What a rotation came to.
@@ -152,17 +152,39 @@ impl Done {
     }
 }
 
-/// Shows what `rotate` or `leak` came to, and says how to get at the secret if that fails.
-pub(in crate::verbs) fn show_response(
-    response: v1::RotateResponse,
-    context: &Context,
-) -> Result<(), Error> {
-    show(&Done::from(response), None, context)
+/// A rotation, with what another verb has to say besides.
+#[derive(Serialize)]
+struct Extended<'a, T> {
+    #[serde(flatten)]
+    rotation: &'a Document<'a>,
+    #[serde(flatten)]
+    more: &'a T,
 }
 
-fn show(done: &Done, format: Option<Format>, context: &Context) -> Result<(), Error> {
+/// Nothing to say besides.
+#[derive(Serialize)]
+struct Nothing {}
+
+/// Shows what `leak` came to, with `more` in its document.
+pub(in crate::verbs) fn show_response(
+    response: v1::RotateResponse,
+    more: &impl Serialize,
+    context: &Context,
+) -> Result<(), Error> {
+    show(&Done::from(response), None, more, context)
+}
+
+/// Says how to get at the secret if it can't be shown.
+fn show(
+    done: &Done,
+    format: Option<Format>,
+    more: &impl Serialize,
+    context: &Context,
+) -> Result<(), Error> {
     let shown = if context.output.is_json() {
-        document(done, format, |document| context.output.document(document))
+        document(done, format, |rotation| {
+            context.output.document(&Extended { rotation, more })
+        })
     } else {
         done.tell(format, context)
     };
