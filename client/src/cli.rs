@@ -38,8 +38,11 @@ pub(crate) fn refuse(refusal: &clap::Error, arguments: &[OsString]) -> ExitCode 
         let message = text
             .trim_start_matches("error: ")
             .lines()
-            .next()
-            .unwrap_or_default();
+            .map(str::trim)
+            .take_while(|line| !line.starts_with("Usage") && !line.starts_with("For more"))
+            .filter(|line| !line.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ");
         let error = Error::new(Kind::Invalid, message).next("bascule --help");
         Output::new(true).error(&error);
         return Exit::Usage.into();

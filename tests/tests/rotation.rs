@@ -127,7 +127,14 @@ fn both_keys_work_until_the_deadline_and_then_the_old_one_is_dead_by_itself() {
     assert!(scene.works(&old.s3()) && scene.works(&new.s3()));
     assert!(new.s3().put(&scene.bucket, "object", "y").is_err());
 
+    let entries = scene.run(&["audit", &new.id]).ok()["entries"].clone();
+    assert_eq!(entries[0]["change"], "rotation-begun", "{entries}");
+    assert_eq!(entries[0]["successor_id"], answer["issued"]["key"]["id"]);
+    let two = scene.run(&["audit", "photos/viewer"]).error()["message"].to_string();
+    assert!(two.contains("stands for two keys"), "{two}");
+
     let shown = scene.rotation(&new.id);
+    assert_eq!(shown["not_known"].as_array().unwrap().len(), 0, "{shown}");
     assert_eq!(shown["old"]["access_key_id"], old.id.as_str());
     assert_eq!(shown["old"]["state"], "retiring");
     assert_eq!(shown["old_use"]["requests"], 1, "since it began: {shown}");
@@ -289,8 +296,16 @@ fn a_repeated_rotation_makes_no_second_key_and_can_be_given_other_terms() {
     assert_eq!(again["rotation"]["deadline"], first["rotation"]["deadline"]);
     let next = again["rotation"]["next"].to_string();
     assert!(next.contains("--end"), "{next}");
-    let longer = scene.rotate(&[&old.id, "--grace", "9d"]);
-    assert_eq!(longer["rotation"]["grace_seconds"], 9 * DAY);
+    let repeat = |grace: &str| scene.run(&["key", "rotate", &old.id, "--grace", grace]);
+    repeat("9d").exits(REFUSED);
+    let shorter = repeat("12h").ok()["rotation"].clone();
+    assert_eq!(shorter["grace_seconds"], 12 * HOUR);
+    scene.clock.pass(HOUR);
+    assert_eq!(
+        repeat("12h").ok()["rotation"]["deadline"],
+        shorter["deadline"]
+    );
+    scene.clock.pass(0);
     assert_eq!(scene.living().len(), 2);
     // A third generation would leave the first one without an end in sight.
     let refused = scene.run(&["key", "rotate", &new.id]).exits(REFUSED);
@@ -354,6 +369,48 @@ fn whoever_leaks_first_the_older_key_goes_on_towards_the_newest() {
     scene.clock.pass(DAY + 1);
     scene.wait_for_death(&old.id);
     assert_eq!(scene.living(), [new.id]);
+}
+
+#[test]
+fn a_key_whose_uses_are_not_known_is_not_taken_for_unused() {
+    let Some(mut scene) = Scene::new() else {
+        return;
+    };
+    let old = scene.world.issue("photos", "laptop");
+    let new = issued(&scene.rotate(&[&old.id]));
+    assert!(scene.works(&new.s3()));
+    let status = scene.run(&["status"]).ok();
+    let state = status["state_dir"].as_str().unwrap();
+    scene.world.daemon.kill();
+    for file in std::fs::read_dir(state).unwrap().map(Result::unwrap) {
+        if file.file_name().to_string_lossy().starts_with("ledger") {
+            std::fs::remove_file(file.path()).unwrap();
+        }
+    }
+    let start = scene.clock.start();
+    scene.world.daemon.restart_as(&scene.world.home, &start);
+    for args in [
+        ["rotate", &old.id, "--again"],
+        ["rotation", &old.id, "--cancel"],
+    ] {
+        let refused = scene.run(&[&["key"][..], &args[..]].concat());
+        let error = refused.exits(REFUSED).error().to_string();
+        assert!(error.contains("not known"), "{error}");
+    }
+    let next = scene.rotation(&old.id)["next"].to_string();
+    assert!(
+        !next.contains("--again") && !next.contains("--cancel"),
+        "{next}"
+    );
+    assert!(scene.works(&new.s3()) && scene.works(&old.s3()));
+    // By either of its keys.
+    let why = ["--end", "--reason", "all have moved"];
+    scene
+        .run(&[&["key", "rotation", &new.id][..], &why[..]].concat())
+        .ok();
+    assert_eq!(scene.living(), [new.id]);
+    let audit = scene.run(&["audit"]).ok()["entries"].to_string();
+    assert!(audit.contains("all have moved"), "{audit}");
 }
 
 #[test]

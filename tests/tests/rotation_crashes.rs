@@ -99,7 +99,7 @@ impl Scene {
             Step::Begun => drop(self.run(&["key", "rotate", &id])),
             Step::AtOnce => drop(self.run(&["key", "rotate", &id, "--now"])),
             Step::Replaced => drop(self.run(&["key", "rotate", &id, "--again"])),
-            Step::Retimed => drop(self.run(&["key", "rotate", &id, "--grace", "9d"])),
+            Step::Retimed => drop(self.run(&["key", "rotate", &id, "--grace", "1h"])),
             Step::CalledOff => drop(self.run(&["key", "rotation", &id, "--cancel"])),
             Step::Parked => self.clock.jump(-DAY),
             Step::WentOn => self.clock.pass(0),

@@ -192,6 +192,7 @@ pub(crate) struct RotationConsumer {
     pub(crate) name: String,
     pub(crate) last_with_old: Option<String>,
     pub(crate) last_with_successor: Option<String>,
+    pub(crate) first_with_successor: Option<String>,
 }
 
 /// How a key was used.
@@ -226,6 +227,7 @@ impl From<&v1::Rotation> for Rotation {
                     name: consumer.name.clone(),
                     last_with_old: rfc3339(consumer.last_with_old.as_ref()),
                     last_with_successor: rfc3339(consumer.last_with_successor.as_ref()),
+                    first_with_successor: rfc3339(consumer.first_with_successor.as_ref()),
                 })
                 .collect(),
             not_known: wire.not_known.clone(),
@@ -386,6 +388,7 @@ pub(crate) struct AuditEntry {
     pub(crate) label: Option<String>,
     pub(crate) differences: Vec<Difference>,
     pub(crate) reason: Option<String>,
+    pub(crate) successor_id: Option<String>,
 }
 
 impl From<&v1::AuditEntry> for AuditEntry {
@@ -403,6 +406,7 @@ impl From<&v1::AuditEntry> for AuditEntry {
             label: given(&wire.label),
             differences: wire.differences.iter().map(Into::into).collect(),
             reason: given(&wire.reason),
+            successor_id: given(&wire.successor_id),
         }
     }
 }

@@ -119,6 +119,9 @@ fn words(entry: &v1::AuditEntry) -> String {
         escape(&subject(entry)),
         styled(DIM, &escape(&who(entry.by.as_ref())))
     );
+    if !entry.successor_id.is_empty() {
+        text.push_str(&format!("    new key: {}\n", escape(&entry.successor_id)));
+    }
     for difference in &entry.differences {
         text.push_str(&format!("    {}\n", escape(&change(entry, difference))));
     }

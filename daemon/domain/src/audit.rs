@@ -204,6 +204,15 @@ impl Change {
             | Self::Deletion { .. } => None,
         }
     }
+
+    /// The key that takes the other one's place.
+    #[must_use]
+    pub const fn successor(&self) -> Option<KeyId> {
+        match self {
+            Self::Rotation { successor, .. } => Some(*successor),
+            _ => None,
+        }
+    }
 }
 
 /// What reveals something of the connection: kept apart, sealed with the connection's key, and

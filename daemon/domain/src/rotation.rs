@@ -307,7 +307,8 @@ pub struct Evidence {
 pub enum Event {
     /// Somebody looked at the clocks: a timer, a step of the clock, a start of the daemon.
     Looked(Evidence),
-    /// Another grace, from now, or silence; what is `None` stays.
+    /// A shorter grace, from now, or another silence; what is `None` stays, and so does a grace
+    /// that is asked for again.
     Retimed {
         /// From now on.
         grace: Option<Grace>,
@@ -337,6 +338,11 @@ pub enum Refusal {
     /// There is nothing to go on with.
     #[error("the rotation is not parked")]
     NotParked,
+    /// Whatever repeats it would keep two keys for ever.
+    #[error(
+        "the grace can only be made shorter: the old key would live longer than it was given first"
+    )]
+    Longer,
 }
 
 /// What a rotation begins with.
@@ -409,7 +415,16 @@ impl Rotation {
                 grace,
                 until_silent,
             } => {
+                let grace = grace.filter(|grace| grace.length != self.grace.length);
+                if grace.is_none() && until_silent.is_none_or(|_| until_silent == self.until_silent)
+                {
+                    return Ok(Effect::Nothing);
+                }
                 if let Some(grace) = grace {
+                    let elapsed = now.elapsed_since(&self.anchor).unwrap_or_default();
+                    if grace.length > self.left.saturating_sub(elapsed) {
+                        return Err(Refusal::Longer);
+                    }
                     self.grace = grace;
                     self.left = grace.length;
                     self.anchor = now;
@@ -839,6 +854,23 @@ mod tests {
             looked(&mut rotation, used(HOUR), HOUR * 3),
             Effect::Bury(Ending::Silent)
         );
+    }
+
+    #[test]
+    fn a_grace_that_is_asked_for_again_never_moves_the_deadline_back() {
+        let mut rotation = rotation(DAY, None);
+        let (deadline, now) = (rotation.deadline(), after(start(), HOUR));
+        let asked = |length| Event::Retimed {
+            grace: Some(Grace::asked(length).unwrap()),
+            until_silent: None,
+        };
+        assert_eq!(rotation.apply(asked(DAY), now), Ok(Effect::Nothing));
+        let longer = rotation.apply(asked(DAY - SignedDuration::from_mins(1)), now);
+        assert_eq!(longer, Err(Refusal::Longer));
+        assert_eq!(rotation.deadline(), deadline);
+        let shorter = rotation.apply(asked(HOUR), now);
+        assert_eq!(shorter, Ok(Effect::Keep(Step::Retimed)));
+        assert_eq!(rotation.deadline(), after(now, HOUR).wall);
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl Subject {
                         ..
                     }
                 );
-                change.key() == Some(key) || dies && change.connection() == connection
+                [change.key(), change.successor()].contains(&Some(key))
+                    || dies && change.connection() == connection
             }
         }
     }
@@ -83,6 +84,7 @@ impl App {
         match self.find_key(text) {
             Ok(Named::Living(_, key)) => Ok(Subject::Key(key.connection, key.id)),
             Ok(Named::Dead(dead)) => Ok(Subject::Key(dead.connection, dead.key)),
+            Err(error) if error.kind != Kind::NotFound => Err(error),
             Err(_) => Err(Error::new(
                 Kind::NotFound,
                 format!("there is and was no connection, key or deletion {text}"),

@@ -30,13 +30,14 @@ mod status;
 mod usage;
 mod watch;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use bascule_adapters::{OwnAddresses, Surroundings};
 use bascule_domain::{
     Timestamp,
     audit::{Asked, Change, Details, Entry as AuditEntry},
     connection::Connection,
+    ids::KeyId,
     names::ConnectionName,
 };
 use bascule_gateway::{Keyring, Trouble};
@@ -91,6 +92,8 @@ pub(crate) struct App {
     state_dir: PathBuf,
     drain_limit: Duration,
     started_at: Timestamp,
+    /// Successors that may have been used before the start without anything knowing it.
+    uses_not_known: BTreeSet<KeyId>,
     /// Whether the daemon before this one was killed.
     killed_before: bool,
     /// Changes that were asked for and are being made.
@@ -118,7 +121,7 @@ impl App {
             let live = Arc::clone(&live);
             store.observe(move |entry| live.tell(Event::Changed(entry.clone())));
         }
-        let app = Self {
+        let mut app = Self {
             graves: Arc::new(Graves::new(store.clone(), image.graves)),
             knocks: Arc::new(Findings::new(Arc::clone(&live))),
             ledger: usage::open(config, &store, &clock, &live),
@@ -132,6 +135,7 @@ impl App {
             state_dir: config.state_dir.clone(),
             drain_limit: config.drain_limit,
             started_at: clock.now(),
+            uses_not_known: BTreeSet::new(),
             killed_before,
             changes: TaskTracker::new(),
             store,
@@ -171,7 +175,7 @@ impl App {
         for (deletion, findings) in image.deletions {
             app.deletions.remember(deletion, findings);
         }
-        app.remember_uses().await;
+        app.uses_not_known = app.remember_uses().await;
         Ok(Arc::new(app))
     }
 

@@ -68,6 +68,30 @@ pub(crate) struct Running {
     pub counted_before: u64,
 }
 
+/// Whether anybody has used a key. What is not known is never taken for unused.
+enum LastUse {
+    Used(Timestamp),
+    Never,
+    /// It was there before this daemon, and the ledger can't tell.
+    NotKnown,
+}
+
+impl LastUse {
+    /// Why the key may be in use, after its id; `None` when nobody has used it.
+    fn not_unused(&self) -> Option<String> {
+        match self {
+            Self::Used(last) => Some(format!(
+                "is in use, last at {last:.0}: its secret did arrive somewhere"
+            )),
+            Self::NotKnown => Some(
+                "may be in use: whether it was used before the daemon was started is not known"
+                    .into(),
+            ),
+            Self::Never => None,
+        }
+    }
+}
+
 impl App {
     pub(crate) async fn rotate_key(&self, by: Asked, wish: RotateWish) -> Result<Rotated> {
         let _changing = self.one_change_at_a_time().await;
@@ -171,6 +195,14 @@ impl App {
             report: self.report(key.id)?,
             in_doubt: Vec::new(),
         };
+        // What may be refused comes before a secret that is shown only once.
+        if wish.grace.is_some() || wish.until_silent.is_some() {
+            let event = Event::Retimed {
+                grace: wish.grace.map(grace).transpose()?,
+                until_silent: silence(wish.until_silent)?,
+            };
+            self.step(Some(by.clone()), key, event).await?;
+        }
         if wish.again {
             let fresh = self.replace_unused(by.clone(), running.successor).await?;
             rotated.issued = fresh.issued;
@@ -179,12 +211,6 @@ impl App {
             // Read again: the successor may be another one by now.
             let running = self.running(key)?;
             rotated.in_doubt = self.end(Some(by), &running, Ending::AtOnce).await?;
-        } else if wish.grace.is_some() || wish.until_silent.is_some() {
-            let event = Event::Retimed {
-                grace: wish.grace.map(grace).transpose()?,
-                until_silent: silence(wish.until_silent)?,
-            };
-            self.step(Some(by), key, event).await?;
         }
         rotated.report = self.report(key.id)?;
         Ok(rotated)
@@ -224,7 +250,7 @@ impl App {
         let in_doubt = self.end(Some(by), &running, Ending::AtOnce).await?;
         Ok(Rotated {
             issued: None,
-            report: self.report(key.id)?,
+            report: self.report(running.old)?,
             in_doubt,
         })
     }
@@ -235,13 +261,10 @@ impl App {
             .registry
             .key(&successor.to_string())
             .ok_or_else(|| Error::no_key(&successor.to_string()))?;
-        if let Some(last) = self.keyring.last_used(&key.access_key_id) {
+        if let Some(why) = self.last_use(&key).not_unused() {
             return Err(Error::new(
                 Kind::Refused,
-                format!(
-                    "the new key {} is in use, last at {last:.0}: its secret did arrive somewhere",
-                    key.access_key_id
-                ),
+                format!("the new key {} {why}", key.access_key_id),
             )
             .next(format!(
                 "replace it all the same: bascule key rotate {} --now",
@@ -283,7 +306,14 @@ impl App {
     pub(crate) async fn end_rotation(&self, by: Asked, id: &str) -> Result<Rotated> {
         let _changing = self.one_change_at_a_time().await;
         match self.meant(id)? {
-            Named::Living(_, key) => self.end_retiring(by, &key).await,
+            Named::Living(_, key) if self.running(&key).is_ok() => {
+                self.end_retiring(by, &key).await
+            }
+            Named::Living(..) => Ok(Rotated {
+                issued: None,
+                report: self.rotation_of(id)?,
+                in_doubt: Vec::new(),
+            }),
             Named::Dead(tombstone) => Ok(Rotated {
                 issued: None,
                 report: self.report(tombstone.key)?,
@@ -304,13 +334,10 @@ impl App {
         let running = self.running(&key)?;
         let entry = self.entry_of(&key)?;
         let successor = entry.keys.get(&running.successor).ok_or_else(defect)?;
-        if let Some(last) = self.keyring.last_used(&successor.access_key_id) {
+        if let Some(why) = self.last_use(successor).not_unused() {
             return Err(Error::new(
                 Kind::Refused,
-                format!(
-                    "the new key {} is in use already, last at {last:.0}",
-                    successor.access_key_id
-                ),
+                format!("the new key {} {why}", successor.access_key_id),
             )
             .next(format!(
                 "end the rotation instead: bascule key rotation {} --end; or give the new key up: bascule key revoke {}",
@@ -543,10 +570,14 @@ impl App {
         }
     }
 
-    /// The rotation in which the key is the old one.
+    /// The rotation under way in which the key is one of the two.
     fn running(&self, key: &Key) -> Result<Rotation> {
         let entry = self.entry_of(key)?;
-        let running = entry.rotations.get(&key.id);
+        let as_successor = || {
+            let mut all = entry.rotations.values();
+            all.find(|running| running.rotation.successor == key.id)
+        };
+        let running = entry.rotations.get(&key.id).or_else(as_successor);
         running
             .map(|running| running.rotation.clone())
             .ok_or_else(|| not_rotating(key))
@@ -599,6 +630,15 @@ impl App {
             observed_since: known.observed_since,
             longest: longest.and_then(std::result::Result::ok),
         })
+    }
+
+    /// When a key was last used, as far as that can be told.
+    fn last_use(&self, key: &Key) -> LastUse {
+        match self.keyring.last_used(&key.access_key_id) {
+            Some(at) => LastUse::Used(at),
+            None if self.uses_not_known.contains(&key.id) => LastUse::NotKnown,
+            None => LastUse::Never,
+        }
     }
 
     /// What the gateway knows of a key's use.

@@ -1,7 +1,7 @@
 //! Who used which key, when, from where and with what: the ledger's answers, with names. Nothing
 //! here decides about a request.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bascule_domain::{
     Timestamp,
@@ -9,7 +9,9 @@ use bascule_domain::{
     key::Key,
 };
 use bascule_gateway::DeadKeys;
-use bascule_store::ledger::{By, Interval, Ledger, LedgerSettings, Query, Report, Row};
+use bascule_store::ledger::{
+    By, Interval, Ledger, LedgerError, LedgerSettings, Query, Report, Row,
+};
 
 use super::{
     App, blocking,
@@ -106,25 +108,51 @@ pub(super) fn open(
     }
 }
 
+/// Whether the ledger has seen every use of a key since it was issued.
+fn watched_since(known: &Interval, issued_at: Timestamp) -> bool {
+    known.observed_since <= issued_at && known.gaps.is_empty()
+}
+
 impl App {
     /// Tells the gateway's keys when they were used before the daemon was started. A ledger that
-    /// takes its time is not waited for.
-    pub(super) async fn remember_uses(&self) {
+    /// takes its time is not waited for. Returns the successors of which the ledger can't say
+    /// whether they were used.
+    pub(super) async fn remember_uses(&self) -> BTreeSet<KeyId> {
+        let successors: Vec<(KeyId, Timestamp)> = self
+            .registry
+            .living()
+            .iter()
+            .flat_map(|entry| entry.keys.values())
+            .filter(|key| key.predecessor.is_some())
+            .map(|key| (key.id, key.issued_at))
+            .collect();
+        let all = successors.iter().map(|(key, _)| *key).collect();
         let Some(ledger) = self.ledger.clone() else {
-            return;
+            return all;
         };
-        let asked = blocking(move || ledger.last_uses());
+        let asked = blocking(move || {
+            let uses = ledger.last_uses()?;
+            let mut not_known = BTreeSet::new();
+            for (key, issued_at) in successors {
+                if !watched_since(&ledger.longest_interval(key, issued_at)?, issued_at) {
+                    not_known.insert(key);
+                }
+            }
+            Ok::<_, LedgerError>((uses, not_known))
+        });
         match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(Ok(uses)) => {
+            Ok(Ok((uses, not_known))) => {
                 for (id, at) in uses {
                     if let Some(key) = self.registry.key(&id.to_string()) {
                         self.keyring.remember_use(&key.access_key_id, at);
                     }
                 }
+                not_known
             }
             // What is wrong with the file is in the log already.
             Ok(Err(_)) | Err(_) => {
                 tracing::warn!("when keys were used before this start is not known yet");
+                all
             }
         }
     }

@@ -68,6 +68,10 @@ fn entry(entry: Entry) -> v1::AuditEntry {
         change: change.as_str().to_owned(),
         connection_id: change.connection().to_string(),
         key_id: change.key().map(|id| id.to_string()).unwrap_or_default(),
+        successor_id: change
+            .successor()
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
         deletion_id,
         phase: phase.into(),
         erased,

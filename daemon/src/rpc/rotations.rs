@@ -21,7 +21,7 @@ type Answer<T> = std::result::Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Rotations for Service {
     async fn rotate(&self, request: Request<v1::RotateRequest>) -> Answer<v1::RotateResponse> {
-        let by = asked(&request, "")?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let wish = wish(request.into_inner()).map_err(status)?;
         let app = self.0.clone();
         let change = async move { app.rotate_key(by, wish).await };
@@ -39,7 +39,7 @@ impl Rotations for Service {
     }
 
     async fn end(&self, request: Request<v1::EndRotationRequest>) -> Answer<v1::RotateResponse> {
-        let by = asked(&request, "")?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let (app, id) = (self.0.clone(), request.into_inner().access_key_id);
         let change = async move { app.end_rotation(by, &id).await };
         let rotated = self.0.to_its_end(change).await.map_err(status)?;
@@ -50,7 +50,7 @@ impl Rotations for Service {
         &self,
         request: Request<v1::CancelRotationRequest>,
     ) -> Answer<v1::CancelRotationResponse> {
-        let by = asked(&request, "")?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let (app, id) = (self.0.clone(), request.into_inner().access_key_id);
         let change = async move {
             let key = app.call_rotation_off(by, &id).await?;
@@ -62,7 +62,7 @@ impl Rotations for Service {
     }
 
     async fn go_on(&self, request: Request<v1::GoOnRequest>) -> Answer<v1::ShowRotationResponse> {
-        let by = asked(&request, "")?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let (app, id) = (self.0.clone(), request.into_inner().access_key_id);
         let change = async move { app.go_on_with_rotation(by, &id).await };
         let report = self.0.to_its_end(change).await.map_err(status)?;
@@ -144,6 +144,7 @@ fn consumer(consumer: &Consumer) -> v1::RotationConsumer {
         name: consumer.name.clone(),
         last_with_old: consumer.last_with_old.map(convert::time),
         last_with_successor: consumer.last_with_successor.map(convert::time),
+        first_with_successor: consumer.first_with_successor.map(convert::time),
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{
-    Context, doubts,
+    Context, Why, doubts,
     issue::{self, Issued},
     rotation,
 };
@@ -28,8 +28,8 @@ use crate::{
 ///
 /// The new key has the same label and everything that restricts the old one. Both work during the
 /// grace: twice the longest interval seen between uses, at least a day, unless --grace says so.
-/// Asked again, it goes on with the rotation that is under way and makes no further key; --grace
-/// and --until-silent then count from now, and --now ends it.
+/// Asked again, it goes on with the rotation that is under way and makes no further key. --grace
+/// can then only bring the old key's end nearer, and --now ends it.
 ///
 /// Examples:
 ///   bascule key rotate BSC… --format rclone
@@ -68,6 +68,8 @@ pub(crate) struct Arguments {
     /// The form in which the new key is handed out; a readable block if left out
     #[arg(long, value_parser = Format::ALL.map(Format::as_str))]
     format: Option<String>,
+    #[command(flatten)]
+    why: Why,
 }
 
 #[derive(Serialize)]
@@ -92,7 +94,16 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         .and_then(|name| name.parse().ok());
     let client = context.client().await?;
     if let Some(name) = arguments.all {
-        return all(&client, &name, arguments.issued_until, format, context).await;
+        let reason = arguments.why.text();
+        return all(
+            &client,
+            &name,
+            arguments.issued_until,
+            &reason,
+            format,
+            context,
+        )
+        .await;
     }
     let request = v1::RotateRequest {
         access_key_id: arguments.id.unwrap_or_default(),
@@ -100,6 +111,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         until_silent: arguments.until_silent.map(duration::to_wire),
         now: arguments.now,
         again: arguments.again,
+        reason: arguments.why.text(),
     };
     let response = client.rotations().rotate(request).await?.into_inner();
     show(&Done::from(response), format, &Nothing {}, context)
@@ -228,6 +240,7 @@ async fn all(
     client: &Client,
     name: &str,
     issued_until: Option<Timestamp>,
+    reason: &str,
     format: Option<Format>,
     context: &Context,
 ) -> Result<(), Error> {
@@ -251,6 +264,7 @@ async fn all(
         let request = v1::RotateRequest {
             access_key_id: key.access_key_id.clone(),
             now: true,
+            reason: reason.to_owned(),
             ..v1::RotateRequest::default()
         };
         match client.rotations().rotate(request).await {

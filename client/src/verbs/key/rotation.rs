@@ -5,10 +5,10 @@ use bascule_proto::v1;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Context, doubts};
+use super::{Context, Why, doubts};
 use crate::{
     clock, duration,
-    error::Error,
+    error::{Error, Kind},
     output::{
         document,
         table::{Cell, Facts, Table},
@@ -30,6 +30,8 @@ pub(crate) struct Arguments {
     id: String,
     #[command(flatten)]
     wish: Wish,
+    #[command(flatten)]
+    why: Why,
 }
 
 #[derive(Debug, Args)]
@@ -58,18 +60,34 @@ struct CancelDocument {
 }
 
 pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), Error> {
-    let access_key_id = arguments.id;
+    let (access_key_id, reason) = (arguments.id, arguments.why.text());
+    let Wish { end, cancel, go_on } = arguments.wish;
+    if !(reason.is_empty() || end || cancel || go_on) {
+        return Err(Error::new(
+            Kind::Invalid,
+            "--reason is for --end, --cancel or --go-on",
+        ));
+    }
     let mut rotations = context.client().await?.rotations();
-    let (rotation, doubtful) = if arguments.wish.end {
-        let request = v1::EndRotationRequest { access_key_id };
+    let (rotation, doubtful) = if end {
+        let request = v1::EndRotationRequest {
+            access_key_id,
+            reason,
+        };
         let response = rotations.end(request).await?.into_inner();
         (response.rotation, response.in_doubt)
-    } else if arguments.wish.cancel {
-        let request = v1::CancelRotationRequest { access_key_id };
+    } else if cancel {
+        let request = v1::CancelRotationRequest {
+            access_key_id,
+            reason,
+        };
         let key = rotations.cancel(request).await?.into_inner().key;
         return cancelled(&key.unwrap_or_default(), context);
-    } else if arguments.wish.go_on {
-        let request = v1::GoOnRequest { access_key_id };
+    } else if go_on {
+        let request = v1::GoOnRequest {
+            access_key_id,
+            reason,
+        };
         (
             rotations.go_on(request).await?.into_inner().rotation,
             vec![],
@@ -236,11 +254,14 @@ fn render(rotation: &v1::Rotation, now: Timestamp) -> String {
                 parsed(consumer.last_with_old.as_ref()),
                 parsed(consumer.last_with_successor.as_ref()),
             );
-            // Whoever used both has moved if the new one was the last.
-            let moved = if new > old {
+            let first_new = parsed(consumer.first_with_successor.as_ref());
+            // Several may hide behind one name: all have moved only if none came back.
+            let moved = if new.is_none() {
+                Cell::new("not moved").style(WARN)
+            } else if old < first_new {
                 Cell::new("moved").style(GOOD)
             } else {
-                Cell::new("not moved").style(WARN)
+                Cell::new("both").style(WARN)
             };
             table.row([
                 Cell::new(&consumer.name),
@@ -301,11 +322,19 @@ mod tests {
                     name: "rclone/v1".into(),
                     last_with_old: at(-600),
                     last_with_successor: at(-60),
+                    first_with_successor: at(-300),
+                },
+                v1::RotationConsumer {
+                    name: "127.0.0.1".into(),
+                    last_with_old: at(-60),
+                    last_with_successor: at(-10),
+                    first_with_successor: at(-300),
                 },
                 v1::RotationConsumer {
                     name: "restic".into(),
                     last_with_old: at(-60),
                     last_with_successor: None,
+                    first_with_successor: None,
                 },
             ],
             next: vec!["once the clock is right: bascule key rotation BSCOLD --go-on".into()],
@@ -319,6 +348,7 @@ mod tests {
             "BSCOLD  old  retiring  12    60 s ago",
             "BSCNEW  new  active    0     not yet",
             "--go-on",
+            "127.0.0.1  both       60 s ago",
             "rclone/v1  moved      10 min ago",
             "restic     not moved  60 s ago",
         ] {

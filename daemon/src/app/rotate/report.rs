@@ -10,11 +10,14 @@ use bascule_domain::{
     tombstone::{CauseOfDeath, Tombstone},
 };
 use bascule_gateway::KeyUse;
-use bascule_store::ledger::{By, Group, Query};
+use bascule_store::ledger::{By, Group, Process, Query};
 
-use super::super::{
-    App, KeyView,
-    error::{Error, Result},
+use super::{
+    super::{
+        App, KeyView,
+        error::{Error, Result},
+    },
+    LastUse,
 };
 
 /// The old key.
@@ -25,12 +28,13 @@ pub(crate) enum Former {
     Dead(Tombstone),
 }
 
-/// A tool or an address, and which key it uses.
+/// A tool, a process or an address, and which key it uses.
 pub(crate) struct Consumer {
-    /// As it says itself, or an IP address.
+    /// As it says itself, as the system names it, or an IP address.
     pub name: String,
     pub last_with_old: Option<Timestamp>,
     pub last_with_successor: Option<Timestamp>,
+    pub first_with_successor: Option<Timestamp>,
 }
 
 /// A rotation as it is shown.
@@ -78,7 +82,18 @@ impl App {
         let successor_use = successor.as_ref().map(|key| self.key_use(key));
         let id = &old.access_key_id;
         let mut next = vec![format!("end it now: bascule key rotation {id} --end")];
-        if successor_use.unwrap_or_default().last.is_none() {
+        let mut not_known = Vec::new();
+        if running.counted_since == self.started_at && rotation.began_at < self.started_at {
+            not_known.push(format!(
+                "how many uses there were before {:.0}, when the daemon was started again",
+                self.started_at
+            ));
+        }
+        let last_use = successor.as_ref().map(|key| self.last_use(key));
+        if matches!(last_use, Some(LastUse::NotKnown)) {
+            not_known.push("whether the new key was used before that".into());
+        }
+        if matches!(last_use, Some(LastUse::Never)) {
             next.push(format!(
                 "if the new key's secret never arrived: bascule key rotate {id} --again"
             ));
@@ -98,7 +113,7 @@ impl App {
             successor_use: successor_use.unwrap_or_default(),
             silent_since: Some(silent_since),
             consumers: Vec::new(),
-            not_known: not_known(running.counted_since, rotation.began_at),
+            not_known,
             successor: successor.map(|key| self.key_view(key, name)),
             old: Former::Retiring(self.key_view(old, name)),
             rotation: Some(rotation),
@@ -110,7 +125,7 @@ impl App {
         let successor = self.heir(&tombstone);
         let successor_use = successor.as_ref().map(|key| self.key_use(key));
         let next = match &successor {
-            Some(key) if successor_use.unwrap_or_default().last.is_none() => vec![format!(
+            Some(key) if matches!(self.last_use(key), LastUse::Never) => vec![format!(
                 "if the new key's secret never arrived: bascule key rotate {} --now",
                 key.access_key_id
             )],
@@ -162,7 +177,7 @@ impl App {
         self.keyring.key_use(&key.access_key_id).unwrap_or_default()
     }
 
-    /// Adds which tools and addresses use which of the two keys.
+    /// Adds which tools, processes and addresses use which of the two keys.
     pub(super) async fn add_consumers(&self, report: &mut Report) {
         let (Some(rotation), Former::Retiring(old)) = (&report.rotation, &report.old) else {
             return;
@@ -172,7 +187,7 @@ impl App {
         };
         let (began_at, keys) = (rotation.began_at, [old.key.clone(), successor.key.clone()]);
         let mut consumers: BTreeMap<String, Consumer> = BTreeMap::new();
-        for by in [By::Tool, By::Address] {
+        for by in [By::Tool, By::Process, By::Address] {
             let query = Query {
                 keys: keys
                     .iter()
@@ -194,18 +209,23 @@ impl App {
                 let name = match &row.group {
                     Group::Tool(tool) => tool.clone(),
                     Group::Address(address) => address.to_string(),
-                    Group::Other | Group::Erased | Group::Key | Group::Process(_) => {
-                        "others".to_owned()
-                    }
+                    Group::Process(process) => match process.as_ref().and_then(process_name) {
+                        Some(name) => name,
+                        None => continue,
+                    },
+                    Group::Other | Group::Erased | Group::Key => "others".to_owned(),
                 };
                 let consumer = consumers.entry(name.clone()).or_insert(Consumer {
                     name,
                     last_with_old: None,
                     last_with_successor: None,
+                    first_with_successor: None,
                 });
                 let last = if row.key == keys[0].id {
                     &mut consumer.last_with_old
                 } else {
+                    let first = &mut consumer.first_with_successor;
+                    *first = Some(first.map_or(row.first, |first| first.min(row.first)));
                     &mut consumer.last_with_successor
                 };
                 *last = (*last).max(Some(row.last));
@@ -215,14 +235,11 @@ impl App {
     }
 }
 
-fn not_known(counted_since: Timestamp, began_at: Timestamp) -> Vec<String> {
-    let mut not_known = Vec::new();
-    if counted_since > began_at {
-        not_known.push(format!(
-            "how many uses there were before {counted_since:.0}, when the daemon was started again"
-        ));
-    }
-    not_known
+/// The shortest name that tells it from others.
+fn process_name(process: &Process) -> Option<String> {
+    let names = [&process.unit, &process.container, &process.command];
+    let mut names = names.into_iter().chain([&process.exe]);
+    names.find_map(Clone::clone)
 }
 
 impl Report {
