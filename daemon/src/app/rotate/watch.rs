@@ -44,6 +44,10 @@ impl App {
             let Some(key) = self.registry.key(&old.to_string()) else {
                 continue;
             };
+            // Or it was called off, and the old key lives on.
+            if !self.running(&key).is_ok_and(|rotation| rotation.old == old) {
+                continue;
+            }
             let looked = Event::Looked(self.evidence(&key));
             if let Err(error) = self.step(None, &key, looked).await {
                 tracing::error!(key = %old, error = &error as &dyn std::error::Error, "a rotation could not go on");
