@@ -122,16 +122,17 @@ fn unusable(what: &str, name: &str, error: &NotUsable) -> Error {
 
 /// The user's own surroundings: they ask about their own tools.
 pub(crate) fn environment() -> Environment {
-    Environment {
-        home: std::env::var_os("HOME")
-            .map(PathBuf::from)
-            .filter(|home| home.is_absolute()),
-        // Without a current folder relative paths lead nowhere, which is reported as such.
-        current_folder: std::env::current_dir().unwrap_or_default(),
-        variables: std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect(),
+    let home = std::env::var_os("HOME")
+        .map(PathBuf::from)
+        .filter(|home| home.is_absolute());
+    // Without a current folder relative paths lead nowhere, which is reported as such.
+    let mut environment = Environment::of(home, std::env::current_dir().unwrap_or_default());
+    for (name, value) in std::env::vars_os() {
+        if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) {
+            environment.set(name, value);
+        }
     }
+    environment
 }
 
 #[cfg(test)]

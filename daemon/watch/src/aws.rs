@@ -62,11 +62,7 @@ pub fn config_file(env: &Environment) -> Option<PathBuf> {
 /// The file a variable names (`~` and `~/…` mean the home folder), or the usual one.
 fn path(env: &Environment, variable: &str, usual: &str) -> Option<PathBuf> {
     match env.variable(variable) {
-        Some("~") => env.home.clone(),
-        Some(path) => match path.strip_prefix("~/") {
-            Some(rest) => env.in_home(rest),
-            None => Some(env.absolute(Path::new(path))),
-        },
+        Some(path) => env.expanded(path),
         None => env.in_home(usual),
     }
 }

@@ -27,7 +27,7 @@ const DEEPEST_WRAPPER: usize = 8;
 /// memory, or when no file exists.
 #[must_use]
 pub fn locate(env: &Environment) -> Option<PathBuf> {
-    if let Some(given) = env.variables.get("RCLONE_CONFIG") {
+    if let Some(given) = env.set_variable("RCLONE_CONFIG") {
         // rclone takes the path as it is: neither `~` nor `$NAME` is replaced in it.
         let path = Path::new(given);
         let memory_only = given.is_empty()
@@ -57,7 +57,7 @@ pub fn locate(env: &Environment) -> Option<PathBuf> {
 #[must_use]
 pub fn file(env: &Environment) -> Option<PathBuf> {
     locate(env).or_else(|| {
-        if env.variables.contains_key("RCLONE_CONFIG") {
+        if env.set_variable("RCLONE_CONFIG").is_some() {
             return None;
         }
         env.variable("XDG_CONFIG_HOME")

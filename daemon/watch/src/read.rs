@@ -91,6 +91,15 @@ pub(crate) fn credentials(id: &Value, secret: &Value) -> Result<Credentials, Not
     })
 }
 
+/// As [`endpoint`]; what can't be one counts as none.
+pub(crate) fn lenient_endpoint(text: &str) -> Option<Endpoint> {
+    if text.contains("://") {
+        text.parse().ok()
+    } else {
+        format!("https://{text}").parse().ok()
+    }
+}
+
 /// Tools take an endpoint without a scheme as https.
 pub(crate) fn endpoint(value: Option<&Value>) -> Result<Option<Endpoint>, NotUsable> {
     let Some(value) = value else { return Ok(None) };
