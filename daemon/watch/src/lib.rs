@@ -16,9 +16,10 @@ pub mod machine;
 pub mod picture;
 pub mod places;
 pub mod rclone;
+pub mod scan;
 
 mod read;
-mod tools;
+pub mod tools;
 
 pub use environment::Environment;
 pub use found::{FoundKey, NotUsable, Place};

@@ -1,0 +1,21 @@
+//! The whole look at a machine: what jobs use, what configurations hold, and what nobody explains.
+
+use crate::{
+    aws,
+    machine::Machine,
+    picture::{Picture, Trail},
+    tools::{rclone, variables},
+};
+
+/// Looks at the places that are known: configurations of who asks, and jobs. It takes no longer than
+/// reading them.
+#[must_use]
+pub fn known(machine: &Machine) -> Picture {
+    let mut picture = Picture::default();
+    let (trail, own) = (Trail::configuration(), &machine.environment);
+    variables::surroundings(own, &trail, &mut picture);
+    rclone::configured(machine, own, &trail, &mut picture);
+    aws::configured(machine, own, &trail, &mut picture);
+    picture.settle();
+    picture
+}
