@@ -16,6 +16,7 @@ pub mod machine;
 pub mod picture;
 pub mod places;
 pub mod rclone;
+pub mod reference;
 pub mod scan;
 
 mod read;
