@@ -8,6 +8,7 @@
 //! content of a file into an error.
 
 pub mod aws;
+pub mod changes;
 pub mod command;
 pub mod environment;
 pub mod found;
