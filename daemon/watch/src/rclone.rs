@@ -244,9 +244,9 @@ impl S3 {
         }
         Ok(FoundKey {
             credentials: credentials(id, secret)?,
-            endpoint: endpoint(self.endpoint.as_ref())?,
-            region: region(self.region.as_ref())?,
-            provider: self.provider.clone(),
+            endpoint: endpoint(self.server.endpoint.as_ref())?,
+            region: region(self.server.region.as_ref())?,
+            provider: self.server.provider.clone(),
             place: id.place(),
         })
     }

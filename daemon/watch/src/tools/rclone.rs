@@ -236,7 +236,12 @@ fn tell(
                     picture.add(KIND, &trail, key, standing, lead.bucket.clone());
                 }
             }
-            End::Surroundings { profile, file, .. } => {
+            End::Surroundings {
+                profile,
+                file,
+                server,
+                ..
+            } => {
                 let question = Question {
                     sdk: Sdk::Go,
                     kind: KIND,
@@ -246,7 +251,11 @@ fn tell(
                     file: file.as_deref(),
                     bucket: lead.bucket,
                 };
+                let before = picture.uses.len();
                 question.answer(&trail, picture);
+                for found in &mut picture.uses[before..] {
+                    server.tell(&mut found.key);
+                }
             }
             End::Anonymous(_) | End::Local(_) | End::Elsewhere(_) => {}
             End::Refused(error) => picture.unusable(&trail, what, &error),
