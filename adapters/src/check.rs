@@ -159,10 +159,12 @@ impl Server {
     }
 }
 
+/// Whether buckets are virtual hosts there. Those of a private network's own endpoint are not: no
+/// certificate covers them.
 fn is_amazons(endpoint: &Endpoint) -> bool {
-    [".amazonaws.com", ".amazonaws.com.cn"]
-        .iter()
-        .any(|domain| endpoint.host().ends_with(domain))
+    let host = endpoint.host();
+    let domains = [".amazonaws.com", ".amazonaws.com.cn"];
+    domains.iter().any(|domain| host.ends_with(domain)) && !host.contains(".vpce.")
 }
 
 /// Amazon's ids of permanent keys. Other providers' keys are never sent to Amazon for want of an

@@ -368,7 +368,11 @@ fn all_keys_are_asked_about_once_each_and_a_key_by_its_masked_id() {
 
     let masked = format!("…{}", &deleted.0[deleted.0.len() - 4..]);
     assert_eq!(world.health(&masked), ("dead".into(), FINDINGS));
-    let _ = world.check(&["…0000xxxx", "--yes"]).exits(NOT_FOUND);
+    let lost = world.check(&["…0000xxxx", "--yes"]).exits(NOT_FOUND);
+    assert!(
+        !lost.text().contains("0000xxxx"),
+        "it may be a secret: {lost}"
+    );
 }
 
 #[test]

@@ -215,13 +215,12 @@ async fn without_a_bucket_a_name_is_asked_for_that_nobody_has() {
 
 #[test]
 fn only_amazons_ids_are_sent_to_amazon_when_no_endpoint_is_set() {
-    for id in ["AKIAIOSFODNN7EXAMPLE"] {
-        let server = Server::of(None, None, &id.parse().unwrap()).unwrap();
-        assert_eq!(
-            server.endpoint().to_string(),
-            "https://s3.us-east-1.amazonaws.com"
-        );
-    }
+    let amazons = "AKIAIOSFODNN7EXAMPLE".parse().unwrap();
+    let server = Server::of(None, None, &amazons).unwrap();
+    assert_eq!(
+        server.endpoint().to_string(),
+        "https://s3.us-east-1.amazonaws.com"
+    );
     for id in [
         "minioadmin",
         "GK31c2f218a2e44f485b94239e",

@@ -25,7 +25,7 @@ use crate::{
     clock,
     error::{Error, Kind},
     exit::Exit,
-    output::{Output, progress::Progress},
+    output::{Output, progress::Progress, text::count},
 };
 use consent::Scope;
 use subject::Subject;
@@ -91,7 +91,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         let asked = asked.clone();
         look(move || match &asked {
             Asked::All => scan::known(&machine),
-            Asked::One(reference) => effective(reference, reference::resolve(reference, &machine)),
+            Asked::One(reference) => relevant(reference, reference::resolve(reference, &machine)),
         })
         .await?
     };
@@ -126,12 +126,15 @@ fn parse(key: &str) -> Result<Reference, Error> {
     Ok(reference)
 }
 
-/// Of a remote or profile only what the tool would use counts.
-fn effective(reference: &Reference, mut picture: Picture) -> Picture {
-    if !matches!(reference, Reference::Id(_)) {
-        picture
+/// Of a remote or profile only what the tool would use counts; of an id that is found, what was not
+/// looked at elsewhere says nothing.
+fn relevant(reference: &Reference, mut picture: Picture) -> Picture {
+    match reference {
+        Reference::Id(_) if !picture.uses.is_empty() => picture.gaps.clear(),
+        Reference::Id(_) => {}
+        Reference::Rclone(_) | Reference::Aws(_) => picture
             .uses
-            .retain(|found| found.standing == Standing::Effective);
+            .retain(|found| found.standing == Standing::Effective),
     }
     picture
 }
@@ -160,21 +163,26 @@ fn scope(asked: &Asked, subjects: &[Subject], picture: &Picture) -> Result<Scope
 }
 
 fn nothing(reference: &Reference, picture: &Picture) -> Error {
-    let gap = picture
-        .gaps
-        .first()
-        .filter(|_| !matches!(reference, Reference::Id(_)));
-    let error = Error::new(
-        Kind::NotFound,
-        match gap {
-            Some(gap) => format!("{reference} leads to no key: {}", gap.why),
-            None => format!("no use of {reference} is known on this machine"),
-        },
-    );
-    error.next(match gap {
-        Some(gap) if !gap.remedy.is_empty() => gap.remedy.clone(),
-        _ => "see every key: bascule scan".to_owned(),
-    })
+    let see = "see every key: bascule scan";
+    let (message, next) = match (reference, picture.gaps.first()) {
+        // What was given is not repeated: it may be a secret that was taken for the id.
+        (Reference::Id(_), None) => ("no key of this machine has that id".to_owned(), see),
+        (Reference::Id(_), Some(_)) => (
+            format!(
+                "no key that was found has that id; {} could not be looked at",
+                count(picture.gaps.len() as u64, "place")
+            ),
+            see,
+        ),
+        (_, None) => (format!("{reference} leads to no key"), see),
+        (_, Some(gap)) => (
+            format!("{reference} leads to no key: {}", gap.why),
+            Some(gap.remedy.as_str())
+                .filter(|remedy| !remedy.is_empty())
+                .unwrap_or(see),
+        ),
+    };
+    Error::new(Kind::NotFound, message).next(next)
 }
 
 /// Asks about each, several at once. The healths stand in the order of the subjects.
