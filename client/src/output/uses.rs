@@ -107,7 +107,7 @@ impl StateDocument {
     fn is_finding(&self) -> bool {
         matches!(
             self.state.as_str(),
-            "dead" | "paused" | "expired" | "retiring" | "leaked"
+            "dead" | "paused" | "expired" | "retiring" | "leaked" | "marked-dead"
         )
     }
 
@@ -115,6 +115,7 @@ impl StateDocument {
         let mut text = match self.state.as_str() {
             "brought" => "a connection's own key at its provider".to_owned(),
             "leaked" => "reported as leaked".to_owned(),
+            "marked-dead" => "marked as dead".to_owned(),
             "unknown" => "not issued by Bascule".to_owned(),
             state => state.to_owned(),
         };
