@@ -96,12 +96,13 @@ impl Reason {
         }
     }
 
-    /// Whether a key may be there that was not seen. The others hold none, or are found elsewhere.
+    /// Whether a tool may have a key there that was not seen. What the others hold is found elsewhere,
+    /// or no tool reads its key from it.
     #[must_use]
     pub const fn is_gap(self) -> bool {
         !matches!(
             self,
-            Self::Link | Self::Special | Self::System | Self::LeftOut
+            Self::Packed | Self::Link | Self::Special | Self::System | Self::LeftOut
         )
     }
 }

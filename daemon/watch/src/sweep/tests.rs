@@ -4,13 +4,14 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::PermissionsExt, fs::symlink, net::UnixListener},
     path::Path,
     process::{Command, Stdio},
+    sync::atomic::Ordering,
 };
 
 use data_encoding::BASE64;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::*;
+use super::{content::Buffer, shape::Surroundings, *};
 
 const AWS: &str = "AKIAZQ7R2M4N6P3B5C2D";
 const R2: &str = "3f786850e387550fdab836ed7e6dc881";

@@ -94,6 +94,7 @@ impl<V: Visitor> Walk<'_, V> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return ControlFlow::Continue(());
         };
+        self.visitor.enters(Path::new(""));
         match Folder::open(parent) {
             Ok(handle) => self.visitor.batch(Batch {
                 folder: Arc::new(OpenFolder {
