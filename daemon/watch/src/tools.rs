@@ -28,7 +28,7 @@ pub(crate) fn is_known(program: &str) -> bool {
 }
 
 /// Adds the keys that a command of a tool would use.
-pub(crate) fn uses(command: &Command, machine: &Machine, trail: &Trail, picture: &mut Picture) {
+pub fn uses(command: &Command, machine: &Machine, trail: &Trail, picture: &mut Picture) {
     let program = command.program();
     match TOOLS.iter().find(|(name, _)| *name == program) {
         Some((_, tool)) => tool(command, machine, trail, picture),

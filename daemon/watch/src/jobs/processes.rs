@@ -72,7 +72,7 @@ fn changed_since(path: &Path, process: &Running) -> Option<(PathBuf, Timestamp)>
 
 fn of(process: &Running, proc: &Path, machine: &Machine, picture: &mut Picture) {
     let number = process.uid.to_string();
-    let user = machine.user(&number).cloned().unwrap_or_else(|| User {
+    let user = machine.user(&number).cloned().unwrap_or(User {
         name: number,
         uid: process.uid,
         home: None,

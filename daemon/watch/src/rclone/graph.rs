@@ -144,7 +144,7 @@ impl Remotes<'_> {
             });
         };
         let Some(kind) = kind else {
-            let error = match self.path {
+            let error = match self.file() {
                 None if way.chain.is_empty() => NotUsable::NoConfiguration { tool: "rclone" },
                 path => NotUsable::NoSuchName {
                     what: "remote",

@@ -206,7 +206,7 @@ fn with_remotes(
         || "rclone's configuration".into(),
         |path| path.display().to_string(),
     );
-    let configuration = match Configuration::load(path) {
+    let configuration = match Configuration::load(path, environment) {
         Ok(configuration) => configuration,
         Err(error) => return picture.unusable(trail, shown, &error),
     };

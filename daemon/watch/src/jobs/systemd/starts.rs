@@ -91,10 +91,10 @@ impl<'a> Starts<'a> {
             "timer" => started.extend(self.trigger(name, "Timer", &["service"], settings, enabled)),
             "path" => started.extend(self.trigger(name, "Path", &["service"], settings, enabled)),
             "automount" => {
-                started.extend(self.trigger(name, "Automount", &["mount"], settings, enabled))
+                started.extend(self.trigger(name, "Automount", &["mount"], settings, enabled));
             }
             "socket" => {
-                started.extend(self.trigger(name, "Socket", &["service"], settings, enabled))
+                started.extend(self.trigger(name, "Socket", &["service"], settings, enabled));
             }
             _ => {}
         }
