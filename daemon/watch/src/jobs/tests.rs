@@ -665,33 +665,3 @@ fn every_source_names_the_folders_it_reads_and_an_empty_tree_has_no_jobs() {
             .all(|folder| folder.starts_with(tree.0.path()) && folder != Path::new("/"))
     );
 }
-
-#[test]
-fn zz_adhoc() {
-    let Ok(root) = std::env::var("ADHOC_ROOT") else {
-        return;
-    };
-    let mut environment = Environment::of(Some("/root".into()), "/".into());
-    environment.root = root.into();
-    let machine = Machine::local(environment, 0, NOW.parse().unwrap());
-    for source in Source::ALL {
-        let began = std::time::Instant::now();
-        let mut picture = Picture::default();
-        source.look(&machine, &mut picture);
-        println!(
-            "{source:?}: {} uses {} gaps {} files {:?}",
-            picture.uses.len(),
-            picture.gaps.len(),
-            picture.files_read,
-            began.elapsed()
-        );
-        for gap in picture.gaps.iter().take(12) {
-            println!(
-                "   {} | {} | {:?}",
-                gap.what,
-                gap.why,
-                gap.chain.iter().map(|l| &l.name).collect::<Vec<_>>()
-            );
-        }
-    }
-}
