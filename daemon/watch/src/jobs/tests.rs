@@ -122,7 +122,7 @@ fn an_enabled_timer_starts_a_service_and_tells_when() {
     );
     tree.write(
         "/usr/lib/systemd/system/backup.timer",
-        "[Timer]\nOnCalendar=Mon 12:00\nOnCalendar=\nOnCalendar=Fri 04:00\nOnCalendar=Sat 04:00\n",
+        "[Timer]\nOnCalendar=Thu 12:00\nOnCalendar=\nOnCalendar=Fri 04:00\nOnCalendar=Sat 04:00\n",
     );
     tree.link(
         &format!("{TIMERS}/backup.timer"),
