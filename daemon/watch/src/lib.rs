@@ -14,6 +14,7 @@ pub mod command;
 pub mod environment;
 pub mod found;
 pub mod holders;
+pub mod jobs;
 pub mod machine;
 pub mod picture;
 pub mod places;

@@ -22,6 +22,11 @@ const TOOLS: &[(&str, Tool)] = &[
     ("rclonefs", rclone::mount_uses),
 ];
 
+/// Whether a program is one of them.
+pub(crate) fn is_known(program: &str) -> bool {
+    TOOLS.iter().any(|(name, _)| *name == program)
+}
+
 /// Adds the keys that a command of a tool would use.
 pub fn uses(command: &Command, machine: &Machine, trail: &Trail, picture: &mut Picture) {
     let program = command.program();
