@@ -9,9 +9,13 @@ pub mod edit;
 pub mod handout;
 pub mod ini;
 pub mod insert;
+pub mod leaves;
+pub mod pattern;
 pub mod rclone;
 
 pub use edit::Edit;
 pub use handout::{Format, HandOut, InvalidName, SectionName, Unwritable, shell_word};
 pub use ini::{Dialect, Document, Entry, ParseError, Section};
 pub use insert::{NoRoom, Target};
+pub use leaves::{Leaf, Structure, leaves};
+pub use pattern::Pattern;
