@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fmt,
     path::{Path, PathBuf},
 };
@@ -42,6 +43,24 @@ impl Environment {
             current_folder,
             variables: BTreeMap::new(),
         }
+    }
+
+    /// Those of a process, as it sees them itself. A current folder that is not known makes relative
+    /// paths lead nowhere, which is reported as such.
+    #[must_use]
+    pub fn of_process(
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+        current_folder: Option<PathBuf>,
+    ) -> Self {
+        let mut environment = Self::of(None, current_folder.unwrap_or_default());
+        for (name, value) in variables {
+            if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) {
+                environment.set(name, value);
+            }
+        }
+        let home = environment.variable("HOME").map(PathBuf::from);
+        environment.home = home.filter(|home| home.is_absolute());
+        environment
     }
 
     /// A variable, if it is set to something.

@@ -25,6 +25,8 @@ pub enum Place {
     },
     /// An environment variable.
     Variable(String),
+    /// An argument of a command: the name of its option.
+    Argument(String),
 }
 
 impl fmt::Display for Place {
@@ -32,6 +34,7 @@ impl fmt::Display for Place {
         match self {
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Variable(name) => write!(f, "${name}"),
+            Self::Argument(name) => write!(f, "argument {name}"),
         }
     }
 }
@@ -99,9 +102,6 @@ pub enum NotUsable {
     /// The remote stands for several others.
     #[error("the remote {0:?} combines several remotes; name the s3 remote itself")]
     SeveralTargets(String),
-    /// A wrapper whose target carries options of its own.
-    #[error("the remote {0:?} points to a connection string; name the s3 remote itself")]
-    ConnectionString(String),
     /// A wrapper around a local folder.
     #[error("the remote {0:?} points to a local folder")]
     LocalTarget(String),

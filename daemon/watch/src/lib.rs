@@ -8,6 +8,7 @@
 //! content of a file into an error.
 
 pub mod aws;
+pub mod changes;
 pub mod command;
 pub mod environment;
 pub mod found;
@@ -16,9 +17,11 @@ pub mod machine;
 pub mod picture;
 pub mod places;
 pub mod rclone;
+pub mod reference;
+pub mod scan;
 
 mod read;
-mod tools;
+pub mod tools;
 
 pub use environment::Environment;
 pub use found::{FoundKey, NotUsable, Place};

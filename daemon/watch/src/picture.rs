@@ -1,7 +1,7 @@
 //! What a look at the machine comes to: who uses which key, by which chain, and what could not be
 //! looked at. It holds secrets only as typed ones, and no other text of a file may get into it.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use bascule_domain::{
     Timestamp,
@@ -367,19 +367,22 @@ impl Picture {
     }
 
     /// Puts what matters most first, and leaves out what is told better elsewhere: a configuration
-    /// by itself whose key a job is known to take, and what is there twice.
+    /// by itself that is the end of a job's way to the same key, and what is there twice.
     pub fn settle(&mut self) {
-        let by_job: BTreeSet<(Place, AccessKeyId)> = self
-            .uses
-            .iter()
-            .filter(|found| {
-                found.rank < Rank::Configuration && found.standing == Standing::Effective
-            })
-            .map(|found| (found.key.place.clone(), found.key.id.clone()))
-            .collect();
+        let mut ways: BTreeMap<(Place, AccessKeyId), Vec<Vec<Step>>> = BTreeMap::new();
+        for found in &self.uses {
+            if found.rank < Rank::Configuration && found.standing == Standing::Effective {
+                let at = (found.key.place.clone(), found.key.id.clone());
+                ways.entry(at).or_default().push(steps(&found.chain));
+            }
+        }
         self.uses.retain(|found| {
             let at = (found.key.place.clone(), found.key.id.clone());
-            found.rank != Rank::Configuration || !by_job.contains(&at)
+            let own = steps(&found.chain);
+            found.rank != Rank::Configuration
+                || !ways
+                    .get(&at)
+                    .is_some_and(|ways| ways.iter().any(|way| way.ends_with(&own)))
         });
         self.uses.sort_by(|a, b| order(a).cmp(&order(b)));
         self.uses
@@ -387,6 +390,22 @@ impl Picture {
         self.gaps.sort();
         self.gaps.dedup();
     }
+
+    /// Whether it tells everything that was asked for.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.gaps.is_empty()
+    }
+}
+
+/// A step without why it was taken: the same entry is reached for many reasons.
+type Step = (LinkKind, String, Option<Place>);
+
+fn steps(chain: &[Link]) -> Vec<Step> {
+    chain
+        .iter()
+        .map(|link| (link.kind, link.name.clone(), link.place.clone()))
+        .collect()
 }
 
 type Order<'a> = (

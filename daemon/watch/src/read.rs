@@ -60,10 +60,10 @@ impl Value {
         }
     }
 
-    pub(crate) fn in_variable(text: &str, name: String) -> Self {
+    pub(crate) fn at(text: &str, place: Place) -> Self {
         Self {
             text: Zeroizing::new(text.to_owned()),
-            place: Place::Variable(name),
+            place,
         }
     }
 

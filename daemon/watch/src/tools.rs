@@ -1,7 +1,9 @@
 //! What each tool makes of its arguments and surroundings: one file a tool, one function each. A
 //! tool that is not listed is still looked at for the variables that a job sets for it.
 
-mod variables;
+mod aws;
+pub mod rclone;
+pub(crate) mod variables;
 
 use crate::{
     command::Command,
@@ -13,13 +15,21 @@ use crate::{
 type Tool = fn(&Command, &Machine, &Trail, &mut Picture);
 
 /// Which function knows which program.
-const TOOLS: [(&str, Tool); 0] = [];
+const TOOLS: &[(&str, Tool)] = &[
+    ("aws", aws::uses),
+    ("mount.rclone", rclone::mount_uses),
+    ("rclone", rclone::uses),
+    ("rclonefs", rclone::mount_uses),
+];
 
 /// Adds the keys that a command of a tool would use.
-pub(crate) fn uses(command: &Command, machine: &Machine, trail: &Trail, picture: &mut Picture) {
+pub fn uses(command: &Command, machine: &Machine, trail: &Trail, picture: &mut Picture) {
     let program = command.program();
     match TOOLS.iter().find(|(name, _)| *name == program) {
         Some((_, tool)) => tool(command, machine, trail, picture),
         None => variables::uses(command, trail, picture),
     }
 }
+
+#[cfg(test)]
+mod tests;

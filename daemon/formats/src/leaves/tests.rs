@@ -257,7 +257,7 @@ fn structure() -> impl Strategy<Value = Structure> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(30000))]
 
     #[test]
     fn no_text_makes_a_reader_fall(structure in structure(), text in "\\PC{0,80}|[\\[\\]{}()<>=:,.;'\"\\\\/#&*!|>%?\\- \n\t\u{feff}a-c0-9ü]{0,80}") {

@@ -187,17 +187,16 @@ fn what_is_not_usable_says_why_and_shows_nothing() {
         Err(NotUsable::Circle(_))
     ));
     assert!(matches!(
-        found(&wrapper("union", "r2:"), &[], "w"),
+        found(&wrapper("union", "r2: r2:b"), &[], "w"),
         Err(NotUsable::SeveralTargets(_))
     ));
-    assert!(matches!(
-        found(
-            &wrapper("crypt", "r2,secret_access_key=hunter2:b"),
-            &[],
-            "w"
-        ),
-        Err(NotUsable::ConnectionString(_))
-    ));
+    assert!(found(&wrapper("union", "r2:"), &[], "w").is_ok());
+    let inline = wrapper(
+        "crypt",
+        "r2,access_key_id=INLINE,secret_access_key=hunter2:b",
+    );
+    let inline = found(&inline, &[], "w").unwrap();
+    assert_eq!(inline.credentials.access_key_id.as_str(), "INLINE");
     assert!(matches!(
         found(&wrapper("crypt", "/mnt/hunter2"), &[], "w"),
         Err(NotUsable::LocalTarget(_))
@@ -230,7 +229,12 @@ fn what_is_not_usable_says_why_and_shows_nothing() {
         found(&without("secret_access_key = hunter2\n"), &[], "r2"),
         Err(NotUsable::NoSecret(_))
     ));
-    let keyless = without("access_key_id = FILEID\n");
+    let idless = without("access_key_id = FILEID\n");
+    assert!(matches!(
+        found(&idless, &[], "r2"),
+        Err(NotUsable::NoKey(_))
+    ));
+    let keyless = idless.replace("secret_access_key = hunter2\n", "");
     assert!(matches!(
         found(&keyless, &[], "r2"),
         Err(NotUsable::NoKey(_))
