@@ -7,6 +7,7 @@
 
 mod assignments;
 mod braces;
+mod duckdb;
 mod ini;
 mod json;
 mod loose;
@@ -168,6 +169,12 @@ pub fn is_binary_plist(bytes: &[u8]) -> bool {
 /// the value's bytes stand.
 pub fn binary_plist(bytes: &[u8]) -> Result<Vec<Leaf<'static>>, ParseError> {
     plist::read_binary(bytes)
+}
+
+/// `name`, `key_id`, `secret`, `endpoint` and `region` of a secret that DuckDB stores. Lines there are
+/// none: each leaf says 1.
+pub fn duckdb_secret(bytes: &[u8]) -> Result<Vec<Leaf<'static>>, ParseError> {
+    duckdb::read(bytes)
 }
 
 /// Gathers leaves within the bounds.

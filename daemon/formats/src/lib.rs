@@ -17,5 +17,5 @@ pub use edit::Edit;
 pub use handout::{Format, HandOut, InvalidName, SectionName, Unwritable, shell_word};
 pub use ini::{Dialect, Document, Entry, ParseError, Section};
 pub use insert::{NoRoom, Target};
-pub use leaves::{Leaf, Structure, leaves};
+pub use leaves::{Leaf, Step, Structure, leaves};
 pub use pattern::Pattern;

@@ -8,6 +8,7 @@
 //! content of a file into an error.
 
 pub mod aws;
+pub mod catalogue;
 pub mod changes;
 pub mod command;
 pub mod environment;
@@ -23,6 +24,7 @@ pub mod scan;
 mod read;
 pub mod tools;
 
+pub use catalogue::Catalogue;
 pub use environment::Environment;
 pub use found::{FoundKey, NotUsable, Place};
 pub use machine::{Machine, User};

@@ -227,6 +227,19 @@ fn binary_property_lists_keep_their_places_and_are_bounded() {
     assert!(binary_plist(&binary(&laughs)).is_err());
 }
 
+/// As DuckDB 1.5.5 writes it, shortened.
+const DUCKDB: &[u8] = b"d\0\x02s3e\0\x06configf\0\x04mineg\0\x03\x05s3://\xc9\0e\0\0f\0\x06key_id\xff\xffd\0d\0\x19\xff\xffe\0\0f\0\x08DUCKKEY1\xff\xffd\0e\0\0f\0\x06region\xff\xffe\0\0f\0\x09us-east-1\xffe\0\0f\0\x06secret\xffe\0\0f\0\x07hunter2\xff\xffe\0\0f\0\x07use_ssl\xffe\0\0f\0\0\xffe\0\0f\0\x0dsession_token\xffe\0\0f\0\x06secret\xff";
+
+#[test]
+fn secrets_of_duckdb_keep_their_places() {
+    let found = duckdb_secret(DUCKDB).unwrap();
+    assert_eq!(
+        shown(&found),
+        "1 name=\"mine\"\n1 key_id=\"DUCKKEY1\"\n1 region=\"us-east-1\"\n1 secret=\"hunter2\"\n"
+    );
+    assert_eq!(&DUCKDB[found[1].span.clone()], b"DUCKKEY1");
+}
+
 #[test]
 fn a_leaf_never_shows_its_value() {
     let found = leaves("key = hunter2", Structure::Ini(GO)).unwrap();
@@ -285,6 +298,7 @@ proptest! {
         changes in prop::collection::vec((0_usize..100, any::<u8>()), 0..6),
     ) {
         let _ = binary_plist(&[plist::MAGIC, &bytes].concat());
+        let _ = duckdb_secret(&bytes);
         let mut sample = binary_sample();
         for (at, byte) in changes {
             let at = at % sample.len();
