@@ -108,8 +108,8 @@ const NAMED_BY: [(&str, &[&str], &str); 10] = [
     ),
     (
         "rusqlite",
-        &["bascule-store"],
-        "the ledger is the store's, and evidence only",
+        &["bascule-store", "bascule-watch"],
+        "the ledger is the store's, and evidence only; the watcher reads databases of other tools",
     ),
     (
         "tonic",

@@ -9,6 +9,7 @@
 //! content of a file into an error.
 
 pub mod aws;
+pub mod catalogue;
 pub mod changes;
 pub mod command;
 pub mod environment;
@@ -26,6 +27,7 @@ pub mod sweep;
 mod read;
 pub mod tools;
 
+pub use catalogue::Catalogue;
 pub use environment::Environment;
 pub use found::{FoundKey, NotUsable, Place};
 pub use machine::{Machine, User};

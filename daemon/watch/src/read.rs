@@ -61,6 +61,10 @@ impl Text {
         }
     }
 
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(crate) fn as_str(&self) -> Result<&str, NotUsable> {
         std::str::from_utf8(&self.bytes).map_err(|_| NotUsable::NotText {
             path: self.path.clone(),
