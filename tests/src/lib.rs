@@ -24,6 +24,7 @@ pub mod relay;
 pub mod s3;
 pub mod sources;
 pub mod stream;
+pub mod terminal;
 pub mod tools;
 pub mod wait;
 pub mod world;
@@ -39,6 +40,7 @@ pub use minio::Minio;
 pub use recorder::{Recorder, Seen, Treat};
 pub use relay::{Conduct, Relay};
 pub use s3::{Object, S3};
+pub use terminal::Terminal;
 pub use world::{Issued, World};
 
 /// The one runtime that carries HTTP for every test of a binary.

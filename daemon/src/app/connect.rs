@@ -30,6 +30,8 @@ pub(crate) struct Wish {
     pub place: Place,
     /// May be absent for a local folder.
     pub credentials: Option<Credentials>,
+    /// Also if a leak of it was reported.
+    pub allow_leaked: bool,
 }
 
 /// Where it is said to be.
@@ -99,6 +101,9 @@ impl App {
                 );
             }
         };
+        if !wish.allow_leaked {
+            self.refuse_leaked(&credentials).await?;
+        }
         let storage = adapter(provider).open(&location, &self.surroundings)?;
         let probe = storage.probe(&credentials, &buckets).await?;
         // Only now: a revocation must never wait for a provider's answer.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{
-    Context,
+    Context, Why,
     rights::{self, Limits, PERMISSIONS, permission, wire_time},
     write::{Plan, Writing, Written},
 };
@@ -58,6 +58,8 @@ pub(crate) struct Arguments {
     pub(crate) limits: Limits,
     #[command(flatten)]
     pub(crate) writing: Writing,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// A key as it is handed out.
@@ -89,6 +91,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         prefixes: arguments.limits.prefixes,
         addresses: arguments.limits.addresses,
         expires_at: arguments.limits.expires.map(wire_time),
+        reason: arguments.why.text(),
     };
     let draft = format.map(|format| Draft::of(&request, format, &arguments.writing));
     let draft = draft.transpose()?;
