@@ -26,6 +26,22 @@ fn steps(answer: &Value) -> Vec<&str> {
         .collect()
 }
 
+/// The paused connections, each with what paused it.
+fn paused(world: &World) -> Vec<(String, String)> {
+    let status = world.cli().run(&["status"]).ok();
+    let told = |paused: &Value| {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        assert!(paused["since"].is_string(), "{paused}");
+        (text(&paused["name"]), text(&paused["by"]))
+    };
+    status["paused"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(told)
+        .collect()
+}
+
 #[test]
 fn an_issued_key_that_leaked_is_dead_and_its_successor_works() {
     let Some(world) = World::new() else { return };
@@ -112,6 +128,7 @@ fn a_providers_key_that_leaked_is_led_to_its_proven_death() {
     assert_eq!(steps(&leak(&world).exits(STEPS_REMAIN).json), steps(&first));
     let troubles = world.cli().run(&["status"]).ok()["troubles"].to_string();
     assert!(troubles.contains("bascule leak"), "{troubles}");
+    assert_eq!(paused(&world), [("photos".into(), "leak".into())]);
 
     // The leaked pair once more is no replacement.
     let credentials = ["credentials", "photos", "--credentials-stdin"];
@@ -140,6 +157,15 @@ fn a_providers_key_that_leaked_is_led_to_its_proven_death() {
     let known = leak(&world).ok();
     assert_eq!(known["seen_dead_at"], last["seen_dead_at"]);
     assert!(served(&world));
+    assert_eq!(paused(&world), []);
+    // A pause of another day is nobody's but the user's.
+    world.cli().run(&["pause", "photos"]).ok();
+    assert_eq!(paused(&world), [("photos".into(), "user".into())]);
+    let status = world.cli().run(&["status"]).ok();
+    assert_eq!(status["troubles"], serde_json::json!([]), "{status}");
+    assert!(steps(&leak(&world).ok()).is_empty());
+    let said = world.cli().say(&["status"]).exits(0).stdout;
+    assert!(said.contains("bascule resume photos"), "{said}");
 }
 
 #[test]

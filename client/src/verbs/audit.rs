@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// A connection, a key or a deletion; everything if left out
+    /// A connection, a key (access key id or CONNECTION/LABEL) or a deletion; everything if left out
     #[arg(value_name = "NAME|KEY_ID")]
     subject: Option<String>,
     /// Only what came since: 30d, 12h, 2027-01-01 (local time) or RFC 3339

@@ -24,7 +24,7 @@ use bascule_sigv4::SigningKeys;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admission::{Admission, Gate, Ticket},
+    admission::{Admission, Gate, PausedBy, Ticket},
     keyring::ConnectionSpec,
     meter::Meter,
     route::{ConditionalWrites, Route, Trouble},
@@ -319,7 +319,7 @@ impl KeyCell {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Closed {
     /// The connection is paused.
-    Paused,
+    Paused(PausedBy),
     /// It is gone.
     Dead,
     /// It has as many requests open as it may.
@@ -336,7 +336,7 @@ pub(crate) fn enter(cell: &Arc<ConnectionCell>) -> Result<Ticket, Closed> {
     let ticket = Ticket::take(cell, limit);
     match cell.gate.admission() {
         Admission::Open => ticket.ok_or(Closed::Busy { limit }),
-        Admission::Paused => Err(Closed::Paused),
+        Admission::Paused(by) => Err(Closed::Paused(by)),
         Admission::Dead => Err(Closed::Dead),
     }
 }

@@ -156,7 +156,7 @@ async fn run(
     let connection = key.connection();
     let ticket = cells::enter(connection).map_err(|closed| match closed {
         Closed::Dead => Refusal::Revoked(dead()),
-        Closed::Paused => Refusal::ConnectionPaused(connection.name()),
+        Closed::Paused(by) => Refusal::ConnectionPaused(connection.name(), by),
         Closed::Busy { limit } => Refusal::ConnectionBusy {
             connection: connection.name(),
             limit,

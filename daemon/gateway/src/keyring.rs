@@ -20,7 +20,7 @@ use bascule_domain::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admission::{Admission, InDoubt},
+    admission::{Admission, InDoubt, PausedBy},
     cells::{ConnectionCell, KeyCell, KeyUse},
     meter::{Meter, Meters},
     metrics::Family,
@@ -147,13 +147,14 @@ impl Keyring {
         true
     }
 
-    /// Stops admitting requests and cuts what is open. Repeating it changes nothing.
-    pub fn pause(&self, connection: ConnectionId) -> Result<(), KeyringError> {
+    /// Stops admitting requests and cuts what is open. Repeating it changes at most what is told as
+    /// the cause.
+    pub fn pause(&self, connection: ConnectionId, by: PausedBy) -> Result<(), KeyringError> {
         let _changing = self.changing();
         let cell = self
             .connection(connection)
             .ok_or(KeyringError::UnknownConnection)?;
-        cell.gate.set(Admission::Paused);
+        cell.gate.set(Admission::Paused(by));
         cell.cut();
         Ok(())
     }
@@ -338,7 +339,7 @@ impl Keyring {
         }
     }
 
-    /// Pauses a connection, cuts its client streams and the uploads whose last frame was not
+    /// Pauses a connection for its deletion, cuts its client streams and the uploads whose last frame was not
     /// handed upstream yet, and waits for its exchanges with the provider to end, at most
     /// `limit`. Returns the changes whose outcome is unknown: those still running then, and those
     /// that broke off after the provider had the whole request.
@@ -347,7 +348,7 @@ impl Keyring {
         connection: ConnectionId,
         limit: Duration,
     ) -> Result<Vec<InDoubt>, KeyringError> {
-        self.pause(connection)?;
+        self.pause(connection, PausedBy::Deletion)?;
         let cell = self
             .connection(connection)
             .ok_or(KeyringError::UnknownConnection)?;

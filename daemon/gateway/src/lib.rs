@@ -49,7 +49,7 @@ mod wire;
 mod writers;
 
 pub use account::ACCESS_LOG;
-pub use admission::{Admission, InDoubt};
+pub use admission::{Admission, InDoubt, PausedBy};
 pub use cells::{ConnectionCell, KeyCell, KeyUse};
 pub use keyring::{ConnectionSpec, Keyring, KeyringError};
 pub use metrics::{Family, Kind, Sample};

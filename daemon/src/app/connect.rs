@@ -9,17 +9,19 @@ use bascule_domain::{
     deletion::Deletion,
     endpoint::{Addressing, Endpoint, Region},
     ids::ConnectionId,
+    leak::Leak,
     limits::Limits,
     names::ConnectionName,
     provider::ProviderKind,
     secret::Credentials,
 };
 
-use bascule_gateway::Admission;
+use bascule_gateway::{Admission, PausedBy};
 
 use super::{
     App,
     error::{Error, Kind, Result},
+    pause::paused_by,
     registry::{Entry, View},
 };
 use crate::{bridge, random};
@@ -143,7 +145,7 @@ impl App {
                 .await?;
         }
         tracing::info!(connection = %connection.id, "connected");
-        let entry = self.put_up(connection, credentials, None);
+        let entry = self.put_up(connection, credentials, Vec::new(), None);
         Ok((self.view(&entry), probe))
     }
 
@@ -185,6 +187,7 @@ impl App {
         &self,
         connection: Connection,
         credentials: Credentials,
+        leaks: Vec<Leak>,
         deletion: Option<&Deletion>,
     ) -> Entry {
         let storage = self.open_storage(&connection);
@@ -196,14 +199,16 @@ impl App {
             storage,
             keys: BTreeMap::new(),
             rotations: BTreeMap::new(),
-            leaks: Vec::new(),
+            leaks,
             deletion: deletion.map(|deletion| deletion.id),
             severed: deletion.is_some_and(|deletion| deletion.phase.keys_are_dead()),
             connection,
         };
         self.registry.insert(entry.clone());
-        let admission = if deletion.is_some() || entry.connection.paused_at.is_some() {
-            Admission::Paused
+        let admission = if deletion.is_some() {
+            Admission::Paused(PausedBy::Deletion)
+        } else if entry.connection.paused_at.is_some() {
+            Admission::Paused(paused_by(&entry.connection, &entry.leaks))
         } else {
             Admission::Open
         };

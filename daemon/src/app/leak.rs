@@ -14,8 +14,9 @@ use bascule_domain::{
     ids::ConnectionId,
     leak::{Leak, Remaining},
     provider::ProviderKind,
-    tombstone::Tombstone,
+    tombstone::{CauseOfDeath, Tombstone},
 };
+use bascule_gateway::PausedBy;
 use bascule_store::ReportedLeak;
 
 use self::shown::Meant;
@@ -91,7 +92,7 @@ impl App {
                     None
                 };
                 if let Some(why) = why {
-                    let tombstone = self.bury(by, &entry, &key).await?;
+                    let tombstone = self.bury(by, &entry, &key, CauseOfDeath::Revoked).await?;
                     return Ok(Leaked::Buried(id, tombstone, why));
                 }
                 let rotated = if entry.rotations.contains_key(&key.id) {
@@ -213,7 +214,7 @@ impl App {
             }
             let connection = self.paused(&entry);
             // Closed in memory first: whatever becomes of the commit, nothing is admitted meanwhile.
-            self.close(&connection)?;
+            self.close(&connection, PausedBy::Leak)?;
             reported.push(ReportedLeak {
                 leak: Leak {
                     connection: connection.id,

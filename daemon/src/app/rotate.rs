@@ -26,7 +26,8 @@ use bascule_store::KeyTurn;
 use super::{
     App,
     error::{Error, Kind, Result},
-    key::{Issued, Named},
+    key::Issued,
+    named::Named,
     registry::Entry,
 };
 use crate::{
@@ -95,7 +96,7 @@ impl LastUse {
 impl App {
     pub(crate) async fn rotate_key(&self, by: Asked, wish: RotateWish) -> Result<Rotated> {
         let _changing = self.one_change_at_a_time().await;
-        let key = match self.meant(&wish.key)? {
+        let key = match self.rotated_key(&wish.key)? {
             Named::Living(_, key) => key,
             Named::Dead(tombstone) => return self.rotate_dead(by, &wish, &tombstone).await,
         };
@@ -104,8 +105,14 @@ impl App {
             let running = running.rotation.clone();
             return self.rotate_retiring(by, &wish, &key, running).await;
         }
+        if wish.again && key.predecessor.is_some() {
+            return self.replace_unused(by, key.id).await;
+        }
         if wish.now {
-            return self.replace(by, &entry, &key).await;
+            return match self.turned_already(&wish.key, &key)? {
+                Some(done) => Ok(done),
+                None => self.replace(by, &entry, &key).await,
+            };
         }
         if let Some(older) = entry
             .rotations
@@ -216,6 +223,22 @@ impl App {
         Ok(rotated)
     }
 
+    /// A label goes over to the new key, so whoever repeats a command means the turn that is done,
+    /// as long as nobody has used that key. Its access key id always means the key itself.
+    fn turned_already(&self, named: &str, key: &Key) -> Result<Option<Rotated>> {
+        let old = key.predecessor.and_then(|old| self.grave(old));
+        let heir = old.as_ref().and_then(|old| self.heir(old));
+        let unused = matches!(self.last_use(key), LastUse::Never);
+        match old {
+            Some(old) if named.contains('/') && unused && heir.is_some() => Ok(Some(Rotated {
+                issued: None,
+                report: self.report(old.key)?,
+                in_doubt: Vec::new(),
+            })),
+            _ => Ok(None),
+        }
+    }
+
     /// The key is dead. If that was a rotation whose answer got lost, its successor is replaced.
     async fn rotate_dead(
         &self,
@@ -283,7 +306,7 @@ impl App {
     }
 
     fn rotation_of(&self, id: &str) -> Result<Report> {
-        match self.meant(id)? {
+        match self.rotated_key(id)? {
             Named::Dead(tombstone) => self.report(tombstone.key),
             Named::Living(_, key) => {
                 let entry = self.entry_of(&key)?;
@@ -305,7 +328,7 @@ impl App {
     /// The old key dies now.
     pub(crate) async fn end_rotation(&self, by: Asked, id: &str) -> Result<Rotated> {
         let _changing = self.one_change_at_a_time().await;
-        match self.meant(id)? {
+        match self.rotated_key(id)? {
             Named::Living(_, key) if self.running(&key).is_ok() => {
                 self.end_retiring(by, &key).await
             }
@@ -325,7 +348,7 @@ impl App {
     /// The successor dies, and the old key is as it was before.
     pub(crate) async fn call_rotation_off(&self, by: Asked, id: &str) -> Result<Key> {
         let _changing = self.one_change_at_a_time().await;
-        let key = match self.meant(id)? {
+        let key = match self.rotated_key(id)? {
             Named::Living(_, key) => key,
             Named::Dead(tombstone) => {
                 return Err(dead(&tombstone).next(format!("bascule key rotation {id}")));
@@ -344,7 +367,8 @@ impl App {
                 key.access_key_id, successor.access_key_id
             )));
         }
-        self.bury(by, &entry, successor).await?;
+        let cause = CauseOfDeath::CalledOff { kept: running.old };
+        self.bury(by, &entry, successor, cause).await?;
         let old = self.registry.key(&running.old.to_string());
         old.ok_or_else(defect)
     }
@@ -352,7 +376,7 @@ impl App {
     /// Somebody says that the clock is right now.
     pub(crate) async fn go_on_with_rotation(&self, by: Asked, id: &str) -> Result<Report> {
         let _changing = self.one_change_at_a_time().await;
-        let key = match self.meant(id)? {
+        let key = match self.rotated_key(id)? {
             Named::Living(_, key) => key,
             Named::Dead(tombstone) => return self.report(tombstone.key),
         };
@@ -364,11 +388,17 @@ impl App {
 
     /// Kills a key for good. If it was to take another one's place, that one lives on; if it
     /// retired, its rotation is over.
-    pub(super) async fn bury(&self, by: Asked, entry: &Entry, key: &Key) -> Result<Tombstone> {
-        let change = rotation::bury(key, CauseOfDeath::Revoked, rotations(entry));
+    pub(super) async fn bury(
+        &self,
+        by: Asked,
+        entry: &Entry,
+        key: &Key,
+        cause: CauseOfDeath,
+    ) -> Result<Tombstone> {
+        let change = rotation::bury(key, cause, rotations(entry));
         let audit = match change.update.first() {
             Some(old) => {
-                tracing::warn!(key = %old.id, "a rotation was called off, because the new key was revoked");
+                tracing::warn!(key = %old.id, "a rotation was called off: the new key is dead");
                 rotated(old, key.id, Step::CalledOff)
             }
             None => Change::KeyRevoked {
@@ -506,21 +536,6 @@ impl App {
         }
         self.rotations_changed.notify_one();
         Ok(())
-    }
-
-    /// The key that a user means. Of two with the same label it is the old one, whose rotation it
-    /// is.
-    pub(super) fn meant(&self, id: &str) -> Result<Named> {
-        let retiring = id.split_once('/').and_then(|(name, label)| {
-            let entry = self.registry.by_name(name)?;
-            let mut old = entry
-                .keys
-                .values()
-                .filter(|key| key.label.as_str() == label && entry.rotations.contains_key(&key.id));
-            let key = old.next()?.clone();
-            Some(Named::Living(Box::new(entry), key))
-        });
-        retiring.map_or_else(|| self.find_key(id), Ok)
     }
 
     fn grave(&self, key: KeyId) -> Option<Tombstone> {

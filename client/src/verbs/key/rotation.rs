@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// The access key id of either key, BSC…
+    /// Either key: its access key id, BSC…, or CONNECTION/LABEL
     #[arg(value_name = "KEY_ID")]
     id: String,
     #[command(flatten)]
@@ -112,7 +112,7 @@ fn cancelled(key: &v1::Key, context: &Context) -> Result<(), Error> {
     let document = CancelDocument { key: key.into() };
     context.output.result(&document, || {
         format!(
-            "{} {} ({}, {}) is {} again; the new key is dead\n",
+            "{} {} ({}, {}) is {} again; the new key is dead, as nobody had used it\n",
             styled(GOOD, "called off"),
             escape(&key.access_key_id),
             escape(&key.label),

@@ -283,6 +283,7 @@ impl Report {
             Former::Dead(tombstone) => match tombstone.cause {
                 CauseOfDeath::Rotated { ending, .. } => ending.as_str().into(),
                 CauseOfDeath::Revoked => "it was revoked".into(),
+                CauseOfDeath::CalledOff { .. } => "its rotation was called off".into(),
                 CauseOfDeath::ConnectionDeleted { .. } => "its connection was deleted".into(),
             },
         }
