@@ -54,7 +54,7 @@ pub use cells::{ConnectionCell, KeyCell, KeyUse};
 pub use keyring::{ConnectionSpec, Keyring, KeyringError};
 pub use metrics::{Family, Kind, Sample};
 pub use ports::{
-    Clock, DeadKeys, Ends, Exchange, FindingSink, Knock, Outcome, UsageSink, Visit, Visitor,
+    Alarm, Clock, DeadKeys, Ends, Exchange, FindingSink, Knock, Outcome, UsageSink, Visit, Visitor,
 };
 pub use reason::Reason;
 pub use route::{ConditionalWrites, Trouble};
