@@ -1,9 +1,13 @@
 //! What rclone makes of its configuration: lookups, encryption, references between remotes
 //! (consumers.md 1). It must never try to decrypt.
 
+mod reference;
+
 use std::borrow::Cow;
 
 use crate::ini::{Document, Entry};
+
+pub use reference::{Reference, Target, list};
 
 /// Longer values are not resolved: references to references can double with every step.
 const LONGEST_VALUE: usize = 64 * 1024;
@@ -71,28 +75,4 @@ fn reference(value: &str) -> Option<(&str, &str)> {
         from = start + 2;
     }
     None
-}
-
-/// What a wrapper's `remote` value points to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reference<'a> {
-    /// `name:path`.
-    Remote(&'a str),
-    /// `name,param=value:path` or `:backend,param=value:path`: parameters outside the file.
-    ConnectionString,
-    /// No colon, or a slash before it.
-    LocalPath,
-}
-
-/// Reads a wrapper's `remote` value.
-#[must_use]
-pub fn reference_of(text: &str) -> Reference<'_> {
-    let Some(end) = text.find([':', ',', '/']) else {
-        return Reference::LocalPath;
-    };
-    match text.as_bytes().get(end) {
-        Some(b':') if end > 0 => Reference::Remote(&text[..end]),
-        Some(b':' | b',') => Reference::ConnectionString,
-        _ => Reference::LocalPath,
-    }
 }

@@ -6,7 +6,10 @@ use bascule_proto::v1::{self, findings_server::Findings};
 use tonic::{Request, Response, Status};
 
 use super::{convert, status::status};
-use crate::app::{App, Finding};
+use crate::app::{App, Finding, IssuedState, Judgement};
+
+/// As many uses as a look at a machine tells.
+const MOST_JUDGED: usize = 20_000;
 
 pub(super) struct Service(pub(super) Arc<App>);
 
@@ -39,6 +42,77 @@ impl Findings for Service {
         Ok(Response::new(v1::ShowFindingResponse {
             finding: Some(finding(&self.0, &found)),
         }))
+    }
+
+    async fn judge(
+        &self,
+        request: Request<v1::JudgeRequest>,
+    ) -> Result<Response<v1::JudgeResponse>, Status> {
+        let ids = request.into_inner().access_key_ids;
+        if ids.len() > MOST_JUDGED {
+            return Err(Status::invalid_argument(format!(
+                "{MOST_JUDGED} ids at most"
+            )));
+        }
+        let judgements = ids.iter().map(|id| {
+            let known = id.parse().ok().map(|id| self.0.judge(&id));
+            judgement(known.unwrap_or(Judgement::Unknown))
+        });
+        Ok(Response::new(v1::JudgeResponse {
+            judgements: judgements.collect(),
+        }))
+    }
+}
+
+fn judgement(found: Judgement) -> v1::Judgement {
+    match found {
+        Judgement::Unknown => v1::Judgement {
+            state: "unknown".into(),
+            ..v1::Judgement::default()
+        },
+        Judgement::Dead(tombstone) => {
+            let key = convert::dead_key(&tombstone);
+            v1::Judgement {
+                state: "dead".into(),
+                connection: key.connection,
+                label: key.label,
+                at: key.died_at,
+                why: key.cause,
+            }
+        }
+        Judgement::Brought {
+            connection,
+            leaked_at,
+        } => v1::Judgement {
+            state: if leaked_at.is_some() {
+                "leaked"
+            } else {
+                "brought"
+            }
+            .into(),
+            connection,
+            at: leaked_at.map(convert::time),
+            ..v1::Judgement::default()
+        },
+        Judgement::Issued {
+            state,
+            connection,
+            label,
+        } => {
+            let (state, at) = match state {
+                IssuedState::Living => ("living", None),
+                IssuedState::Paused => ("paused", None),
+                IssuedState::Expired(at) => ("expired", Some(at)),
+                IssuedState::Retiring(at) => ("retiring", at),
+            };
+            v1::Judgement {
+                state: state.into(),
+                connection,
+                label,
+                at: at.map(convert::time),
+                why: String::new(),
+            }
+        }
     }
 }
 

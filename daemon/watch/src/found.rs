@@ -14,7 +14,7 @@ use bascule_formats::ParseError;
 use bascule_os::ForeignError;
 
 /// Where a key stands, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// A line of a file.
     File {
@@ -25,6 +25,8 @@ pub enum Place {
     },
     /// An environment variable.
     Variable(String),
+    /// An argument of a command: the name of its option.
+    Argument(String),
 }
 
 impl fmt::Display for Place {
@@ -32,6 +34,7 @@ impl fmt::Display for Place {
         match self {
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Variable(name) => write!(f, "${name}"),
+            Self::Argument(name) => write!(f, "argument {name}"),
         }
     }
 }
@@ -99,9 +102,6 @@ pub enum NotUsable {
     /// The remote stands for several others.
     #[error("the remote {0:?} combines several remotes; name the s3 remote itself")]
     SeveralTargets(String),
-    /// A wrapper whose target carries options of its own.
-    #[error("the remote {0:?} points to a connection string; name the s3 remote itself")]
-    ConnectionString(String),
     /// A wrapper around a local folder.
     #[error("the remote {0:?} points to a local folder")]
     LocalTarget(String),
@@ -173,6 +173,41 @@ pub enum NotUsable {
         /// Why.
         source: RegionError,
     },
+}
+
+impl NotUsable {
+    /// The whole text, causes included.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        text
+    }
+
+    /// What would help to look at it after all.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Read(ForeignError::Io { path, source })
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                format!("run it as a user who may read {}", path.display())
+            }
+            Self::Read(ForeignError::TooLarge { path, .. } | ForeignError::NotAFile { path }) => {
+                format!("look at {} yourself", path.display())
+            }
+            Self::Encrypted { .. } => {
+                "look at it yourself: rclone config show (asks for its password)".into()
+            }
+            Self::Parse { path, .. } => format!("mend {}, and look again", path.display()),
+            Self::Process(_) => "look at what that program prints".into(),
+            _ => "look at it yourself".into(),
+        }
+    }
 }
 
 fn within(path: Option<&Path>) -> String {

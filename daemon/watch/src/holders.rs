@@ -39,9 +39,9 @@ pub fn search(is: impl Fn(&str) -> bool, env: &Environment) -> Search {
     for path in files.into_iter().flatten() {
         search.file(path, Dialect::Aws, AWS_KEY, &is);
     }
-    for (name, value) in &env.variables {
+    for (name, value, _) in env.variables() {
         if name.ends_with("ACCESS_KEY_ID") && is(value) {
-            search.found.push(Place::Variable(name.clone()));
+            search.found.push(Place::Variable(name.to_owned()));
         }
     }
     search
@@ -63,7 +63,7 @@ impl Search {
             }
             Err(error) => self
                 .not_checked
-                .push(format!("{}: {}", path.display(), told(&error))),
+                .push(format!("{}: {}", path.display(), error.told())),
         }
     }
 }
@@ -102,26 +102,14 @@ fn places(
     ))
 }
 
-fn told(error: &NotUsable) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn environment(home: &std::path::Path) -> Environment {
-        Environment {
-            home: Some(home.to_owned()),
-            current_folder: home.to_owned(),
-            variables: [("AWS_ACCESS_KEY_ID".to_owned(), "AKIALEAKED".to_owned())].into(),
-        }
+        let mut env = Environment::of(Some(home.to_owned()), home.to_owned());
+        env.set("AWS_ACCESS_KEY_ID", "AKIALEAKED");
+        env
     }
 
     #[test]

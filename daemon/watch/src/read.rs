@@ -60,10 +60,10 @@ impl Value {
         }
     }
 
-    pub(crate) fn in_variable(text: &str, name: String) -> Self {
+    pub(crate) fn at(text: &str, place: Place) -> Self {
         Self {
             text: Zeroizing::new(text.to_owned()),
-            place: Place::Variable(name),
+            place,
         }
     }
 
@@ -89,6 +89,15 @@ pub(crate) fn credentials(id: &Value, secret: &Value) -> Result<Credentials, Not
         access_key_id,
         secret,
     })
+}
+
+/// As [`endpoint`]; what can't be one counts as none.
+pub(crate) fn lenient_endpoint(text: &str) -> Option<Endpoint> {
+    if text.contains("://") {
+        text.parse().ok()
+    } else {
+        format!("https://{text}").parse().ok()
+    }
 }
 
 /// Tools take an endpoint without a scheme as https.
