@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Context;
 use crate::{
-    clock,
+    clock, duration,
     error::Error,
     exit::Exit,
     moment,
@@ -16,7 +16,7 @@ use crate::{
         table::{Cell, Table},
         text::{BAD, DIM, PLAIN, WARN, count, escape, size, styled},
         time::{absolute, ago, parsed, rfc3339},
-        usage::{self, process, seconds, span, sparkline},
+        usage::{self, process, seconds, sparkline},
     },
 };
 
@@ -150,7 +150,7 @@ fn table(report: &v1::UsageReportResponse, by: By, now: Timestamp) -> String {
         };
         let pause = row.longest_interval.as_ref().map(|longest| {
             let at_most = if row.at_most { "at most " } else { "" };
-            format!("{at_most}{}", span(seconds(longest)))
+            format!("{at_most}{}", duration::words(longest))
         });
         let who = match (&row.process, by) {
             (_, By::Key) => row.tools.join(", "),

@@ -78,29 +78,11 @@ impl Keyring {
 mod tests {
     use std::{sync::Arc, time::Duration};
 
-    use bascule_domain::{
-        access_key::AccessKeyId,
-        endpoint::{Addressing, Region},
-        ids::{ConnectionId, KeyId},
-        key::{KeyKind, KeyState, Origin, Permission, Scope},
-        limits::Limits,
-        secret::{Credentials, SecretKey},
-    };
     use jiff::SignedDuration;
     use tokio::{sync::watch, time::Instant};
 
     use super::*;
-    use crate::{
-        Admission, ConnectionSpec, Upstream, UpstreamAccess, UpstreamBody, UpstreamFuture,
-    };
-
-    struct Nowhere;
-
-    impl Upstream for Nowhere {
-        fn send(&self, _: http::Request<UpstreamBody>) -> UpstreamFuture<'_> {
-            Box::pin(std::future::pending())
-        }
-    }
+    use crate::fixture;
 
     /// Goes as the runtime's time does, which stands still but for timers, and can be set.
     #[derive(Clone)]
@@ -142,50 +124,16 @@ mod tests {
 
     fn ending(seconds: Option<i64>) -> Key {
         Key {
-            id: KeyId::from_random([1; 10]),
-            access_key_id: AccessKeyId::issue([1; 15]),
-            connection: ConnectionId::from_random([2; 10]),
-            kind: KeyKind::Gateway,
-            origin: Origin::Issued,
-            label: "test".parse().unwrap(),
-            permission: Permission::Read,
-            scope: Scope::default(),
             expires_at: seconds.map(|seconds| Timestamp::from_second(seconds).unwrap()),
-            state: KeyState::Active,
-            generation: 1,
-            predecessor: None,
-            successor: None,
-            issued_at: Timestamp::UNIX_EPOCH,
+            ..fixture::key(1)
         }
     }
 
     /// A keyring with one key, whose time is looked after.
     fn keyring(key: Key) -> (Arc<Keyring>, Wall) {
-        let secret = || SecretKey::parse("secretsecret").unwrap();
         let keyring = Arc::new(Keyring::new());
-        let spec = ConnectionSpec {
-            id: key.connection,
-            name: "vault".parse().unwrap(),
-            buckets: vec!["photos".parse().unwrap()].try_into().unwrap(),
-            created_at: Timestamp::UNIX_EPOCH,
-            access: UpstreamAccess {
-                credentials: Credentials {
-                    access_key_id: AccessKeyId::issue([3; 15]),
-                    secret: secret(),
-                },
-                region: Region::AUTO,
-                addressing: Addressing::Path,
-                tls: false,
-                authority: "provider.test".into(),
-                honours_conditions: false,
-                generation: 1,
-            },
-            upstream: Arc::new(Nowhere),
-            admission: Admission::Open,
-            limits: Limits::default(),
-        };
-        keyring.add_connection(spec).unwrap();
-        keyring.add_key(key, secret()).unwrap();
+        keyring.add_connection(fixture::connection()).unwrap();
+        keyring.add_key(key, fixture::secret()).unwrap();
         let wall = Wall {
             began: Instant::now(),
             ahead: watch::Sender::new(SignedDuration::ZERO),
@@ -197,7 +145,7 @@ mod tests {
 
     /// The token of a request that begins now.
     fn request(keyring: &Keyring) -> CancellationToken {
-        let cell = keyring.key(&ending(None).access_key_id).unwrap();
+        let cell = keyring.key(&fixture::key(1).access_key_id).unwrap();
         cell.living().unwrap().ending().clone()
     }
 
@@ -214,7 +162,7 @@ mod tests {
         assert!(!open.is_cancelled());
         settle().await;
         assert!(open.is_cancelled());
-        let key = keyring.key(&ending(None).access_key_id).unwrap();
+        let key = keyring.key(&fixture::key(1).access_key_id).unwrap();
         let living = key.living().unwrap();
         assert!(living.end.as_ref().unwrap().is_over());
         assert!(!living.token.is_cancelled(), "its rights are as they were");
@@ -262,11 +210,11 @@ mod tests {
         let (keyring, _) = keyring(ending(None));
         settle().await;
         let open = request(&keyring);
-        let mut key = ending(Some(60));
-        key.id = KeyId::from_random([7; 10]);
-        key.access_key_id = AccessKeyId::issue([7; 15]);
-        let secret = SecretKey::parse("secretsecret").unwrap();
-        keyring.add_key(key.clone(), secret).unwrap();
+        let key = Key {
+            expires_at: ending(Some(60)).expires_at,
+            ..fixture::key(7)
+        };
+        keyring.add_key(key.clone(), fixture::secret()).unwrap();
         let cell = keyring.key(&key.access_key_id).unwrap();
         let ends = cell.living().unwrap().ending().clone();
         tokio::time::sleep(Duration::from_secs(61)).await;

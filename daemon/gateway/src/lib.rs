@@ -18,6 +18,8 @@ mod classify;
 mod exchange;
 mod expiry;
 mod failures;
+#[cfg(test)]
+mod fixture;
 mod forward;
 mod framing;
 mod handle;

@@ -2,27 +2,29 @@
 //! happens when is decided by `domain::rotation`; here it is performed, each step in one durable
 //! transaction.
 
+mod evidence;
 mod report;
+mod turn;
 mod watch;
 
 use std::time::Duration;
 
 use bascule_domain::{
     SignedDuration, Timestamp,
-    access_key::AccessKeyId,
-    audit::{Asked, Change, Details},
+    audit::{Asked, Change},
     ids::KeyId,
     key::Key,
-    rotation::{
-        self, Effect, Ending, Event, Evidence, Grace, KeyChange, NotRotatable, Rhythm, Rotation,
-        Step, Terms,
-    },
+    rotation::{self, Effect, Ending, Event, Grace, NotRotatable, Rotation, Step, Terms},
     secret::SecretKey,
     tombstone::{CauseOfDeath, Tombstone},
 };
 use bascule_gateway::InDoubt;
 use bascule_store::KeyTurn;
 
+use self::{
+    evidence::LastUse,
+    turn::{rotated, rotations},
+};
 use super::{
     App,
     error::{Error, Kind, Result},
@@ -30,10 +32,7 @@ use super::{
     named::Named,
     registry::Entry,
 };
-use crate::{
-    crash::{self, Side},
-    random,
-};
+use crate::random;
 
 pub(crate) use report::{Consumer, Former, Report};
 
@@ -67,30 +66,6 @@ pub(crate) struct Running {
     pub counted_since: Timestamp,
     /// What the old key had been used before.
     pub counted_before: u64,
-}
-
-/// Whether anybody has used a key. What is not known is never taken for unused.
-enum LastUse {
-    Used(Timestamp),
-    Never,
-    /// It was there before this daemon, and the ledger can't tell.
-    NotKnown,
-}
-
-impl LastUse {
-    /// Why the key may be in use, after its id; `None` when nobody has used it.
-    fn not_unused(&self) -> Option<String> {
-        match self {
-            Self::Used(last) => Some(format!(
-                "is in use, last at {last:.0}: its secret did arrive somewhere"
-            )),
-            Self::NotKnown => Some(
-                "may be in use: whether it was used before the daemon was started is not known"
-                    .into(),
-            ),
-            Self::Never => None,
-        }
-    }
 }
 
 impl App {
@@ -462,82 +437,6 @@ impl App {
         }
     }
 
-    /// Makes a change of several keys: dead in memory first, so that whatever becomes of the
-    /// commit, nothing is admitted meanwhile; alive last.
-    async fn turn(
-        &self,
-        turn: KeyTurn,
-        by: Option<Asked>,
-        change: Change,
-        reason: Option<&str>,
-    ) -> Result<()> {
-        let step = match &change {
-            Change::Rotation { step, .. } => Some(*step),
-            _ => None,
-        };
-        let details = self.registry.get(turn.connection).and_then(|entry| {
-            let key = entry.keys.get(&change.key()?)?;
-            Some(Details::of_key(&entry.connection.name, key))
-        });
-        let mut audit = self.audit(by, change, details.unwrap_or_default());
-        if let Some(details) = &mut audit.details {
-            let fixed = reason.and_then(|reason| reason.parse().ok());
-            details.reason = details.reason.take().or(fixed);
-        }
-        for (key, tombstone) in &turn.bury {
-            self.graves.add(&key.access_key_id, tombstone.clone());
-            self.keyring.remove_key(&key.access_key_id);
-        }
-        if let Some(step) = step {
-            crash::point(Side::Before, step);
-        }
-        {
-            let turn = turn.clone();
-            let buried = turn.bury.first().map(|(key, _)| key.access_key_id.clone());
-            self.stored(move |store| store.turn_keys(&turn, &audit))
-                .await
-                .map_err(|error| not_durable(error, buried.as_ref()))?;
-        }
-        if let Some(step) = step {
-            crash::point(Side::After, step);
-        }
-        let now = self.clock.now();
-        self.registry.update(turn.connection, |entry| {
-            for (key, _) in &turn.bury {
-                entry.keys.remove(&key.id);
-            }
-            let added = turn.add.iter().map(|(key, _)| key);
-            for key in turn.update.iter().chain(added) {
-                entry.keys.insert(key.id, key.clone());
-            }
-            for old in &turn.over {
-                entry.rotations.remove(old);
-            }
-            for rotation in turn.rotations {
-                let before = entry.keys.get(&rotation.old).map_or(0, |old| {
-                    let usage = self.keyring.key_use(&old.access_key_id);
-                    usage.unwrap_or_default().requests
-                });
-                entry
-                    .rotations
-                    .entry(rotation.old)
-                    .and_modify(|running| running.rotation = rotation.clone())
-                    .or_insert(Running {
-                        rotation,
-                        counted_since: now,
-                        counted_before: before,
-                    });
-            }
-        });
-        if let Some((key, secret)) = turn.add {
-            self.keyring
-                .add_key(key, secret)
-                .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
-        }
-        self.rotations_changed.notify_one();
-        Ok(())
-    }
-
     fn grave(&self, key: KeyId) -> Option<Tombstone> {
         self.graves.last(|dead| dead.key == key)
     }
@@ -605,73 +504,7 @@ impl App {
             .map(|successor| (successor, credentials.secret))
             .map_err(|why| refused(key, why))
     }
-
-    /// A change as the store makes it.
-    fn key_turn(&self, entry: &Entry, change: KeyChange, secret: Option<&SecretKey>) -> KeyTurn {
-        let bury = change.bury.map(|(key, cause)| {
-            let tombstone = self.tombstone(entry, &key, cause);
-            (key, tombstone)
-        });
-        KeyTurn {
-            connection: entry.connection.id,
-            add: change.add.zip(secret.cloned()),
-            update: change.update,
-            bury: bury.into_iter().collect(),
-            rotations: change.rotations,
-            over: change.over,
-        }
-    }
-
-    fn tombstone(&self, entry: &Entry, key: &Key, cause: CauseOfDeath) -> Tombstone {
-        Tombstone {
-            key: key.id,
-            masked: key.access_key_id.masked(),
-            label: key.label.clone(),
-            connection: key.connection,
-            connection_name: entry.connection.name.clone(),
-            died_at: self.clock.now(),
-            cause,
-        }
-    }
-
-    /// What is known of a key's rhythm; nothing where uses are not recorded. A ledger that does not
-    /// answer in time is not waited for: its grace is only a default.
-    async fn rhythm(&self, key: &Key) -> Option<Rhythm> {
-        let asked = tokio::time::timeout(PATIENCE, self.longest_interval(key)).await;
-        let known = asked.ok()?.ok()?;
-        let longest = known.longest.map(SignedDuration::try_from);
-        // Where uses are missing the longest interval can only be too long: the safe side.
-        Some(Rhythm {
-            observed_since: known.observed_since,
-            longest: longest.and_then(std::result::Result::ok),
-        })
-    }
-
-    /// When a key was last used, as far as that can be told.
-    fn last_use(&self, key: &Key) -> LastUse {
-        match self.keyring.last_used(&key.access_key_id) {
-            Some(at) => LastUse::Used(at),
-            None if self.uses_not_known.contains(&key.id) => LastUse::NotKnown,
-            None => LastUse::Never,
-        }
-    }
-
-    /// What the gateway knows of a key's use.
-    fn evidence(&self, key: &Key) -> Evidence {
-        let usage = self.keyring.key_use(&key.access_key_id);
-        let usage = usage.unwrap_or_default();
-        Evidence {
-            last_use: match usage.open {
-                0 => usage.last,
-                _ => Some(self.clock.now()),
-            },
-            watched_since: self.started_at,
-        }
-    }
 }
-
-/// How long a rotation waits for what the ledger knows.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a step that failed waits before it is tried again by itself.
 const RETRY: Duration = Duration::from_secs(30);
@@ -685,23 +518,6 @@ fn silence(length: Option<SignedDuration>) -> Result<Option<SignedDuration>> {
         .map(rotation::bounded)
         .transpose()
         .map_err(|error| Error::invalid("--until-silent", error))
-}
-
-/// The rotations of a connection, each with its old key.
-fn rotations(entry: &Entry) -> impl Iterator<Item = (&Rotation, &Key)> {
-    entry.rotations.values().filter_map(|running| {
-        let old = entry.keys.get(&running.rotation.old)?;
-        Some((&running.rotation, old))
-    })
-}
-
-const fn rotated(key: &Key, successor: KeyId, step: Step) -> Change {
-    Change::Rotation {
-        connection: key.connection,
-        key: key.id,
-        successor,
-        step,
-    }
 }
 
 fn refused(key: &Key, why: NotRotatable) -> Error {
@@ -733,16 +549,6 @@ fn dead(tombstone: &Tombstone) -> Error {
             tombstone.masked, tombstone.label, tombstone.died_at
         ),
     )
-}
-
-fn not_durable(mut error: Error, buried: Option<&AccessKeyId>) -> Error {
-    if let Some(id) = buried {
-        error.message = format!(
-            "the key {id} is refused from now on, but that could not be made durable, so a restart may bring it back: {}",
-            error.message
-        );
-    }
-    error
 }
 
 fn defect() -> Error {

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Context, Why, doubts,
-    issue::{self, Issued},
+    handed_out::{self, Issued},
     rotation,
 };
 use crate::{
@@ -77,7 +77,7 @@ pub(crate) struct Arguments {
 struct Document<'a> {
     rotation: document::Rotation,
     /// `null` when there was a new key already.
-    issued: Option<issue::Document<'a>>,
+    issued: Option<handed_out::Document<'a>>,
     in_doubt: Vec<document::DoubtfulChange>,
 }
 
@@ -140,7 +140,7 @@ impl Done {
     /// stderr.
     fn tell(&self, format: Option<Format>, context: &Context) -> Result<(), Error> {
         match &self.issued {
-            Some(issued) => issue::show(issued, format, context)?,
+            Some(issued) => handed_out::show(issued, format, context)?,
             None => context
                 .output
                 .status("No new key was made: there is one already."),
@@ -245,7 +245,7 @@ fn document<T>(
     })
 }
 
-fn handed<'a>(issued: &'a Issued, text: Option<&'a Zeroizing<String>>) -> issue::Document<'a> {
+fn handed<'a>(issued: &'a Issued, text: Option<&'a Zeroizing<String>>) -> handed_out::Document<'a> {
     let mut document = issued.document(Some(&issued.secret));
     document.handed_out = text.map(|text| text.as_str());
     document
