@@ -302,7 +302,7 @@ mod tests {
                 "3",
                 "2 days ago",
                 "60 s ago",
-                "24 h",
+                "1 d",
                 "rclone",
             ]
         );
@@ -336,6 +336,6 @@ mod tests {
             text.contains("backup.service: rclone\\r\\nnext: rm"),
             "{text}"
         );
-        assert!(text.contains("at most 24 h"), "{text}");
+        assert!(text.contains("at most 1 d"), "{text}");
     }
 }
