@@ -571,12 +571,12 @@ fn a_label_that_is_rotated_at_once_again_and_again_gets_one_new_key() {
     let old = scene.world.issue("photos", "viewer");
     let first = scene.rotate(&["photos/viewer", "--now"]);
     let new = issued(&first);
-    assert_eq!(scene.living(), [new.id.clone()]);
+    assert_eq!(scene.living(), [&*new.id]);
     for _ in 0..3 {
         let again = scene.rotate(&["photos/viewer", "--now"]);
         assert!(again["issued"].is_null(), "{again}");
         assert_eq!(again["rotation"]["successor"]["access_key_id"], *new.id);
-        assert_eq!(scene.living(), [new.id.clone()]);
+        assert_eq!(scene.living(), [&*new.id]);
     }
     let said = scene
         .world
@@ -590,13 +590,13 @@ fn a_label_that_is_rotated_at_once_again_and_again_gets_one_new_key() {
     );
     // The secret never arrived: its key is dead, and there is another one.
     let another = issued(&scene.rotate(&["photos/viewer", "--again"]));
-    assert_eq!(scene.living(), [another.id.clone()]);
+    assert_eq!(scene.living(), [&*another.id]);
     assert!(scene.works(&another.s3()));
     // What is used is a key like any other: it can be replaced, and its secret did arrive.
     let refused = scene.run(&["key", "rotate", "photos/viewer", "--again"]);
     assert_eq!(refused.error()["kind"], "REFUSED");
     let third = issued(&scene.rotate(&["photos/viewer", "--now"]));
-    assert_eq!(scene.living(), [third.id.clone()]);
+    assert_eq!(scene.living(), [&*third.id]);
     for dead in [old, new, another] {
         assert_eq!(scene.refused_as(&dead.s3()), "InvalidAccessKeyId");
     }

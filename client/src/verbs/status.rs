@@ -100,8 +100,9 @@ pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> 
             facts.add("Paused", Cell::new(words(paused, clock::now())).style(WARN));
         }
         if status.findings > 0 {
-            let findings = count(status.findings.into(), "key");
-            let text = format!("{findings} used and refused; see: bascule findings");
+            let findings = count(status.findings.into(), "finding");
+            let text =
+                format!("{findings}: keys that do not work and are used; see: bascule findings");
             facts.add("Findings", Cell::new(text).style(WARN));
         }
         for trouble in &status.troubles {

@@ -50,6 +50,15 @@ impl Subject {
         }
     }
 
+    /// Whether a connection, with whichever key, is among what is asked about.
+    pub(crate) fn holds_all_of(&self, connection: ConnectionId) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Connection(wanted) => *wanted == connection,
+            Self::Keys(..) => false,
+        }
+    }
+
     /// Whether a change is about it. The revocation of its connection is about a key, too.
     pub(crate) fn concerns(&self, change: &Change) -> bool {
         match self {

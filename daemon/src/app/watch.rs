@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use bascule_domain::{
     audit,
+    finding::News,
     ids::{ConnectionId, KeyId},
 };
 use bascule_store::ledger::{Observer, Passed};
 use tokio::sync::broadcast;
 
-use super::{App, Finding, error::Result, named::Subject, usage::NamedKey};
+use super::{App, ConsumerFinding, Finding, error::Result, named::Subject, usage::NamedKey};
 
 /// Events that may wait for a reader.
 const KEPT: usize = 512;
@@ -23,6 +24,8 @@ pub(crate) enum Event {
     Passed(Arc<Passed>),
     /// A key is refused to a tool for a reason that is new.
     Found(KeyId, Arc<Finding>),
+    /// Something became of a finding of a consumer.
+    Consumer(Arc<ConsumerFinding>, News),
     /// A change was made durable.
     Changed(audit::Entry),
 }
@@ -67,6 +70,11 @@ impl Watcher {
             Event::Found(key, _) => match app.named(*key) {
                 Some(named) => self.of.holds(named.connection, *key),
                 None => self.of == Subject::Everything,
+            },
+            Event::Consumer(finding, _) => match finding.judgement.ids() {
+                (Some(key), Some(connection)) => self.of.holds(connection, key),
+                (None, Some(connection)) => self.of.holds_all_of(connection),
+                (_, None) => self.of == Subject::Everything,
             },
             Event::Changed(entry) => self.of.concerns(&entry.change),
         }
