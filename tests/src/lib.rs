@@ -22,6 +22,7 @@ pub mod process;
 pub mod recorder;
 pub mod relay;
 pub mod s3;
+pub mod signers;
 pub mod sources;
 pub mod stream;
 pub mod terminal;
@@ -40,6 +41,7 @@ pub use minio::Minio;
 pub use recorder::{Recorder, Seen, Treat};
 pub use relay::{Conduct, Relay};
 pub use s3::{Object, S3};
+pub use signers::Signers;
 pub use terminal::Terminal;
 pub use world::{Issued, World};
 

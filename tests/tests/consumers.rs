@@ -264,3 +264,30 @@ fn a_look_without_a_daemon_tells_keys_chains_and_what_was_not_checked() {
     assert!(gap["why"].as_str().unwrap().contains("encrypted"), "{gap}");
     assert!(!gap["remedy"].as_str().unwrap().is_empty(), "{gap}");
 }
+
+#[test]
+fn an_encrypted_configuration_is_opened_only_with_consent() {
+    let home = Home::new();
+    let cli = Cli::new(&home);
+    let sealed = include_str!("../../daemon/watch/tests/fixtures/rclone-encrypted.conf");
+    write(&home, "home/.config/rclone/rclone.conf", sealed);
+    let ran = home.path("home/ran");
+    let ask = write(
+        &home,
+        "home/ask",
+        &format!("#!/bin/sh\ntouch {}\necho 'pässwörd½'\n", ran.display()),
+    );
+    std::fs::set_permissions(&ask, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let scan = |arguments: &[&str]| {
+        let mut command = cli.command();
+        command.env("RCLONE_PASSWORD_COMMAND", &ask).args(arguments);
+        bascule_tests::cli::finish(command, "", arguments.join(" "))
+    };
+    let locked = scan(&["--json", "scan"]);
+    assert_eq!(locked.code, Some(INCOMPLETE), "{locked}");
+    assert!(!ran.exists(), "nothing is run without consent");
+    let opened = scan(&["--json", "scan", "--unlock"]);
+    assert_eq!(opened.code, Some(0), "{opened}");
+    assert!(opened.stdout.contains("…0001"), "{opened}");
+    assert!(!opened.text().contains("pässwörd"), "{opened}");
+}

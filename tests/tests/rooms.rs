@@ -75,6 +75,7 @@ const ROOMS: [(&str, &[&str], &str); 12] = [
     (
         "bascule",
         &[
+            "bascule-adapters",
             "bascule-domain",
             "bascule-formats",
             "bascule-os",
@@ -82,7 +83,7 @@ const ROOMS: [(&str, &[&str], &str); 12] = [
             "bascule-sigv4",
             "bascule-watch",
         ],
-        "the client talks to the daemon and never opens its store; it replaces files of the user's, which is a system call",
+        "the client talks to the daemon and never opens its store; it replaces files of the user's, which is a system call; `check` asks servers without a daemon",
     ),
     (
         "bascule-tests",

@@ -336,7 +336,8 @@ fn step(link: &LinkDocument, home: Option<&Path>) -> String {
     }
 }
 
-fn place(place: &PlaceDocument, home: Option<&Path>) -> String {
+/// Where something stands, for people.
+pub(crate) fn place(place: &PlaceDocument, home: Option<&Path>) -> String {
     if let Some(path) = &place.path {
         let short = home
             .and_then(|home| Path::new(path).strip_prefix(home).ok())

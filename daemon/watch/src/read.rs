@@ -20,6 +20,8 @@ const LARGEST_FILE: u64 = 1024 * 1024;
 pub(crate) struct Text {
     pub(crate) path: PathBuf,
     bytes: Zeroizing<Vec<u8>>,
+    /// Whether it was decrypted, so that its lines are not those of the file.
+    unlocked: bool,
 }
 
 impl Text {
@@ -29,9 +31,27 @@ impl Text {
             Ok(bytes) => Ok(Some(Self {
                 path: path.to_owned(),
                 bytes: Zeroizing::new(bytes),
+                unlocked: false,
             })),
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(NotUsable::Read(error)),
+        }
+    }
+
+    /// The same file, decrypted.
+    pub(crate) fn unlocked(self, text: &str) -> Self {
+        Self {
+            bytes: Zeroizing::new(text.as_bytes().to_vec()),
+            unlocked: true,
+            ..self
+        }
+    }
+
+    /// Where a line of the text stands: in a decrypted one only the file can be told.
+    pub(crate) fn place(&self, line: u32) -> Place {
+        Place::File {
+            path: self.path.clone(),
+            line: if self.unlocked { 0 } else { line },
         }
     }
 
@@ -49,11 +69,7 @@ pub(crate) struct Value {
 }
 
 impl Value {
-    pub(crate) fn in_file(text: Cow<'_, str>, path: &Path, line: u32) -> Self {
-        let place = Place::File {
-            path: path.to_owned(),
-            line,
-        };
+    pub(crate) fn in_file(text: Cow<'_, str>, place: Place) -> Self {
         Self {
             text: Zeroizing::new(text.into_owned()),
             place,

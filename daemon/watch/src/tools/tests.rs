@@ -238,3 +238,18 @@ fn a_look_at_the_known_places_tells_each_key_once_and_what_was_encrypted() {
         picture.gaps
     );
 }
+
+#[test]
+fn an_encrypted_configuration_is_read_with_the_password_that_its_job_has() {
+    let sealed = include_str!("../../tests/fixtures/rclone-encrypted.conf");
+    let files = [(CONF, sealed)];
+    let locked = home(&files, &[]).run("rclone ls r2:b");
+    assert!(locked[0].contains("encrypted"), "{locked:?}");
+    let wrong = home(&files, &[("RCLONE_CONFIG_PASS", "wrong")]).run("rclone ls r2:b");
+    assert!(wrong[0].contains("does not open it"), "{wrong:?}");
+    let opened = home(&files, &[("RCLONE_CONFIG_PASS", "pässwörd½")]).run("rclone ls r2:b");
+    assert_eq!(
+        opened,
+        ["r2: (s3) > .config/rclone/rclone.conf AKIAENCRYPTED0000001 (b)"]
+    );
+}
