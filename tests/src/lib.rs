@@ -22,6 +22,7 @@ pub mod process;
 pub mod recorder;
 pub mod relay;
 pub mod s3;
+pub mod signer;
 pub mod sources;
 pub mod stream;
 pub mod tools;
@@ -39,6 +40,7 @@ pub use minio::Minio;
 pub use recorder::{Recorder, Seen, Treat};
 pub use relay::{Conduct, Relay};
 pub use s3::{Object, S3};
+pub use signer::Signer;
 pub use world::{Issued, World};
 
 /// The one runtime that carries HTTP for every test of a binary.
