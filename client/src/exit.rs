@@ -23,9 +23,9 @@ pub enum Exit {
     NotIntact = 7,
     /// What could be done is done, and something is left for the user to do.
     StepsRemain = 8,
-    /// Something uses a key that is dead, paused or retiring.
+    /// Something uses a key that is dead, paused or retiring, or whose secret is wrong.
     Findings = 9,
-    /// Nothing was found, but not everything could be looked at.
+    /// Nothing was found, but not everything could be looked at, or told about.
     Incomplete = 10,
     /// Interrupted before the outcome was known.
     Interrupted = 130,
@@ -63,11 +63,11 @@ impl Exit {
         ),
         (
             Self::Findings,
-            "something uses a key that is dead, paused or retiring (scan, who)",
+            "something uses a key that is dead, paused or retiring (scan, who), or a key is dead or its secret wrong (check)",
         ),
         (
             Self::Incomplete,
-            "no such use was found, but not everything could be looked at (scan, who)",
+            "no such use was found, but not everything could be looked at (scan, who), or a server could not be reached or understood (check)",
         ),
         (
             Self::Interrupted,

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bascule_domain::Timestamp;
-use bascule_tests::{Signer, tools, wait};
+use bascule_tests::{Signers, tools, wait};
 use bascule_watch::{
     Catalogue, Environment, Machine, Picture, Standing, Trail, command, tools as watch,
 };
@@ -46,17 +46,17 @@ const fn way<'w>(
 
 /// Runs the tool each way, and asks the watcher about the same command.
 fn check(name: &str, program: &Path, ways: &[Way<'_>]) {
-    // The scripts name an interpreter that was moved since.
+    // The script names an interpreter that was moved since.
     let python = ["s3cmd", "aws"]
         .contains(&name)
         .then(|| tools::get("python"));
     for (number, way) in ways.iter().enumerate() {
         // One for each, so that a late request of the run before counts for nothing.
-        let signer = Signer::start();
+        let signer = Signers::start();
         let home = tempfile::tempdir().unwrap();
         let shown = home.path().display().to_string();
         let text = |text: &str| {
-            text.replace("{at}", &signer.authority())
+            text.replace("{at}", &signer.endpoint()[7..])
                 .replace("{home}", &shown)
         };
         for (path, content) in way.files {
@@ -389,94 +389,6 @@ fn s5cmd_takes_the_key_that_is_called_effective() {
     );
 }
 
-#[test]
-fn rclone_takes_the_key_that_is_called_effective() {
-    let run = &["lsf", "--low-level-retries=1", "--retries=1", "vault:"][..];
-    let conf = (
-        ".config/rclone/rclone.conf",
-        "[r2]\ntype = s3\nprovider = Other\naccess_key_id = CONFID\nsecret_access_key = s\nendpoint = http://{at}\n\
-         [vault]\ntype = alias\nremote = r2:bucket\n",
-    );
-    let backend = [
-        ("RCLONE_S3_ACCESS_KEY_ID", "BACKEND"),
-        ("RCLONE_S3_SECRET_ACCESS_KEY", "s"),
-    ];
-    let remote = [
-        ("RCLONE_CONFIG_R2_ACCESS_KEY_ID", "REMOTE"),
-        ("RCLONE_CONFIG_R2_SECRET_ACCESS_KEY", "s"),
-    ];
-    check(
-        "rclone",
-        &tools::get("rclone"),
-        &[
-            way("CONFID", run, &[conf], &AWS),
-            way("REMOTE", run, &[conf], &remote),
-            way(
-                "BACKEND",
-                run,
-                &[conf],
-                &[remote[0], remote[1], backend[0], backend[1]],
-            ),
-        ],
-    );
-}
-
-#[test]
-fn the_aws_cli_takes_the_key_that_is_called_effective() {
-    let run = &[
-        "--endpoint-url",
-        "http://{at}",
-        "--region",
-        "us-east-1",
-        "s3api",
-        "list-objects-v2",
-        "--bucket",
-        "bucket",
-    ][..];
-    let named = &[
-        "--endpoint-url",
-        "http://{at}",
-        "--region",
-        "us-east-1",
-        "--profile",
-        "own",
-        "s3api",
-        "list-objects-v2",
-        "--bucket",
-        "bucket",
-    ][..];
-    let config = (
-        ".aws/config",
-        "[profile own]\naws_access_key_id = CONFIG\naws_secret_access_key = s\n",
-    );
-    let plain = (
-        ".aws/credentials",
-        "[default]\naws_access_key_id = FILEID\naws_secret_access_key = s\n",
-    );
-    let tries = ("AWS_MAX_ATTEMPTS", "1");
-    check(
-        "aws",
-        &tools::get("python").with_file_name("aws"),
-        &[
-            way("FILEID", run, &[plain, config], &[tries]),
-            way("AWSVAR", run, &[plain, config], &[AWS[0], AWS[1], tries]),
-            way(
-                "AWSVAR",
-                run,
-                &[plain, config],
-                &[AWS[0], AWS[1], ("AWS_PROFILE", "own"), tries],
-            ),
-            way("CONFIG", named, &[plain, config], &[AWS[0], AWS[1], tries]),
-            way(
-                "CONFIG",
-                run,
-                &[plain, config],
-                &[("AWS_PROFILE", "own"), tries],
-            ),
-        ],
-    );
-}
-
 const DUCKDB: &str = r#"
 import os, sys, duckdb, duckdb_extension_httpfs
 folder = os.path.join(list(duckdb_extension_httpfs.__path__)[0], "extensions")
@@ -496,10 +408,10 @@ except duckdb.Error:
 
 #[test]
 fn duckdb_takes_the_stored_secret_that_is_found() {
-    let signer = Signer::start();
+    let signer = Signers::start();
     let home = tempfile::tempdir().unwrap();
     let run = Command::new(tools::get("python"))
-        .args(["-c", DUCKDB, &signer.authority()])
+        .args(["-c", DUCKDB, &signer.endpoint()[7..]])
         .env_clear()
         .env("HOME", home.path())
         .output()

@@ -8,6 +8,7 @@ use bascule_watch::{Gap, Link, NextRun, Place, Rank, Standing, Use};
 use serde::Serialize;
 
 use super::{
+    document,
     text::{BAD, DIM, GOOD, HEAD, NEXT, WARN, count, escape, styled},
     time::{absolute_and_relative, parsed, relative, rfc3339},
 };
@@ -48,7 +49,7 @@ pub(crate) struct UseDocument {
     pub(crate) because: Option<String>,
     pub(crate) chain: Vec<LinkDocument>,
     pub(crate) place: PlaceDocument,
-    pub(crate) next_run: Option<NextRunDocument>,
+    pub(crate) next_run: Option<document::NextRun>,
     pub(crate) user: Option<String>,
     pub(crate) bucket: Option<String>,
     pub(crate) server: Option<String>,
@@ -76,15 +77,6 @@ pub(crate) struct PlaceDocument {
     pub(crate) line: Option<u32>,
     pub(crate) variable: Option<String>,
     pub(crate) argument: Option<String>,
-}
-
-/// When a job runs next: one of these.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct NextRunDocument {
-    pub(crate) at: Option<String>,
-    pub(crate) on: Option<String>,
-    pub(crate) never: Option<String>,
-    pub(crate) unknown: Option<String>,
 }
 
 /// What could not be looked at.
@@ -115,7 +107,7 @@ impl StateDocument {
     fn is_finding(&self) -> bool {
         matches!(
             self.state.as_str(),
-            "dead" | "paused" | "expired" | "retiring" | "leaked"
+            "dead" | "paused" | "expired" | "retiring" | "leaked" | "marked-dead"
         )
     }
 
@@ -123,6 +115,7 @@ impl StateDocument {
         let mut text = match self.state.as_str() {
             "brought" => "a connection's own key at its provider".to_owned(),
             "leaked" => "reported as leaked".to_owned(),
+            "marked-dead" => "marked as dead".to_owned(),
             "unknown" => "not issued by Bascule".to_owned(),
             state => state.to_owned(),
         };
@@ -172,7 +165,7 @@ impl From<&Link> for LinkDocument {
     }
 }
 
-impl From<&NextRun> for NextRunDocument {
+impl From<&NextRun> for document::NextRun {
     fn from(next: &NextRun) -> Self {
         let mut document = Self::default();
         match next {
@@ -343,7 +336,8 @@ fn step(link: &LinkDocument, home: Option<&Path>) -> String {
     }
 }
 
-fn place(place: &PlaceDocument, home: Option<&Path>) -> String {
+/// Where something stands, for people.
+pub(crate) fn place(place: &PlaceDocument, home: Option<&Path>) -> String {
     if let Some(path) = &place.path {
         let short = home
             .and_then(|home| Path::new(path).strip_prefix(home).ok())

@@ -2,6 +2,7 @@
 //! and renders the answer; rules live in the daemon.
 
 mod audit;
+mod check;
 mod connect;
 mod credentials;
 mod delete;
@@ -68,6 +69,7 @@ pub(crate) enum Verb {
     Deletion(deletion::Arguments),
     Receipt(receipt::Arguments),
     Scan(scan::Arguments),
+    Check(check::Arguments),
     Who(who::Arguments),
     Usage(usage::Arguments),
     Watch(watch::Arguments),
@@ -98,6 +100,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Deletion(arguments) => deletion::run(arguments, context).await,
         Verb::Receipt(arguments) => receipt::run(arguments, context).await,
         Verb::Scan(arguments) => scan::run(arguments, context).await,
+        Verb::Check(arguments) => check::run(arguments, context).await,
         Verb::Who(arguments) => who::run(arguments, context).await,
         Verb::Usage(arguments) => usage::run(arguments, context).await,
         Verb::Watch(arguments) => watch::run(arguments, context).await,

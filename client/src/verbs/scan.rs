@@ -1,10 +1,14 @@
 //! `bascule scan`: every S3 key of this machine and what uses it. Works without a daemon.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use bascule_domain::access_key::AccessKeyId;
 use bascule_proto::v1;
-use bascule_watch::{Machine, Picture, Use, scan};
+use bascule_watch::{Environment, Machine, Picture, Use, scan};
 use clap::Args;
 use serde::Serialize;
 
@@ -29,6 +33,7 @@ use crate::{
 /// Examples:
 ///   bascule scan
 ///   bascule scan ~/projects /srv
+///   RCLONE_PASSWORD_COMMAND='pass show rclone' bascule scan --unlock
 ///   bascule scan --json
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
@@ -36,6 +41,9 @@ pub(crate) struct Arguments {
     /// Files and folders to search instead of the known places
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Open an encrypted rclone configuration: runs your RCLONE_PASSWORD_COMMAND to get its password
+    #[arg(long)]
+    unlock: bool,
 }
 
 #[derive(Serialize)]
@@ -58,7 +66,10 @@ struct Summary {
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
-    let machine = machine();
+    let mut machine = machine();
+    if arguments.unlock {
+        unlock(&mut machine.environment)?;
+    }
     let home = machine.user.home.clone();
     let paths = arguments.paths;
     let picture = look(move || {
@@ -83,6 +94,47 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         text
     })?;
     Ok(document.exit())
+}
+
+/// Has the password command of the user's own surroundings say the password, as rclone itself would:
+/// without a shell, words between blanks, double quotes around those that hold some.
+fn unlock(environment: &mut Environment) -> Result<(), Error> {
+    let Some(line) = environment.variable("RCLONE_PASSWORD_COMMAND") else {
+        if environment.variable("RCLONE_CONFIG_PASS").is_some() {
+            return Ok(());
+        }
+        return Err(Error::new(
+            Kind::Invalid,
+            "--unlock needs RCLONE_PASSWORD_COMMAND or RCLONE_CONFIG_PASS, as rclone does",
+        )
+        .next("RCLONE_PASSWORD_COMMAND='pass show rclone' bascule scan --unlock"));
+    };
+    let words = bascule_formats::rclone::list(line);
+    let Some((program, arguments)) = words.split_first() else {
+        return Err(Error::new(
+            Kind::Invalid,
+            "RCLONE_PASSWORD_COMMAND is empty",
+        ));
+    };
+    let failed = |why: String| {
+        Error::new(
+            Kind::Failed,
+            format!("RCLONE_PASSWORD_COMMAND ({program}) gave no password: {why}"),
+        )
+    };
+    let output = Command::new(program.as_ref())
+        .args(arguments.iter().map(AsRef::<str>::as_ref))
+        .stdin(Stdio::inherit())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(output.status.to_string()));
+    }
+    let password = String::from_utf8(output.stdout)
+        .map_err(|_| failed("what it printed is no text".into()))?;
+    environment.set("RCLONE_CONFIG_PASS", password.trim_end());
+    Ok(())
 }
 
 /// This machine, as whoever asks sees it.

@@ -59,6 +59,9 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     };
     let ids: BTreeSet<_> = named.uses.iter().map(|found| &found.key.id).collect();
     picture.uses.retain(|found| ids.contains(&found.key.id));
+    // What is asked for may stand in no configuration, such as a connection string.
+    picture.uses.extend(named.uses.iter().cloned());
+    picture.settle();
     if ids.is_empty() {
         let why = named.gaps.first().map_or_else(
             || format!("no use of {asked} is known on this machine"),

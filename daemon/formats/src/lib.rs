@@ -5,13 +5,19 @@
 //! an error: what it reads and writes holds secrets.
 
 pub mod aws;
+pub mod calendar;
+pub mod crontab;
 pub mod edit;
+pub mod environment_file;
+pub mod fstab;
 pub mod handout;
 pub mod ini;
 pub mod insert;
 pub mod leaves;
 pub mod pattern;
 pub mod rclone;
+pub mod shell;
+pub mod unit;
 
 pub use edit::Edit;
 pub use handout::{Format, HandOut, InvalidName, SectionName, Unwritable, shell_word};

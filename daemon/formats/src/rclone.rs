@@ -1,29 +1,20 @@
 //! What rclone makes of its configuration: lookups, encryption, references between remotes
-//! (consumers.md 1). It must never try to decrypt.
+//! (consumers.md 1). It must never guess a password.
 
+mod encrypted;
 mod reference;
 
 use std::borrow::Cow;
 
 use crate::ini::{Document, Entry};
 
+pub use encrypted::{LockedError, is_encrypted, unlock};
 pub use reference::{Reference, Target, list};
 
 /// Longer values are not resolved: references to references can double with every step.
 const LONGEST_VALUE: usize = 64 * 1024;
 /// As deep as rclone goes.
 const DEEPEST_REFERENCE: usize = 200;
-
-/// Whether the file is encrypted: only comments and blank lines stand before the mark.
-#[must_use]
-pub fn is_encrypted(text: &str) -> bool {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let first = text
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with(['#', ';']));
-    first.is_some_and(|line| line.starts_with("RCLONE_ENCRYPT_V"))
-}
 
 /// The entry that rclone uses for a key of a remote: its own, or for `[a.b]` the one of `[a]`.
 #[must_use]

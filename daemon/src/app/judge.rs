@@ -3,10 +3,12 @@
 use bascule_domain::{
     Timestamp,
     access_key::AccessKeyId,
+    ids::{ConnectionId, KeyId},
     key::{Key, KeyState},
     tombstone::Tombstone,
 };
 use bascule_gateway::DeadKeys;
+use bascule_store::MarkedKey;
 
 use super::App;
 
@@ -18,13 +20,18 @@ pub(crate) enum Judgement {
     /// A key that we issued, and what becomes of a request with it now.
     Issued {
         state: IssuedState,
+        key: KeyId,
+        connection_id: ConnectionId,
         connection: String,
         label: String,
     },
     /// A key of ours that is dead.
     Dead(Tombstone),
+    /// A key of somebody else's that the user marked as dead.
+    Marked(MarkedKey),
     /// A connection's own key at its provider.
     Brought {
+        connection_id: ConnectionId,
         connection: String,
         /// When it was reported as leaked.
         leaked_at: Option<Timestamp>,
@@ -42,8 +49,13 @@ pub(crate) enum IssuedState {
 }
 
 impl App {
-    /// What is known of each id.
+    /// What is known of an id.
     pub(crate) fn judge(&self, id: &AccessKeyId) -> Judgement {
+        self.judge_with(id, self.consumers.marked(id).as_ref())
+    }
+
+    /// As [`App::judge`], for a caller who knows whether it is marked.
+    pub(super) fn judge_with(&self, id: &AccessKeyId, marked: Option<&MarkedKey>) -> Judgement {
         if let Some(tombstone) = self.graves.find(id) {
             return Judgement::Dead(tombstone);
         }
@@ -54,12 +66,15 @@ impl App {
             let leak = entry.leaks.iter().find(|leak| leak.access_key_id == *id);
             if leak.is_some() || entry.credentials.access_key_id == *id {
                 return Judgement::Brought {
+                    connection_id: entry.connection.id,
                     connection: entry.connection.name.to_string(),
                     leaked_at: leak.map(|leak| leak.reported_at),
                 };
             }
         }
-        Judgement::Unknown
+        marked
+            .cloned()
+            .map_or(Judgement::Unknown, Judgement::Marked)
     }
 
     fn judge_issued(&self, key: &Key) -> Judgement {
@@ -82,6 +97,8 @@ impl App {
         };
         Judgement::Issued {
             state,
+            key: key.id,
+            connection_id: key.connection,
             connection: entry.map_or_else(String::new, |entry| entry.connection.name.to_string()),
             label: key.label.to_string(),
         }

@@ -5,6 +5,7 @@
 
 mod audit;
 mod connect;
+mod consumers;
 mod credentials;
 mod delete;
 mod deletion;
@@ -60,6 +61,7 @@ use crate::{clock::Clock, config::Config, listeners::Address};
 
 pub(crate) use audit::Reading;
 pub(crate) use connect::{Options, Place, Wish};
+pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered};
 pub(crate) use delete::{Progress, Subscription};
 pub(crate) use findings::Finding;
 pub(crate) use judge::{IssuedState, Judgement};
@@ -79,6 +81,7 @@ pub(crate) struct App {
     keyring: Arc<Keyring>,
     graves: Arc<Graves>,
     knocks: Arc<Findings>,
+    consumers: Consumers,
     own_changes: Arc<OwnChanges>,
     /// Absent when it is switched off.
     ledger: Option<Arc<Ledger>>,
@@ -126,6 +129,7 @@ impl App {
         let mut app = Self {
             graves: Arc::new(Graves::new(store.clone(), image.graves)),
             knocks: Arc::new(Findings::new(Arc::clone(&live))),
+            consumers: Consumers::new(image.finding_records, image.marked_keys),
             ledger: usage::open(config, &store, &clock, &live),
             live,
             own_changes: Arc::new(OwnChanges::new(registry.clone())),
@@ -194,6 +198,11 @@ impl App {
     /// The record of refusals, for the gateway.
     pub(crate) fn knocks(&self) -> Arc<Findings> {
         self.knocks.clone()
+    }
+
+    /// The findings of consumers.
+    pub(crate) fn consumers(&self) -> &Consumers {
+        &self.consumers
     }
 
     /// The record of what passes through the gateway, for the gateway.

@@ -153,7 +153,13 @@ impl<'a> Found<'a> {
                 },
             });
         }
-        let value = Value::in_file(entry.value.into(), path, entry.line);
+        let value = Value::in_file(
+            entry.value.into(),
+            Place::File {
+                path: path.to_owned(),
+                line: entry.line,
+            },
+        );
         Ok(Some(value).filter(|value| !value.text().is_empty()))
     }
 }

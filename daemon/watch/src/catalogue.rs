@@ -268,19 +268,19 @@ impl Catalogue {
         }
     }
 
-    /// The folders in which a configuration of somebody who asks can appear or change, each once, as
-    /// far as they are there.
+    /// The files, and for paths with a star the folders, on which the configurations of who asks
+    /// depend, each once, whether or not they are there.
     #[must_use]
-    pub fn folders(&self, machine: &Machine) -> Vec<PathBuf> {
+    pub fn interests(&self, machine: &Machine) -> Vec<PathBuf> {
         let environment = &machine.environment;
-        let folders: BTreeSet<PathBuf> = self
+        let interests: BTreeSet<PathBuf> = self
             .rows
             .iter()
             .filter(|row| !row.leftover && !row.asks_on_macos)
             .flat_map(|row| &row.paths)
-            .filter_map(|rule| paths::watched(rule, environment))
+            .filter_map(|rule| paths::before_star(rule, environment))
             .collect();
-        folders.into_iter().collect()
+        interests.into_iter().collect()
     }
 }
 

@@ -10,7 +10,7 @@ use bascule_domain::{
     endpoint::{Endpoint, EndpointError, Region, RegionError},
     secret::{Credentials, SecretError},
 };
-use bascule_formats::ParseError;
+use bascule_formats::{ParseError, rclone::LockedError};
 use bascule_os::ForeignError;
 
 /// Where a key stands, for people.
@@ -20,7 +20,7 @@ pub enum Place {
     File {
         /// Which file.
         path: PathBuf,
-        /// Counted from 1.
+        /// Counted from 1; 0 if it can't be told, as in an encrypted file.
         line: u32,
     },
     /// An environment variable.
@@ -32,6 +32,7 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::File { path, line: 0 } => write!(f, "{}", path.display()),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Variable(name) => write!(f, "${name}"),
             Self::Argument(name) => write!(f, "argument {name}"),
@@ -85,6 +86,14 @@ pub enum NotUsable {
     Encrypted {
         /// Which file.
         path: PathBuf,
+    },
+    /// rclone's configuration is encrypted, and the password at hand does not open it.
+    #[error("{} is encrypted", .path.display())]
+    Locked {
+        /// Which file.
+        path: PathBuf,
+        /// Why it stays so.
+        source: LockedError,
     },
     /// No remote or profile of this name.
     #[error("there is no {what} {name:?}{}", within(.path.as_deref()))]
@@ -201,9 +210,10 @@ impl NotUsable {
                 format!("look at {} yourself", path.display())
             }
             Self::Encrypted { .. } => {
-                "look at it yourself: rclone config show (asks for its password)".into()
+                "with the password in RCLONE_CONFIG_PASS, or printed by your RCLONE_PASSWORD_COMMAND: bascule scan --unlock".into()
             }
             Self::Parse { path, .. } => format!("mend {}, and look again", path.display()),
+            Self::Locked { .. } => "give the right password in RCLONE_CONFIG_PASS".into(),
             Self::Process(_) => "look at what that program prints".into(),
             _ => "look at it yourself".into(),
         }

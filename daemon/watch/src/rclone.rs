@@ -85,7 +85,7 @@ pub fn remote(name: &str, env: &Environment) -> Result<FoundKey, NotUsable> {
         options: Vec::new(),
         path: "",
     };
-    let configuration = Configuration::load(locate(env).as_deref())?;
+    let configuration = Configuration::load(locate(env).as_deref(), env)?;
     let leads = configuration.remotes(env, None)?.leads(&reference);
     let [lead] =
         <[Lead; 1]>::try_from(leads).map_err(|_| NotUsable::SeveralTargets(name.to_owned()))?;
@@ -105,11 +105,24 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// Reads the file, if there is one.
-    pub(crate) fn load(path: Option<&Path>) -> Result<Self, NotUsable> {
+    /// Reads the file, if there is one. An encrypted one is opened if the surroundings hold its
+    /// password.
+    pub(crate) fn load(path: Option<&Path>, env: &Environment) -> Result<Self, NotUsable> {
         let text = match path {
             Some(path) => Text::read(path)?,
             None => None,
+        };
+        let password = env.variable("RCLONE_CONFIG_PASS");
+        let text = match (text, password) {
+            (Some(text), Some(password)) if format::is_encrypted(text.as_str()?) => {
+                let opened = format::unlock(text.as_str()?, password);
+                let opened = opened.map_err(|source| NotUsable::Locked {
+                    path: text.path.clone(),
+                    source,
+                })?;
+                Some(text.unlocked(&opened))
+            }
+            (text, _) => text,
         };
         Ok(Self { text })
     }
@@ -126,7 +139,7 @@ impl Configuration {
         };
         Ok(Remotes {
             document,
-            path: self.text.as_ref().map(|text| text.path.as_path()),
+            text: self.text.as_ref(),
             env,
             command,
         })
@@ -149,8 +162,8 @@ fn parse(text: &Text) -> Result<Document<'_>, NotUsable> {
 /// The remotes of a configuration, as one run of rclone would see them.
 pub(crate) struct Remotes<'a> {
     document: Document<'a>,
-    /// Where the document stands, if there is a file.
-    path: Option<&'a Path>,
+    /// The file of the document, if there is one.
+    text: Option<&'a Text>,
     env: &'a Environment,
     command: Option<&'a Command>,
 }
@@ -186,8 +199,8 @@ impl Remotes<'_> {
     }
 
     /// The file, if there is one.
-    pub(crate) const fn file(&self) -> Option<&Path> {
-        self.path
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.text.map(|text| text.path.as_path())
     }
 
     /// An option of a remote, without what holds for a whole kind of remotes.
@@ -210,7 +223,7 @@ impl Remotes<'_> {
     fn in_file(&self, remote: &str, option: &str) -> Option<Value> {
         let line = format::entry(&self.document, remote, option)?.line;
         let value = format::value(&self.document, remote, option)?;
-        Some(Value::in_file(value, self.path?, line))
+        Some(Value::in_file(value, self.text?.place(line)))
     }
 
     /// Where a remote begins.
@@ -220,10 +233,7 @@ impl Remotes<'_> {
             .sections()
             .iter()
             .find(|section| section.name == remote)?;
-        Some(Place::File {
-            path: self.path?.to_owned(),
-            line: section.line,
-        })
+        Some(self.text?.place(section.line))
     }
 }
 
@@ -244,9 +254,9 @@ impl S3 {
         }
         Ok(FoundKey {
             credentials: credentials(id, secret)?,
-            endpoint: endpoint(self.endpoint.as_ref())?,
-            region: region(self.region.as_ref())?,
-            provider: self.provider.clone(),
+            endpoint: endpoint(self.server.endpoint.as_ref())?,
+            region: region(self.server.region.as_ref())?,
+            provider: self.server.provider.clone(),
             place: id.place(),
         })
     }

@@ -98,7 +98,109 @@ pub fn resolve(reference: &Reference, machine: &Machine) -> Picture {
 
 #[cfg(test)]
 mod tests {
+    use bascule_domain::Timestamp;
+
     use super::*;
+    use crate::{environment::Environment, picture::Standing};
+
+    /// The key that a reference leads to, with its server and region, or why there is none.
+    fn leads(reference: &str, variables: &[(&str, &str)]) -> String {
+        let home = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            (
+                ".aws/credentials",
+                "[work]\naws_access_key_id = WORKID\naws_secret_access_key = s1\n\
+                 [empty]\nregion = x\n[sso]\nsso_start_url = https://x\n",
+            ),
+            (
+                ".aws/config",
+                "[profile work]\nendpoint_url = https://work.example\nregion = eu-west-1\n\
+                 [profile role]\nrole_arn = arn:x\nsource_profile = work\n\
+                 endpoint_url = https://role.example\n",
+            ),
+            (
+                ".config/rclone/rclone.conf",
+                "[around]\ntype = s3\nprovider = Minio\nenv_auth = true\nprofile = work\n\
+                 endpoint = http://127.0.0.1:9000\n",
+            ),
+        ] {
+            let path = home.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let path = home.path().to_owned();
+        let mut environment = Environment::of(Some(path.clone()), path);
+        for (name, value) in variables {
+            environment.set(*name, *value);
+        }
+        let machine = Machine::local(environment, 1000, Timestamp::UNIX_EPOCH);
+        let picture = resolve(&reference.parse().unwrap(), &machine);
+        let effective = picture
+            .uses
+            .iter()
+            .find(|found| found.standing == Standing::Effective);
+        match (effective, picture.gaps.first()) {
+            (Some(found), _) => {
+                let endpoint = found.key.endpoint.as_ref().map(ToString::to_string);
+                let region = found.key.region.as_ref().map(ToString::to_string);
+                let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+                format!(
+                    "{} {} {}",
+                    found.key.id.as_str(),
+                    or_none(endpoint),
+                    or_none(region)
+                )
+            }
+            (None, Some(gap)) => gap.why.clone(),
+            (None, None) => "nothing".into(),
+        }
+    }
+
+    #[test]
+    fn a_key_goes_where_the_run_itself_would_go_with_it() {
+        for (reference, variables, expected) in [
+            ("aws:work", &[][..], "WORKID https://work.example eu-west-1"),
+            (
+                "aws:work",
+                &[
+                    ("AWS_ENDPOINT_URL", "https://all.example"),
+                    ("AWS_ENDPOINT_URL_S3", "https://s3.example"),
+                    ("AWS_DEFAULT_REGION", "garage"),
+                ],
+                "WORKID https://s3.example garage",
+            ),
+            (
+                "aws:work",
+                &[("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")],
+                "WORKID - eu-west-1",
+            ),
+            // The key of another profile, at the server of the one that is used.
+            ("aws:role", &[], "WORKID https://role.example eu-west-1"),
+            (
+                "rclone:around",
+                &[("AWS_ENDPOINT_URL", "https://all.example")],
+                "WORKID http://127.0.0.1:9000 eu-west-1",
+            ),
+        ] {
+            assert_eq!(leads(reference, variables), expected, "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_profile_without_a_key_says_why_and_takes_no_other_one() {
+        let variables = &[
+            ("AWS_ACCESS_KEY_ID", "VARID"),
+            ("AWS_SECRET_ACCESS_KEY", "s2"),
+        ];
+        for (reference, expected) in [
+            ("aws:empty", "holds no access key id"),
+            ("aws:sso", "SSO"),
+            ("aws:missing", "no profile"),
+        ] {
+            let why = leads(reference, variables);
+            assert!(why.contains(expected), "{reference}: {why}");
+        }
+    }
 
     #[test]
     fn a_key_is_named_by_id_remote_or_profile() {

@@ -24,6 +24,20 @@ pub fn known(machine: &Machine) -> Picture {
     picture
 }
 
+/// The files and folders on which [`known`] depends, whether or not they are there.
+#[must_use]
+pub fn interests(machine: &Machine) -> Vec<PathBuf> {
+    let own = &machine.environment;
+    let files = [
+        crate::rclone::file(own),
+        aws::credentials_file(own),
+        aws::config_file(own),
+    ];
+    let mut interests: Vec<_> = files.into_iter().flatten().collect();
+    interests.extend(Catalogue::builtin().interests(machine));
+    interests
+}
+
 /// Looks at files and folders that somebody names, and at nothing else.
 #[must_use]
 pub fn paths(machine: &Machine, paths: &[PathBuf]) -> Picture {

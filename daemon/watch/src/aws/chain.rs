@@ -72,7 +72,7 @@ impl Question<'_> {
         match self.profile {
             Some(name) => {
                 let known = self.profile(&files, name, "names the profile", trail, picture);
-                let Some(found) = known else {
+                let Some(mut found) = known else {
                     let error = NotUsable::NoSuchName {
                         what: "profile",
                         name: name.to_owned(),
@@ -80,8 +80,19 @@ impl Question<'_> {
                     };
                     return picture.unusable(trail, format!("profile {name}"), &error);
                 };
-                candidates.extend(found);
-                candidates.extend(from_variables);
+                if found.is_empty() {
+                    self.nothing(&files, name, trail, picture);
+                }
+                candidates.append(&mut found);
+                // A run that names its profile never takes the variables' key in its place.
+                let behind = from_variables.map(|mut candidate| {
+                    if candidates.is_empty() && candidate.standing == Standing::Effective {
+                        let by = format!("profile {name}");
+                        candidate.standing = Standing::Shadowed { by };
+                    }
+                    candidate
+                });
+                candidates.extend(behind);
             }
             None => {
                 candidates.extend(from_variables);
@@ -94,7 +105,47 @@ impl Question<'_> {
                 candidates.extend(found.unwrap_or_default());
             }
         }
+        let run = files.profile(self.profile.unwrap_or(fallback.0));
+        for candidate in &mut candidates {
+            self.server(run.as_ref(), &mut candidate.key);
+        }
         self.tell(candidates, trail, picture);
+    }
+
+    /// Where the run goes with a key: variables stand before the profile that it runs with, which need
+    /// not be the one that holds the key.
+    fn server(&self, run: Option<&Profile<'_>>, key: &mut HeldKey) {
+        let variable = |names: [&str; 2]| {
+            let set = names
+                .iter()
+                .find_map(|name| self.environment.variable(name));
+            set.map(str::to_owned)
+        };
+        let profiles_own = || run?.endpoint().ok()?.map(|value| value.text().to_owned());
+        let ignored = self
+            .environment
+            .variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let endpoint = variable(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]).or_else(profiles_own);
+        if ignored {
+            key.endpoint = None;
+        } else if let Some(endpoint) = endpoint {
+            key.endpoint = lenient_endpoint(&endpoint);
+        }
+        let region = variable(["AWS_REGION", "AWS_DEFAULT_REGION"]).or_else(|| run?.text("region"));
+        if let Some(region) = region {
+            key.region = region.parse().ok();
+        }
+    }
+
+    /// Says why a profile leads to no key, unless that was said already.
+    fn nothing(&self, files: &Files<'_>, name: &str, trail: &Trail, picture: &mut Picture) {
+        let profile = files.profile(name);
+        if let Some(Err(error)) = profile.map(|profile| profile.key())
+            && !matches!(error, NotUsable::Process(_))
+        {
+            picture.unusable(trail, format!("profile {name}"), &error);
+        }
     }
 
     fn texts(&self) -> Result<Texts, NotUsable> {

@@ -41,6 +41,8 @@ pub(crate) enum End {
         profile: Option<String>,
         /// The credentials file that it names.
         file: Option<String>,
+        /// The server that it names, which stands before what the AWS files say.
+        server: Server,
     },
     /// At an s3 remote that is asked without a key.
     Anonymous(String),
@@ -52,6 +54,26 @@ pub(crate) enum End {
     Refused(NotUsable),
 }
 
+/// What an s3 remote says about its server.
+pub(crate) struct Server {
+    pub(crate) endpoint: Option<Value>,
+    pub(crate) region: Option<Value>,
+    pub(crate) provider: Option<String>,
+}
+
+impl Server {
+    /// Tells a key of it.
+    pub(crate) fn tell(&self, key: &mut HeldKey) {
+        if let Some(endpoint) = &self.endpoint {
+            key.endpoint = lenient_endpoint(endpoint.text());
+        }
+        if let Some(region) = &self.region {
+            key.region = region.text().parse().ok();
+        }
+        key.provider.clone_from(&self.provider);
+    }
+}
+
 /// What is said about the key of an s3 remote. Of each option the first value counts.
 pub(crate) struct S3 {
     pub(crate) remote: String,
@@ -60,9 +82,7 @@ pub(crate) struct S3 {
     pub(crate) temporary: bool,
     /// Whether the key only serves to assume a role.
     pub(crate) role: bool,
-    pub(crate) endpoint: Option<Value>,
-    pub(crate) region: Option<Value>,
-    pub(crate) provider: Option<String>,
+    pub(crate) server: Server,
 }
 
 impl S3 {
@@ -77,15 +97,7 @@ impl S3 {
                 continue;
             };
             key.temporary = self.temporary;
-            key.endpoint = self
-                .endpoint
-                .as_ref()
-                .and_then(|value| lenient_endpoint(value.text()));
-            key.region = self
-                .region
-                .as_ref()
-                .and_then(|value| value.text().parse().ok());
-            key.provider.clone_from(&self.provider);
+            self.server.tell(&mut key);
             let standing = match &counts {
                 Some(by) if at > 0 => Standing::Shadowed { by: by.clone() },
                 _ if self.secrets.is_empty() => Standing::Unused {
@@ -144,7 +156,7 @@ impl Remotes<'_> {
             });
         };
         let Some(kind) = kind else {
-            let error = match self.path {
+            let error = match self.file() {
                 None if way.chain.is_empty() => NotUsable::NoConfiguration { tool: "rclone" },
                 path => NotUsable::NoSuchName {
                     what: "remote",
@@ -246,6 +258,11 @@ impl Remotes<'_> {
         let first = |option| all(option).into_iter().next();
         let text = |option| first(option).map(|value| value.text().to_owned());
         let (ids, secrets) = (all("access_key_id"), all("secret_access_key"));
+        let server = Server {
+            endpoint: first("endpoint"),
+            region: first("region"),
+            provider: text("provider"),
+        };
         if ids.is_empty() && secrets.is_empty() {
             // A static key is used even if env_auth is set; without one rclone looks around.
             return if first("env_auth").is_some_and(|value| is_true(value.text())) {
@@ -253,6 +270,7 @@ impl Remotes<'_> {
                     remote: name.to_owned(),
                     profile: text("profile"),
                     file: text("shared_credentials_file"),
+                    server,
                 }
             } else {
                 End::Anonymous(name.to_owned())
@@ -264,9 +282,7 @@ impl Remotes<'_> {
             secrets,
             temporary: first("session_token").is_some(),
             role: first("role_arn").is_some(),
-            endpoint: first("endpoint"),
-            region: first("region"),
-            provider: text("provider"),
+            server,
         }))
     }
 

@@ -206,7 +206,7 @@ fn with_remotes(
         || "rclone's configuration".into(),
         |path| path.display().to_string(),
     );
-    let configuration = match Configuration::load(path) {
+    let configuration = match Configuration::load(path, environment) {
         Ok(configuration) => configuration,
         Err(error) => return picture.unusable(trail, shown, &error),
     };
@@ -236,7 +236,12 @@ fn tell(
                     picture.add(KIND, &trail, key, standing, lead.bucket.clone());
                 }
             }
-            End::Surroundings { profile, file, .. } => {
+            End::Surroundings {
+                profile,
+                file,
+                server,
+                ..
+            } => {
                 let question = Question {
                     sdk: Sdk::Go,
                     kind: KIND,
@@ -246,7 +251,11 @@ fn tell(
                     file: file.as_deref(),
                     bucket: lead.bucket,
                 };
+                let before = picture.uses.len();
                 question.answer(&trail, picture);
+                for found in &mut picture.uses[before..] {
+                    server.tell(&mut found.key);
+                }
             }
             End::Anonymous(_) | End::Local(_) | End::Elsewhere(_) => {}
             End::Refused(error) => picture.unusable(&trail, what, &error),

@@ -263,7 +263,7 @@ fn s3fs_takes_the_line_of_the_bucket_from_the_file_that_is_named() {
         home.run("s3fs other /mnt -o ro"),
         [".passwd-s3fs > .passwd-s3fs:1 IDALL (other)"]
     );
-    let own = home.run(&own);
+    let own = home.run(own);
     assert!(
         own.len() == 1 && own[0].contains("OWNID (photos)"),
         "{own:?}"
@@ -335,5 +335,20 @@ fn tools_of_the_table_look_where_their_row_says_in_its_order() {
     assert!(
         gone.iter().any(|line| line.contains("it is not there")),
         "{gone:?}"
+    );
+}
+
+#[test]
+fn an_encrypted_configuration_is_read_with_the_password_that_its_job_has() {
+    let sealed = include_str!("../../tests/fixtures/rclone-encrypted.conf");
+    let files = [(CONF, sealed)];
+    let locked = home(&files, &[]).run("rclone ls r2:b");
+    assert!(locked[0].contains("encrypted"), "{locked:?}");
+    let wrong = home(&files, &[("RCLONE_CONFIG_PASS", "wrong")]).run("rclone ls r2:b");
+    assert!(wrong[0].contains("does not open it"), "{wrong:?}");
+    let opened = home(&files, &[("RCLONE_CONFIG_PASS", "pässwörd½")]).run("rclone ls r2:b");
+    assert_eq!(
+        opened,
+        ["r2: (s3) > .config/rclone/rclone.conf AKIAENCRYPTED0000001 (b)"]
     );
 }
