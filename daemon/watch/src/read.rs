@@ -44,10 +44,6 @@ impl Text {
         }
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
     /// The same file, decrypted.
     pub(crate) fn unlocked(self, text: &str) -> Self {
         Self {
@@ -63,6 +59,10 @@ impl Text {
             path: self.path.clone(),
             line: if self.unlocked { 0 } else { line },
         }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     pub(crate) fn as_str(&self) -> Result<&str, NotUsable> {
