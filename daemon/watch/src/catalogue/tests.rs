@@ -660,11 +660,15 @@ fn rows_of_users_take_the_place_of_ours_and_a_bad_one_names_row_and_field() {
 }
 
 #[test]
-fn a_file_is_of_interest_itself_and_many_by_their_folder() {
+fn what_configurations_depend_on_is_named_before_it_is_there() {
     let home = home(&[]);
     let interests = Catalogue::builtin().interests(&home.machine.environment);
-    for expected in [".s3cfg", ".duckdb/stored_secrets", ".mc/config.json"] {
-        let path = home.folder.path().join(expected);
-        assert!(interests.contains(&path), "{expected}: {interests:?}");
+    for path in [
+        ".mc/config.json",
+        ".duckdb/stored_secrets",
+        "etc/litestream.yml",
+    ] {
+        assert!(interests.contains(&home.folder.path().join(path)), "{path}");
     }
+    assert!(!interests.contains(&home.folder.path().join(".bash_history")));
 }
