@@ -189,7 +189,6 @@ impl App {
         let entry = Entry {
             credentials: Arc::new(credentials),
             storage,
-            keys: BTreeMap::new(),
             rotations: BTreeMap::new(),
             leaks: Vec::new(),
             deletion: deletion.map(|deletion| deletion.id),

@@ -88,7 +88,7 @@ impl App {
             .next("bascule deletion list"));
         }
         refuse_foreign(&entry, &wish.scope.buckets)?;
-        refuse_taken(&entry, &wish.label, None)?;
+        self.refuse_taken(&entry, &wish.label, None)?;
         self.refuse_past(wish.expires_at)?;
         let credentials = random::issue();
         let key = Key {
@@ -120,7 +120,7 @@ impl App {
             self.stored(move |store| store.add_key(&key, &secret, &audit))
                 .await?;
         }
-        self.registry.add_key(key.clone());
+        self.registry.put_key(key.clone());
         self.keyring
             .add_key(key.clone(), credentials.secret.clone())
             .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
@@ -140,14 +140,7 @@ impl App {
                 None => return Err(Error::no_connection(name)),
             },
         };
-        let living = entries
-            .iter()
-            .flat_map(|e| {
-                e.keys
-                    .values()
-                    .map(|key| self.key_view(key.clone(), e.connection.name.as_str()))
-            })
-            .collect();
+        let living = entries.iter().flat_map(|e| self.key_views(e)).collect();
         let dead = graves
             .into_iter()
             .filter(|t| name.is_none_or(|name| t.connection_name.as_str() == name))
@@ -167,6 +160,14 @@ impl App {
             view: self.key_view(key, entry.connection.name.as_str()),
             secret,
         }
+    }
+
+    /// A connection's living keys.
+    pub(super) fn key_views(&self, entry: &Entry) -> Vec<KeyView> {
+        let keys = self.registry.keys_of(entry.connection.id);
+        keys.into_iter()
+            .map(|key| self.key_view(key, entry.connection.name.as_str()))
+            .collect()
     }
 
     pub(crate) fn key_view(&self, key: Key, connection: &str) -> KeyView {
@@ -195,11 +196,11 @@ impl App {
         let dead = match text.split_once('/') {
             Some((name, label)) => {
                 if let Some(entry) = self.registry.by_name(name) {
-                    let mut labelled = entry.keys.values().filter(|k| k.label.as_str() == label);
-                    match (labelled.next().cloned(), labelled.next()) {
+                    let mut labelled = self.labelled(&entry, label).into_iter();
+                    match (labelled.next(), labelled.next()) {
                         (None, _) => {}
                         (Some(key), None) => return Ok(Named::Living(Box::new(entry), key)),
-                        (Some(one), Some(other)) => return Err(two_keys(text, &one, other)),
+                        (Some(one), Some(other)) => return Err(two_keys(text, &one, &other)),
                     }
                 }
                 self.graves
@@ -214,6 +215,30 @@ impl App {
             },
         };
         dead.map(Named::Dead).ok_or_else(|| Error::no_key(text))
+    }
+
+    /// The living keys with this label; two while one is rotated.
+    pub(super) fn labelled(&self, entry: &Entry, label: &str) -> Vec<Key> {
+        let label = label.parse().ok();
+        label.map_or_else(Vec::new, |label| {
+            self.registry.labelled(entry.connection.id, &label)
+        })
+    }
+
+    /// A label names one living key of a connection.
+    fn refuse_taken(&self, entry: &Entry, label: &Label, own: Option<KeyId>) -> Result<()> {
+        let name = &entry.connection.name;
+        let labelled = self.registry.labelled(entry.connection.id, label);
+        if labelled.iter().all(|key| Some(key.id) == own) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::AlreadyExists,
+            format!("{name} already has a key labelled {:?}", label.as_str()),
+        )
+        .next(format!(
+            "choose another --label, or see: bascule key list {name}"
+        )))
     }
 
     fn refuse_past(&self, expires_at: Option<Timestamp>) -> Result<()> {
@@ -292,20 +317,4 @@ fn refuse_foreign<'a>(
                 .next(format!("bascule show {name}")),
         ),
     }
-}
-
-/// A label names one living key of a connection.
-fn refuse_taken(entry: &Entry, label: &Label, own: Option<KeyId>) -> Result<()> {
-    let name = &entry.connection.name;
-    let taken = |key: &Key| key.label == *label && Some(key.id) != own;
-    if !entry.keys.values().any(taken) {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::AlreadyExists,
-        format!("{name} already has a key labelled {:?}", label.as_str()),
-    )
-    .next(format!(
-        "choose another --label, or see: bascule key list {name}"
-    )))
 }

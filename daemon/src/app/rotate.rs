@@ -111,7 +111,7 @@ impl App {
             .rotations
             .values()
             .find(|running| running.rotation.successor == key.id)
-            .and_then(|running| entry.keys.get(&running.rotation.old))
+            .and_then(|running| self.registry.key_by_id(running.rotation.old))
         {
             return Err(Error::new(
                 Kind::Refused,
@@ -164,7 +164,7 @@ impl App {
     pub(super) async fn replace(&self, by: Asked, entry: &Entry, key: &Key) -> Result<Rotated> {
         let now = self.clock.now();
         let (successor, secret) = self.successor(key, now)?;
-        let change = rotation::replace(key, successor.clone(), rotations(entry));
+        let change = rotation::replace(key, successor.clone(), pairs(&self.rotations(entry)));
         let step = if change.rotations.is_empty() {
             Step::AtOnce
         } else {
@@ -259,7 +259,7 @@ impl App {
     async fn replace_unused(&self, by: Asked, successor: KeyId) -> Result<Rotated> {
         let key = self
             .registry
-            .key(&successor.to_string())
+            .key_by_id(successor)
             .ok_or_else(|| Error::no_key(&successor.to_string()))?;
         if let Some(why) = self.last_use(&key).not_unused() {
             return Err(Error::new(
@@ -333,8 +333,9 @@ impl App {
         };
         let running = self.running(&key)?;
         let entry = self.entry_of(&key)?;
-        let successor = entry.keys.get(&running.successor).ok_or_else(defect)?;
-        if let Some(why) = self.last_use(successor).not_unused() {
+        let successor = self.registry.key_by_id(running.successor);
+        let successor = successor.ok_or_else(defect)?;
+        if let Some(why) = self.last_use(&successor).not_unused() {
             return Err(Error::new(
                 Kind::Refused,
                 format!("the new key {} {why}", successor.access_key_id),
@@ -344,8 +345,8 @@ impl App {
                 key.access_key_id, successor.access_key_id
             )));
         }
-        self.bury(by, &entry, successor).await?;
-        let old = self.registry.key(&running.old.to_string());
+        self.bury(by, &entry, &successor).await?;
+        let old = self.registry.key_by_id(running.old);
         old.ok_or_else(defect)
     }
 
@@ -357,7 +358,7 @@ impl App {
             Named::Dead(tombstone) => return self.report(tombstone.key),
         };
         let old = self.running(&key)?.old;
-        let old = self.registry.key(&old.to_string()).ok_or_else(defect)?;
+        let old = self.registry.key_by_id(old).ok_or_else(defect)?;
         self.step(Some(by), &old, Event::GoOn).await?;
         self.report(old.id)
     }
@@ -365,7 +366,7 @@ impl App {
     /// Kills a key for good. If it was to take another one's place, that one lives on; if it
     /// retired, its rotation is over.
     pub(super) async fn bury(&self, by: Asked, entry: &Entry, key: &Key) -> Result<Tombstone> {
-        let change = rotation::bury(key, CauseOfDeath::Revoked, rotations(entry));
+        let change = rotation::bury(key, CauseOfDeath::Revoked, pairs(&self.rotations(entry)));
         let audit = match change.update.first() {
             Some(old) => {
                 tracing::warn!(key = %old.id, "a rotation was called off, because the new key was revoked");
@@ -389,14 +390,14 @@ impl App {
         running: &Rotation,
         ending: Ending,
     ) -> Result<Vec<InDoubt>> {
-        let old = self.registry.key(&running.old.to_string());
+        let old = self.registry.key_by_id(running.old);
         let old = old.ok_or_else(defect)?;
         let entry = self.entry_of(&old)?;
         let cause = CauseOfDeath::Rotated {
             successor: running.successor,
             ending,
         };
-        let change = rotation::bury(&old, cause, rotations(&entry));
+        let change = rotation::bury(&old, cause, pairs(&self.rotations(&entry)));
         let turn = self.key_turn(&entry, change, None);
         let change = rotated(&old, running.successor, Step::Ended);
         self.turn(turn, by, change, Some(ending.as_str())).await?;
@@ -446,8 +447,8 @@ impl App {
             _ => None,
         };
         let details = self.registry.get(turn.connection).and_then(|entry| {
-            let key = entry.keys.get(&change.key()?)?;
-            Some(Details::of_key(&entry.connection.name, key))
+            let key = self.registry.key_by_id(change.key()?)?;
+            Some(Details::of_key(&entry.connection.name, &key))
         });
         let mut audit = self.audit(by, change, details.unwrap_or_default());
         if let Some(details) = &mut audit.details {
@@ -472,33 +473,34 @@ impl App {
             crash::point(Side::After, step);
         }
         let now = self.clock.now();
-        self.registry.update(turn.connection, |entry| {
-            for (key, _) in &turn.bury {
-                entry.keys.remove(&key.id);
-            }
-            let added = turn.add.iter().map(|(key, _)| key);
-            for key in turn.update.iter().chain(added) {
-                entry.keys.insert(key.id, key.clone());
-            }
-            for old in &turn.over {
-                entry.rotations.remove(old);
-            }
-            for rotation in turn.rotations {
-                let before = entry.keys.get(&rotation.old).map_or(0, |old| {
-                    let usage = self.keyring.key_use(&old.access_key_id);
-                    usage.unwrap_or_default().requests
-                });
-                entry
-                    .rotations
-                    .entry(rotation.old)
-                    .and_modify(|running| running.rotation = rotation.clone())
-                    .or_insert(Running {
-                        rotation,
-                        counted_since: now,
-                        counted_before: before,
+        self.registry
+            .update_with_keys(turn.connection, |entry, keys| {
+                for (key, _) in &turn.bury {
+                    keys.remove(key.id);
+                }
+                let added = turn.add.iter().map(|(key, _)| key);
+                for key in turn.update.iter().chain(added) {
+                    keys.put(key.clone());
+                }
+                for old in &turn.over {
+                    entry.rotations.remove(old);
+                }
+                for rotation in turn.rotations {
+                    let before = keys.get(rotation.old).map_or(0, |old| {
+                        let usage = self.keyring.key_use(&old.access_key_id);
+                        usage.unwrap_or_default().requests
                     });
-            }
-        });
+                    entry
+                        .rotations
+                        .entry(rotation.old)
+                        .and_modify(|running| running.rotation = rotation.clone())
+                        .or_insert(Running {
+                            rotation,
+                            counted_since: now,
+                            counted_before: before,
+                        });
+                }
+            });
         if let Some((key, secret)) = turn.add {
             self.keyring
                 .add_key(key, secret)
@@ -513,11 +515,9 @@ impl App {
     pub(super) fn meant(&self, id: &str) -> Result<Named> {
         let retiring = id.split_once('/').and_then(|(name, label)| {
             let entry = self.registry.by_name(name)?;
-            let mut old = entry
-                .keys
-                .values()
-                .filter(|key| key.label.as_str() == label && entry.rotations.contains_key(&key.id));
-            let key = old.next()?.clone();
+            let labelled = self.labelled(&entry, label).into_iter();
+            let mut old = labelled.filter(|key| entry.rotations.contains_key(&key.id));
+            let key = old.next()?;
             Some(Named::Living(Box::new(entry), key))
         });
         retiring.map_or_else(|| self.find_key(id), Ok)
@@ -534,7 +534,7 @@ impl App {
             let CauseOfDeath::Rotated { successor, .. } = cause else {
                 return None;
             };
-            match self.registry.key(&successor.to_string()) {
+            match self.registry.key_by_id(successor) {
                 Some(key) => return Some(key),
                 // Each successor is younger than the key before, so this ends.
                 None => cause = self.grave(successor)?.cause,
@@ -581,6 +581,15 @@ impl App {
         running
             .map(|running| running.rotation.clone())
             .ok_or_else(|| not_rotating(key))
+    }
+
+    /// The rotations of a connection, each with its old key.
+    fn rotations(&self, entry: &Entry) -> Vec<(Rotation, Key)> {
+        let all = entry.rotations.values().filter_map(|running| {
+            let old = self.registry.key_by_id(running.rotation.old)?;
+            Some((running.rotation.clone(), old))
+        });
+        all.collect()
     }
 
     fn successor(&self, key: &Key, now: Timestamp) -> Result<(Key, SecretKey)> {
@@ -672,12 +681,8 @@ fn silence(length: Option<SignedDuration>) -> Result<Option<SignedDuration>> {
         .map_err(|error| Error::invalid("--until-silent", error))
 }
 
-/// The rotations of a connection, each with its old key.
-fn rotations(entry: &Entry) -> impl Iterator<Item = (&Rotation, &Key)> {
-    entry.rotations.values().filter_map(|running| {
-        let old = entry.keys.get(&running.rotation.old)?;
-        Some((&running.rotation, old))
-    })
+fn pairs(rotations: &[(Rotation, Key)]) -> impl Iterator<Item = (&Rotation, &Key)> {
+    rotations.iter().map(|(rotation, old)| (rotation, old))
 }
 
 const fn rotated(key: &Key, successor: KeyId, step: Step) -> Change {

@@ -16,6 +16,7 @@ use bascule_store::ledger::{
 use super::{
     App, blocking,
     error::{Error, Kind, Result},
+    registry::Entry,
     watch::Live,
 };
 use crate::{clock::Clock, config::Config};
@@ -120,12 +121,7 @@ impl App {
     pub(super) async fn remember_uses(&self) -> BTreeSet<KeyId> {
         let successors: Vec<(KeyId, Timestamp)> = self
             .registry
-            .living()
-            .iter()
-            .flat_map(|entry| entry.keys.values())
-            .filter(|key| key.predecessor.is_some())
-            .map(|key| (key.id, key.issued_at))
-            .collect();
+            .each_key(|_, key| key.predecessor.map(|_| (key.id, key.issued_at)));
         let all = successors.iter().map(|(key, _)| *key).collect();
         let Some(ledger) = self.ledger.clone() else {
             return all;
@@ -143,7 +139,7 @@ impl App {
         match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok((uses, not_known))) => {
                 for (id, at) in uses {
-                    if let Some(key) = self.registry.key(&id.to_string()) {
+                    if let Some(key) = self.registry.key_by_id(id) {
                         self.keyring.remember_use(&key.access_key_id, at);
                     }
                 }
@@ -281,17 +277,18 @@ impl App {
 
     /// The keys, living ones first.
     pub(super) fn named_of(&self, of: &Of) -> Vec<NamedKey> {
-        let living = self.registry.living().into_iter().flat_map(|entry| {
-            let name = entry.connection.name.to_string();
-            entry.keys.into_values().map(move |key| NamedKey {
-                key: key.id,
-                connection: key.connection,
-                access_key_id: key.access_key_id.to_string(),
-                label: key.label.to_string(),
-                connection_name: name.clone(),
-                dead: false,
-                issued_at: key.issued_at,
-            })
+        let named = |entry: &Entry, key: &Key| NamedKey {
+            key: key.id,
+            connection: key.connection,
+            access_key_id: key.access_key_id.to_string(),
+            label: key.label.to_string(),
+            connection_name: entry.connection.name.to_string(),
+            dead: false,
+            issued_at: key.issued_at,
+        };
+        let mut living = self.registry.each_key(|entry, key| {
+            of.holds(Some(key.id), Some(key.connection))
+                .then(|| named(entry, key))
         });
         let dead = self.graves.all().into_iter().map(|dead| NamedKey {
             key: dead.key,
@@ -302,9 +299,7 @@ impl App {
             dead: true,
             issued_at: Timestamp::UNIX_EPOCH,
         });
+        living.extend(dead.filter(|named| of.holds(Some(named.key), Some(named.connection))));
         living
-            .chain(dead)
-            .filter(|named| of.holds(Some(named.key), Some(named.connection)))
-            .collect()
     }
 }

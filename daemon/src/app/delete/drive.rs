@@ -24,7 +24,7 @@ use crate::{
     app::{
         App,
         error::{Error, Kind, Result},
-        registry::Entry,
+        registry::{Entry, Keys},
     },
     crash::{self, Side},
 };
@@ -195,9 +195,9 @@ impl Driver {
         deletion
             .apply(&mut findings, Event::Revoked, now)
             .map_err(|refusal| refusal.to_string())?;
-        let dead: Vec<_> = entry
-            .keys
-            .values()
+        let keys = app.registry.keys_of(self.deletion.connection);
+        let dead: Vec<_> = keys
+            .into_iter()
             .map(|key| {
                 let tombstone = Tombstone {
                     key: key.id,
@@ -210,7 +210,7 @@ impl Driver {
                         deletion: deletion.id,
                     },
                 };
-                (key.clone(), tombstone)
+                (key, tombstone)
             })
             .collect();
         self.revoking = true;
@@ -228,11 +228,12 @@ impl Driver {
         };
         written.map_err(|error| error.message)?;
         crash::point(Side::After, deletion.phase);
-        app.registry.update(deletion.connection, |entry| {
-            entry.severed = true;
-            entry.keys.clear();
-            entry.rotations.clear();
-        });
+        app.registry
+            .update_with_keys(deletion.connection, |entry, keys| {
+                entry.severed = true;
+                *keys = Keys::default();
+                entry.rotations.clear();
+            });
         (self.deletion, self.findings) = (deletion, findings);
         tracing::info!(keys = self.deletion.keys, "every key is dead");
         self.publish(Progress::Reached);
