@@ -14,6 +14,7 @@ mod guard;
 mod identity;
 mod listing;
 mod local;
+mod pool;
 mod probe;
 mod providers;
 mod registry;
