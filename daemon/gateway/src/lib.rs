@@ -46,6 +46,7 @@ mod uploads;
 mod upstream;
 mod visit;
 mod wire;
+mod workers;
 mod writers;
 
 pub use account::ACCESS_LOG;
@@ -64,3 +65,4 @@ pub use upstream::{
     BoxError, ProviderBody, Upstream, UpstreamAccess, UpstreamBody, UpstreamError,
     UpstreamErrorKind, UpstreamFuture,
 };
+pub use workers::Workers;

@@ -14,6 +14,7 @@ mod own_file;
 mod path_error;
 mod port;
 mod process;
+mod resident;
 mod socket;
 mod tcp;
 #[cfg(target_os = "linux")]
@@ -34,6 +35,7 @@ pub use process::{
     HardenError, command_of, effective_uid, harden_process, kill_self, parent_of,
     raise_descriptor_limit, stderr_is_the_journal,
 };
+pub use resident::release_program;
 pub use socket::{SOCKET_PATH_LIMIT, SocketError, SocketState, check_socket_path};
 pub use tcp::undelivered;
 #[cfg(target_os = "linux")]
