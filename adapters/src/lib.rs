@@ -8,6 +8,7 @@
 mod answer;
 #[cfg(test)]
 mod canned;
+mod check;
 mod dialer;
 mod exchange;
 mod guard;
@@ -24,6 +25,7 @@ mod trust;
 mod witness;
 mod xml;
 
+pub use check::{Checker, Health, Obstacle, Server};
 pub use guard::{Guard, OwnAddresses, Refusal};
 pub use local::FolderError;
 pub use probe::{BucketProbe, Probe, ProbeFailure, Right, Versioning};

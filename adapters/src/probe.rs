@@ -14,7 +14,8 @@ use jiff::SignedDuration;
 use crate::{
     exchange::{Answer, Exchange, ExchangeError, Question},
     identity::{IdentityError, identities},
-    listing, xml,
+    listing::{self, Page},
+    xml,
 };
 
 pub use failure::ProbeFailure;
@@ -137,6 +138,19 @@ pub(crate) async fn run(
     })
 }
 
+/// Whether the bucket's objects may be listed: one question, for one object at most.
+pub(crate) async fn list(
+    exchange: &Exchange,
+    credentials: &Credentials,
+    bucket: &BucketName,
+) -> Result<(), ProbeFailure> {
+    let probing = Probing {
+        exchange,
+        credentials,
+    };
+    probing.list(bucket).await.map(|_| ())
+}
+
 struct Probing<'a> {
     exchange: &'a Exchange,
     credentials: &'a Credentials,
@@ -150,10 +164,7 @@ impl Probing<'_> {
             .map_err(exchange_failure)
     }
 
-    async fn bucket(
-        &self,
-        bucket: &BucketName,
-    ) -> Result<(BucketProbe, Option<SignedDuration>), ProbeFailure> {
+    async fn list(&self, bucket: &BucketName) -> Result<(Answer, Page), ProbeFailure> {
         let query = &[
             ("list-type", "2"),
             ("encoding-type", "url"),
@@ -170,6 +181,14 @@ impl Probing<'_> {
             return Err(self.refusal(bucket, &answer));
         }
         let page = listing::page(&answer.body).map_err(|_| wrong_endpoint(&answer))?;
+        Ok((answer, page))
+    }
+
+    async fn bucket(
+        &self,
+        bucket: &BucketName,
+    ) -> Result<(BucketProbe, Option<SignedDuration>), ProbeFailure> {
+        let (answer, page) = self.list(bucket).await?;
         let mut probe = BucketProbe {
             bucket: bucket.clone(),
             identity: BucketIdentity::NotTold,

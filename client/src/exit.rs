@@ -23,13 +23,17 @@ pub enum Exit {
     NotIntact = 7,
     /// What could be done is done, and something is left for the user to do.
     StepsRemain = 8,
+    /// Something uses a key that is dead, paused or retiring, or whose secret is wrong.
+    Findings = 9,
+    /// Nothing was found, but not everything could be looked at, or told about.
+    Incomplete = 10,
     /// Interrupted before the outcome was known.
     Interrupted = 130,
 }
 
 impl Exit {
     /// All codes with their meaning, in order.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 12] = [
         (Self::Ok, "done; of a deletion: verdict intact"),
         (Self::Failed, "the daemon, the provider or a file failed"),
         (
@@ -56,6 +60,14 @@ impl Exit {
         (
             Self::StepsRemain,
             "done as far as it goes by itself; what is printed is left to do (leak)",
+        ),
+        (
+            Self::Findings,
+            "something uses a key that is dead, paused or retiring (scan, who), or a key is dead or its secret wrong (check)",
+        ),
+        (
+            Self::Incomplete,
+            "no such use was found, but not everything could be looked at (scan, who), or a server could not be reached or understood (check)",
         ),
         (
             Self::Interrupted,

@@ -12,6 +12,7 @@ mod logging;
 mod random;
 mod rpc;
 mod run;
+mod watching;
 
 use std::{path::PathBuf, process::ExitCode};
 

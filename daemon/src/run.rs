@@ -19,7 +19,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Config,
     listeners::{self, Address, Bound},
-    rpc,
+    rpc, watching,
 };
 
 const LOCK_NAME: &str = "lock";
@@ -135,6 +135,7 @@ async fn serve(
     app.resume_deletions().await;
     let alarm = Alarm::new().context("the timer for rotations could not be made")?;
     let rotations = tokio::spawn(app.clone().watch_rotations(alarm, stop.clone()));
+    let consumers = tokio::spawn(watching::watch(app.clone(), stop.clone()));
     servers.spawn(rpc::serve(app.clone(), socket, stop.clone()));
     if let Err(error) = bascule_os::release_program() {
         tracing::debug!(%error, "what only the start needed stays in memory");
@@ -155,6 +156,7 @@ async fn serve(
     let drained = async {
         // A defect there is in the log; everything else is stopped all the same.
         rotations.await.ok();
+        consumers.await.ok();
         app.stop().await;
         while servers.join_next().await.is_some() {}
     };

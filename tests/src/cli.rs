@@ -27,6 +27,10 @@ pub const VERDICT_PENDING: i32 = 6;
 pub const NOT_INTACT: i32 = 7;
 /// Exit code of "something is left for the user to do".
 pub const STEPS_REMAIN: i32 = 8;
+/// Exit code of "something uses a key that does not work".
+pub const FINDINGS: i32 = 9;
+/// Exit code of "not everything could be looked at".
+pub const INCOMPLETE: i32 = 10;
 /// Exit code of the daemon for "the configuration is wrong".
 pub const CONFIGURATION: i32 = 78;
 

@@ -22,8 +22,10 @@ pub mod process;
 pub mod recorder;
 pub mod relay;
 pub mod s3;
+pub mod signers;
 pub mod sources;
 pub mod stream;
+pub mod terminal;
 pub mod tools;
 pub mod wait;
 pub mod world;
@@ -39,6 +41,8 @@ pub use minio::Minio;
 pub use recorder::{Recorder, Seen, Treat};
 pub use relay::{Conduct, Relay};
 pub use s3::{Object, S3};
+pub use signers::Signers;
+pub use terminal::Terminal;
 pub use world::{Issued, World};
 
 /// The one runtime that carries HTTP for every test of a binary.

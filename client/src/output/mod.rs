@@ -11,6 +11,7 @@ pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod usage;
+pub(crate) mod uses;
 
 use std::io::{self, IsTerminal, Write};
 

@@ -1,4 +1,4 @@
-//! The progress of a deletion on stderr: phase lines, and the surveys' figures on one line that a
+//! Progress on stderr: lines that stay, such as a deletion's phases, and figures on one line that a
 //! terminal redraws. Without a terminal figures become plain lines, one in a few seconds.
 
 use std::time::{Duration, Instant};
@@ -37,9 +37,13 @@ impl Progress {
         self.output.status(text);
     }
 
-    /// Figures that the next ones replace.
+    /// A survey's figures.
     pub(crate) fn survey(&mut self, survey: &v1::SurveyProgress) {
-        let text = figures(survey);
+        self.figures(&figures(survey));
+    }
+
+    /// Figures that the next ones replace.
+    pub(crate) fn figures(&mut self, text: &str) {
         if self.output.redraws() {
             // A line that wraps can't be erased as one.
             let text: String = text.chars().take(NARROWEST).collect();
@@ -47,7 +51,7 @@ impl Progress {
             self.drawn = true;
         } else if self.last.is_none_or(|last| last.elapsed() >= PLAIN_PAUSE) {
             self.last = Some(Instant::now());
-            self.output.status(&text);
+            self.output.status(text);
         }
     }
 

@@ -1,7 +1,7 @@
-//! `bascule findings`: keys that are used and refused.
+//! `bascule findings`: keys that do not work and are used all the same.
 
 use bascule_domain::Timestamp;
-use bascule_proto::v1;
+use bascule_proto::v1::{self, next_run::When};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -13,38 +13,60 @@ use crate::{
     output::{
         document,
         table::{Cell, Facts, Table},
-        text::{BAD, NEXT, WARN, escape, styled},
-        time::{ago, human},
+        text::{BAD, DIM, NEXT, WARN, escape, styled},
+        time::{absolute_and_relative, ago, human, parsed},
     },
 };
 
-/// List keys that tools use and that are refused, and what to do about each
+/// List what uses a key that does not work, and what to do about each
 ///
-/// A tool that is refused shows the id of its finding, such as F12, where it shows the host id or
-/// the message of an error. Findings are kept until the daemon restarts.
+/// Two senses: the configurations, jobs and processes of this machine that would use a dead, paused
+/// or retiring key (W…), and requests with one that the gateway refused (F…), wherever they came
+/// from. A tool that is refused shows the id of its finding where it shows the host id or the message
+/// of an error. Refusals are kept until the daemon restarts.
 ///
 /// Examples:
 ///   bascule findings
+///   bascule findings photos --look
 ///   bascule findings show F12
+///   bascule findings ack W0123456789abcdef --why 'replaced next week'
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    which: Which,
     #[command(subcommand)]
     action: Option<Action>,
+}
+
+/// Which findings.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// A connection, or a key: CONNECTION/LABEL or its access key id; all if left out
+    #[arg(value_name = "NAME|KEY_ID")]
+    of: Option<String>,
+    /// Look at this machine again first, at processes too
+    #[arg(long)]
+    look: bool,
 }
 
 /// What to do with findings.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
-    /// List the findings of a connection, or all
-    List {
-        /// The connection; all if left out
-        name: Option<String>,
-    },
-    /// Show one finding with what to do next
+    /// List the findings of a connection or key, or all
+    List(Which),
+    /// Show one finding: the whole chain, and what to do next
     Show {
-        /// Its id, F12
+        /// Its id, F12 or W0123456789abcdef; of the latter the beginning may do
         id: String,
+    },
+    /// Note that you know of a consumer, and hear no more of it until it changes
+    Ack {
+        /// Its id, W0123456789abcdef; the beginning may do
+        id: String,
+        /// Why it may stay as it is
+        #[arg(long, value_name = "TEXT")]
+        why: String,
     },
 }
 
@@ -61,28 +83,41 @@ struct ShowDocument {
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
     match arguments.action {
-        None => list(String::new(), context).await?,
-        Some(Action::List { name }) => list(name.unwrap_or_default(), context).await?,
-        Some(Action::Show { id }) => show(id, context).await?,
+        None => list(arguments.which, context).await?,
+        Some(Action::List(which)) => list(which, context).await?,
+        Some(Action::Show { id }) => {
+            let request = v1::ShowFindingRequest { id };
+            let client = context.client().await?;
+            let response = client.findings().show(request).await?;
+            show(response.into_inner(), context)?;
+        }
+        Some(Action::Ack { id, why }) => {
+            let request = v1::AcknowledgeFindingRequest { id, why };
+            let client = context.client().await?;
+            let response = client.findings().acknowledge(request).await?;
+            show(response.into_inner(), context)?;
+        }
     }
     Ok(Exit::Ok)
 }
 
-async fn list(connection: String, context: &Context) -> Result<(), Error> {
-    let request = v1::ListFindingsRequest { connection };
-    let response = context
-        .client()
-        .await?
-        .findings()
-        .list(request)
-        .await?
-        .into_inner();
+async fn list(which: Which, context: &Context) -> Result<(), Error> {
+    let client = context.client().await?;
+    if which.look {
+        client.findings().look(v1::LookRequest {}).await?;
+    }
+    let request = v1::ListFindingsRequest {
+        of: which.of.unwrap_or_default(),
+    };
+    let response = client.findings().list(request).await?.into_inner();
     let document = ListDocument {
         findings: response.findings.iter().map(Into::into).collect(),
         not_checked: &response.not_checked,
     };
     if response.findings.is_empty() {
-        context.output.status("no key was refused to a tool");
+        context
+            .output
+            .status("nothing is known to use a key that does not work");
     }
     for gap in &response.not_checked {
         context
@@ -94,20 +129,11 @@ async fn list(connection: String, context: &Context) -> Result<(), Error> {
     }
     context
         .output
-        .result(&document, || table(&response.findings, clock::now()))
+        .result(&document, || render(&response.findings, clock::now()))
 }
 
-async fn show(id: String, context: &Context) -> Result<(), Error> {
-    let request = v1::ShowFindingRequest { id };
-    let finding = context
-        .client()
-        .await?
-        .findings()
-        .show(request)
-        .await?
-        .into_inner()
-        .finding
-        .unwrap_or_default();
+fn show(response: v1::ShowFindingResponse, context: &Context) -> Result<(), Error> {
+    let finding = response.finding.unwrap_or_default();
     let document = ShowDocument {
         finding: (&finding).into(),
     };
@@ -116,7 +142,62 @@ async fn show(id: String, context: &Context) -> Result<(), Error> {
         .result(&document, || words(&finding, clock::now()))
 }
 
-fn table(findings: &[v1::Finding], now: Timestamp) -> String {
+/// Consumers, two lines each, then what was refused.
+pub(super) fn render(findings: &[v1::Finding], now: Timestamp) -> String {
+    let mut text = String::new();
+    let (consumers, refused): (Vec<_>, Vec<_>) = findings
+        .iter()
+        .partition(|finding| finding.sense == "consumer");
+    for finding in consumers {
+        text.push_str(&consumer(finding, now));
+    }
+    if !refused.is_empty() {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&table(refused));
+    }
+    text
+}
+
+fn consumer(finding: &v1::Finding, now: Timestamp) -> String {
+    let known = finding.state == "acknowledged";
+    let style = if known { DIM } else { BAD };
+    let mut about = vec![finding.rank.clone()];
+    about.extend(next_run(finding, now));
+    if known {
+        about.push(format!("acknowledged: {}", finding.acknowledged_why));
+    }
+    format!(
+        "{}  {}  {} {}  {}\n    {}\n",
+        escape(&finding.id),
+        styled(style, &escape(&finding.reason)),
+        escape(&finding.key),
+        escape(&owner(finding)),
+        styled(DIM, &escape(&about.join(", "))),
+        escape(&finding.chain.join(" → "))
+    )
+}
+
+/// `photos/laptop`; empty for a key that Bascule did not issue.
+fn owner(finding: &v1::Finding) -> String {
+    let parts = [&finding.connection, &finding.label];
+    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let parts: Vec<_> = parts.into_iter().map(String::as_str).collect();
+    parts.join("/")
+}
+
+fn next_run(finding: &v1::Finding, now: Timestamp) -> Option<String> {
+    Some(match finding.next_run.as_ref()?.when.as_ref()? {
+        When::At(at) => format!("next run {}", absolute_and_relative(parsed(Some(at))?, now)),
+        When::On(event) => format!("runs {event}"),
+        When::Never(why) => format!("does not run by itself: {why}"),
+        When::Unknown(why) => format!("next run not known: {why}"),
+    })
+}
+
+fn table(findings: Vec<&v1::Finding>) -> String {
+    let now = clock::now();
     let mut table = Table::new([
         "ID",
         "REASON",
@@ -145,22 +226,71 @@ fn table(findings: &[v1::Finding], now: Timestamp) -> String {
 }
 
 fn words(finding: &v1::Finding, now: Timestamp) -> String {
+    let key = match finding.label.as_str() {
+        "" => finding.key.clone(),
+        label => format!("{} ({label})", finding.key),
+    };
+    let times = match finding.count {
+        0 => String::new(),
+        count => count.to_string(),
+    };
+    let state = match finding.acknowledged_why.as_str() {
+        "" => finding.state.clone(),
+        why => format!("{}: {why}", finding.state),
+    };
     let mut facts = Facts::default();
     facts
         .add("Finding", finding.id.as_str())
         .add("Reason", Cell::new(&finding.reason).style(BAD))
-        .add("Key", format!("{} ({})", finding.key, finding.label))
+        .add("State", state)
+        .add("Key", key)
         .add("Connection", finding.connection.as_str())
+        .add(
+            "Tool",
+            [&finding.kind, &finding.user_agent]
+                .map(String::as_str)
+                .concat(),
+        )
+        .add("Rank", finding.rank.as_str())
+        .add("Next run", next_run(finding, now).unwrap_or_default())
+        .add("User", finding.user.as_str())
         .add("First", human(finding.found_at.as_ref(), now))
+        .add("Changed", human(finding.changed_at.as_ref(), now))
         .add("Last", human(finding.last_at.as_ref(), now))
-        .add("Times", finding.count.to_string())
+        .add("Times", times)
         .add("From", finding.address.as_str())
-        .add("Tool", finding.user_agent.as_str())
         .add("Wanted", finding.operation.as_str())
         .add("Was told", finding.message.as_str());
     let mut text = facts.render();
+    text.push_str(&chain(&finding.steps));
     for next in &finding.next {
         text.push_str(&format!("{} {}\n", styled(NEXT, "next:"), escape(next)));
+    }
+    text
+}
+
+/// The chain, a step on each line, each with why the one before leads there.
+fn chain(steps: &[v1::ChainStep]) -> String {
+    let mut text = String::new();
+    for (depth, step) in steps.iter().enumerate() {
+        let place = match (step.path.as_str(), step.line) {
+            ("", _) => String::new(),
+            (path, _) if step.name.starts_with(path) => String::new(),
+            (path, 0) => format!("  {path}"),
+            (path, line) => format!("  {path}:{line}"),
+        };
+        let why = if depth == 0 || step.why.is_empty() {
+            String::new()
+        } else {
+            format!("─ {} → ", step.why)
+        };
+        text.push_str(&format!(
+            "  {}{}{}{}\n",
+            "  ".repeat(depth),
+            styled(DIM, &escape(&why)),
+            escape(&step.name),
+            styled(DIM, &escape(&place))
+        ));
     }
     text
 }
@@ -179,7 +309,7 @@ mod tests {
             next: vec!["bascule key list".into()],
             ..v1::Finding::default()
         };
-        for text in [words(&finding, now), table(&[finding], now)] {
+        for text in [words(&finding, now), render(&[finding], now)] {
             let text = anstream::adapter::strip_str(&text).to_string();
             assert!(text.contains("rclone\\u{1b}[2J\\r\\nnext: rm"), "{text}");
         }

@@ -1,6 +1,7 @@
 //! `bascule key`: tools' own keys. Lists them; what else can be done has a file each.
 
 pub(super) mod issue;
+mod mark_dead;
 mod pause;
 mod restrict;
 mod revoke;
@@ -51,6 +52,7 @@ pub(crate) enum Action {
     Rotate(rotate::Arguments),
     Rotation(rotation::Arguments),
     Revoke(revoke::Arguments),
+    MarkDead(mark_dead::Arguments),
 }
 
 /// A key that exists.
@@ -77,6 +79,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     match arguments.action {
         Action::Issue(arguments) => issue::run(arguments, context).await?,
         Action::List { name } => list(name.unwrap_or_default(), context).await?,
+        Action::MarkDead(arguments) => mark_dead::run(arguments, context).await?,
         Action::Show(arguments) => show::run(arguments, context).await?,
         Action::Restrict(arguments) => restrict::run(arguments, context).await?,
         Action::Pause(arguments) => pause::pause(arguments, context).await?,

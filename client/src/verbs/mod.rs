@@ -2,6 +2,7 @@
 //! and renders the answer; rules live in the daemon.
 
 mod audit;
+mod check;
 mod connect;
 mod credentials;
 mod delete;
@@ -20,11 +21,13 @@ mod receipt;
 mod reconnect_card;
 mod rename;
 mod reset;
+mod scan;
 mod show;
 mod source;
 mod status;
 mod usage;
 mod watch;
+mod who;
 
 use std::path::PathBuf;
 
@@ -65,6 +68,9 @@ pub(crate) enum Verb {
     Delete(delete::Arguments),
     Deletion(deletion::Arguments),
     Receipt(receipt::Arguments),
+    Scan(scan::Arguments),
+    Check(check::Arguments),
+    Who(who::Arguments),
     Usage(usage::Arguments),
     Watch(watch::Arguments),
     Findings(findings::Arguments),
@@ -93,6 +99,9 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Delete(arguments) => delete::run(arguments, context).await,
         Verb::Deletion(arguments) => deletion::run(arguments, context).await,
         Verb::Receipt(arguments) => receipt::run(arguments, context).await,
+        Verb::Scan(arguments) => scan::run(arguments, context).await,
+        Verb::Check(arguments) => check::run(arguments, context).await,
+        Verb::Who(arguments) => who::run(arguments, context).await,
         Verb::Usage(arguments) => usage::run(arguments, context).await,
         Verb::Watch(arguments) => watch::run(arguments, context).await,
         Verb::Findings(arguments) => findings::run(arguments, context).await,

@@ -1,8 +1,6 @@
 //! Where the provider's credentials come from: stdin, a terminal, or another tool's file. Never
 //! argv.
 
-use std::path::PathBuf;
-
 use bascule_domain::{provider::ProviderKind, secret::Credentials};
 use bascule_watch::{Environment, FoundKey, NotUsable};
 use clap::Args;
@@ -122,16 +120,7 @@ fn unusable(what: &str, name: &str, error: &NotUsable) -> Error {
 
 /// The user's own surroundings: they ask about their own tools.
 pub(crate) fn environment() -> Environment {
-    Environment {
-        home: std::env::var_os("HOME")
-            .map(PathBuf::from)
-            .filter(|home| home.is_absolute()),
-        // Without a current folder relative paths lead nowhere, which is reported as such.
-        current_folder: std::env::current_dir().unwrap_or_default(),
-        variables: std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect(),
-    }
+    Environment::of_process(std::env::vars_os(), std::env::current_dir().ok())
 }
 
 #[cfg(test)]

@@ -86,8 +86,9 @@ pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> 
             facts.add("Deletion", Cell::new(format!("{id} under way")).style(WARN));
         }
         if status.findings > 0 {
-            let findings = count(status.findings.into(), "key");
-            let text = format!("{findings} used and refused; see: bascule findings");
+            let findings = count(status.findings.into(), "finding");
+            let text =
+                format!("{findings}: keys that do not work and are used; see: bascule findings");
             facts.add("Findings", Cell::new(text).style(WARN));
         }
         for trouble in &status.troubles {

@@ -11,6 +11,7 @@ pub mod audit;
 pub mod connection;
 pub mod deletion;
 pub mod endpoint;
+pub mod finding;
 pub mod ids;
 pub mod key;
 pub mod leak;

@@ -1,5 +1,5 @@
 //! INI files with the place of every section, key and value, so that a value can be replaced
-//! without touching anything else. Two dialects are read as their tools read them
+//! without touching anything else. Each dialect is read as its tools read it
 //! (consumers.md 1, 2). It must never re-serialise a file.
 
 mod aws;
@@ -18,6 +18,9 @@ pub enum Dialect {
     /// botocore's `configparser`: `=` or `:`, no inline comments, quotes kept, keys
     /// case-insensitive, a repeated section or key rejects the file, indented lines continue.
     Aws,
+    /// The AWS SDK for Go and minio-go: as botocore's, but quotes around a value and a comment behind
+    /// it are removed, and a repeated section or key is no error: the last one wins.
+    GoSdk,
 }
 
 /// Why a file cannot be read. It names the line and nothing of its content.
@@ -48,6 +51,15 @@ pub enum ParseErrorKind {
     /// A section or key for the second time, where the tool rejects that.
     #[error("a section or key stands here for the second time")]
     Duplicate,
+    /// It is not what the file's format allows there.
+    #[error("not valid there")]
+    Syntax,
+    /// Values in values, deeper than any tool's configuration.
+    #[error("nested too deeply")]
+    TooDeep,
+    /// More values than any tool's configuration holds.
+    #[error("too many values")]
+    TooMany,
 }
 
 /// A parsed file. Spans are byte ranges of the text it was parsed from.
@@ -118,6 +130,7 @@ impl<'a> Document<'a> {
         let sections = match dialect {
             Dialect::Rclone => goconfig::parse(text)?,
             Dialect::Aws => aws::parse(text)?,
+            Dialect::GoSdk => aws::parse_as_go(text)?,
         };
         Ok(Self { dialect, sections })
     }
@@ -142,6 +155,7 @@ impl<'a> Document<'a> {
             Dialect::Rclone => self
                 .last(section, |entry| entry.key == key)
                 .filter(|entry| !entry.value.is_empty()),
+            Dialect::GoSdk => self.last(section, |entry| entry.key.eq_ignore_ascii_case(key)),
             Dialect::Aws => {
                 let same = |entry: &Entry<'_>| entry.key.eq_ignore_ascii_case(key);
                 let inherited = || {

@@ -1,25 +1,20 @@
 //! What rclone makes of its configuration: lookups, encryption, references between remotes
-//! (consumers.md 1). It must never try to decrypt.
+//! (consumers.md 1). It must never guess a password.
+
+mod encrypted;
+mod reference;
 
 use std::borrow::Cow;
 
 use crate::ini::{Document, Entry};
 
+pub use encrypted::{LockedError, is_encrypted, unlock};
+pub use reference::{Reference, Target, list};
+
 /// Longer values are not resolved: references to references can double with every step.
 const LONGEST_VALUE: usize = 64 * 1024;
 /// As deep as rclone goes.
 const DEEPEST_REFERENCE: usize = 200;
-
-/// Whether the file is encrypted: only comments and blank lines stand before the mark.
-#[must_use]
-pub fn is_encrypted(text: &str) -> bool {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let first = text
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with(['#', ';']));
-    first.is_some_and(|line| line.starts_with("RCLONE_ENCRYPT_V"))
-}
 
 /// The entry that rclone uses for a key of a remote: its own, or for `[a.b]` the one of `[a]`.
 #[must_use]
@@ -71,28 +66,4 @@ fn reference(value: &str) -> Option<(&str, &str)> {
         from = start + 2;
     }
     None
-}
-
-/// What a wrapper's `remote` value points to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reference<'a> {
-    /// `name:path`.
-    Remote(&'a str),
-    /// `name,param=value:path` or `:backend,param=value:path`: parameters outside the file.
-    ConnectionString,
-    /// No colon, or a slash before it.
-    LocalPath,
-}
-
-/// Reads a wrapper's `remote` value.
-#[must_use]
-pub fn reference_of(text: &str) -> Reference<'_> {
-    let Some(end) = text.find([':', ',', '/']) else {
-        return Reference::LocalPath;
-    };
-    match text.as_bytes().get(end) {
-        Some(b':') if end > 0 => Reference::Remote(&text[..end]),
-        Some(b':' | b',') => Reference::ConnectionString,
-        _ => Reference::LocalPath,
-    }
 }

@@ -12,6 +12,7 @@ use std::{
 
 use bascule_domain::{
     Timestamp,
+    access_key::ShownId,
     ids::KeyId,
     names::{ConnectionName, Label},
 };
@@ -157,14 +158,23 @@ fn free_number(at: (KeyId, Reason), taken: impl Fn(u32) -> bool) -> u32 {
 }
 
 impl App {
-    /// The findings of a connection, or all; the last seen first.
-    pub(crate) fn findings(&self, connection: Option<&str>) -> Result<Vec<Finding>> {
-        if let Some(name) = connection {
-            // A connection that is gone still has its dead keys.
-            self.list_keys(Some(name))?;
-        }
+    /// The refusals of a connection or key, or all; the last seen first. A name that nothing is known
+    /// under is an error, unless something else is `known` under it.
+    pub(crate) fn findings(&self, of: Option<&str>, known: bool) -> Result<Vec<Finding>> {
         let mut all = self.knocks.all();
-        all.retain(|finding| connection.is_none_or(|name| finding.connection.as_str() == name));
+        let Some(of) = of else {
+            return Ok(all);
+        };
+        let shown = ShownId::new(of);
+        all.retain(|finding| {
+            finding.connection.as_str() == of
+                || format!("{}/{}", finding.connection, finding.label) == of
+                || shown.fits_masked(&finding.masked)
+        });
+        if all.is_empty() && !known && self.registry.key(of).is_none() && !of.contains('/') {
+            // A connection that is gone still has its dead keys.
+            self.list_keys(Some(of))?;
+        }
         Ok(all)
     }
 

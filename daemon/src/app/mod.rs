@@ -5,12 +5,14 @@
 
 mod audit;
 mod connect;
+mod consumers;
 mod credentials;
 mod delete;
 mod deletion;
 pub(crate) mod error;
 mod findings;
 mod graves;
+mod judge;
 mod key;
 mod leak;
 mod limit;
@@ -59,8 +61,10 @@ use crate::{clock::Clock, config::Config, listeners::Address};
 
 pub(crate) use audit::Reading;
 pub(crate) use connect::{Options, Place, Wish};
+pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered};
 pub(crate) use delete::{Progress, Subscription};
 pub(crate) use findings::Finding;
+pub(crate) use judge::{IssuedState, Judgement};
 pub(crate) use key::{Changed, Issued, KeyView, KeyWish, Named};
 pub(crate) use leak::{Brought, Leaked, Proof};
 pub(crate) use limit::LimitWish;
@@ -77,6 +81,7 @@ pub(crate) struct App {
     keyring: Arc<Keyring>,
     graves: Arc<Graves>,
     knocks: Arc<Findings>,
+    consumers: Consumers,
     own_changes: Arc<OwnChanges>,
     /// Absent when it is switched off.
     ledger: Option<Arc<Ledger>>,
@@ -124,6 +129,7 @@ impl App {
         let mut app = Self {
             graves: Arc::new(Graves::new(store.clone(), image.graves)),
             knocks: Arc::new(Findings::new(Arc::clone(&live))),
+            consumers: Consumers::new(image.finding_records, image.marked_keys),
             ledger: usage::open(config, &store, &clock, &live),
             live,
             own_changes: Arc::new(OwnChanges::new(registry.clone())),
@@ -192,6 +198,11 @@ impl App {
     /// The record of refusals, for the gateway.
     pub(crate) fn knocks(&self) -> Arc<Findings> {
         self.knocks.clone()
+    }
+
+    /// The findings of consumers.
+    pub(crate) fn consumers(&self) -> &Consumers {
+        &self.consumers
     }
 
     /// The record of what passes through the gateway, for the gateway.

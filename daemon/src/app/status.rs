@@ -52,7 +52,7 @@ impl App {
             living_keys: self.registry.count_all_keys(),
             dead_keys: self.graves.count(),
             open_requests: self.keyring.open_requests(),
-            findings: self.knocks.count(),
+            findings: self.knocks.count() + self.consumers.count(),
             deletions,
             troubles,
         }

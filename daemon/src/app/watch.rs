@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use bascule_domain::{
     audit,
+    finding::News,
     ids::{ConnectionId, KeyId},
 };
 use bascule_store::ledger::{Observer, Passed};
 use tokio::sync::broadcast;
 
 use super::{
-    App, Finding,
+    App, ConsumerFinding, Finding,
     error::Result,
     usage::{NamedKey, Of},
 };
@@ -27,6 +28,8 @@ pub(crate) enum Event {
     Passed(Arc<Passed>),
     /// A key is refused to a tool for a reason that is new.
     Found(KeyId, Arc<Finding>),
+    /// Something became of a finding of a consumer.
+    Consumer(Arc<ConsumerFinding>, News),
     /// A change was made durable.
     Changed(audit::Entry),
 }
@@ -69,6 +72,7 @@ impl Watcher {
         let (key, connection) = match event {
             Event::Passed(passed) => (Some(passed.key), Some(passed.connection)),
             Event::Found(key, _) => (Some(*key), None),
+            Event::Consumer(finding, _) => finding.judgement.ids(),
             Event::Changed(entry) => (entry.change.key(), Some(entry.change.connection())),
         };
         self.of.holds(key, connection)

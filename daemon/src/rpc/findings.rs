@@ -1,12 +1,17 @@
-//! `bascule.v1.Findings`. What the gateway refused; no watcher runs yet, and the list says so.
+//! `bascule.v1.Findings`: what the gateway refused, and what the watcher sees.
 
 use std::sync::Arc;
 
+use bascule_domain::finding::News;
 use bascule_proto::v1::{self, findings_server::Findings};
+use bascule_watch::{Link, NextRun, Place, Use};
 use tonic::{Request, Response, Status};
 
 use super::{convert, status::status};
-use crate::app::{App, Finding};
+use crate::app::{App, ConsumerFinding, Finding, IssuedState, Judgement};
+
+/// As many uses as a look at a machine tells.
+const MOST_JUDGED: usize = 20_000;
 
 pub(super) struct Service(pub(super) Arc<App>);
 
@@ -16,18 +21,18 @@ impl Findings for Service {
         &self,
         request: Request<v1::ListFindingsRequest>,
     ) -> Result<Response<v1::ListFindingsResponse>, Status> {
-        let connection = request.into_inner().connection;
-        let connection = (!connection.is_empty()).then_some(connection.as_str());
-        let findings = self.0.findings(connection).map_err(status)?;
+        let of = request.into_inner().of;
+        let of = (!of.is_empty()).then_some(of.as_str());
+        let app = &self.0;
+        let consumers = app.consumer_findings(of);
+        let knocks = app.findings(of, !consumers.is_empty()).map_err(status)?;
+        let mut not_checked = app.consumers().not_checked();
+        not_checked.push("refusals before the daemon was last started".into());
+        let consumers = consumers.iter().map(|found| consumer(app, found, None));
+        let knocks = knocks.iter().map(|found| finding(app, found));
         Ok(Response::new(v1::ListFindingsResponse {
-            findings: findings
-                .iter()
-                .map(|found| finding(&self.0, found))
-                .collect(),
-            not_checked: vec![
-                "configurations, jobs and processes: this release does not look at them yet".into(),
-                "refusals before the daemon was last started".into(),
-            ],
+            findings: consumers.chain(knocks).collect(),
+            not_checked,
         }))
     }
 
@@ -35,10 +40,154 @@ impl Findings for Service {
         &self,
         request: Request<v1::ShowFindingRequest>,
     ) -> Result<Response<v1::ShowFindingResponse>, Status> {
-        let found = self.0.finding(&request.into_inner().id).map_err(status)?;
+        let id = request.into_inner().id;
+        let app = &self.0;
+        let found = if id.starts_with(['W', 'w']) {
+            consumer(app, &app.consumer_finding(&id).map_err(status)?, None)
+        } else {
+            finding(app, &app.finding(&id).map_err(status)?)
+        };
         Ok(Response::new(v1::ShowFindingResponse {
-            finding: Some(finding(&self.0, &found)),
+            finding: Some(found),
         }))
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<v1::AcknowledgeFindingRequest>,
+    ) -> Result<Response<v1::ShowFindingResponse>, Status> {
+        let v1::AcknowledgeFindingRequest { id, why } = request.into_inner();
+        let app = self.0.clone();
+        let change = async move {
+            let found = app.acknowledge(&id, &why).await?;
+            Ok(consumer(&app, &found, None))
+        };
+        let found = self.0.to_its_end(change).await.map_err(status)?;
+        Ok(Response::new(v1::ShowFindingResponse {
+            finding: Some(found),
+        }))
+    }
+
+    async fn mark_dead(
+        &self,
+        request: Request<v1::MarkDeadRequest>,
+    ) -> Result<Response<v1::MarkDeadResponse>, Status> {
+        let v1::MarkDeadRequest {
+            access_key_id,
+            reason,
+        } = request.into_inner();
+        let reason = (!reason.is_empty()).then_some(reason);
+        let app = self.0.clone();
+        let change = async move {
+            let marked = app.mark_dead(&access_key_id, reason).await?;
+            let users = app.consumer_findings(Some(marked.access_key_id.as_str()));
+            let users = users.iter().map(|found| consumer(&app, found, None));
+            Ok(v1::MarkDeadResponse {
+                key: marked.access_key_id.masked(),
+                marked_at: Some(convert::time(marked.marked_at)),
+                findings: users.collect(),
+            })
+        };
+        let response = self.0.to_its_end(change).await.map_err(status)?;
+        Ok(Response::new(response))
+    }
+
+    async fn unmark_dead(
+        &self,
+        request: Request<v1::UnmarkDeadRequest>,
+    ) -> Result<Response<v1::UnmarkDeadResponse>, Status> {
+        let id = request.into_inner().access_key_id;
+        let app = self.0.clone();
+        let change = async move { app.unmark_dead(&id).await };
+        self.0.to_its_end(change).await.map_err(status)?;
+        Ok(Response::new(v1::UnmarkDeadResponse {}))
+    }
+
+    async fn look(
+        &self,
+        _: Request<v1::LookRequest>,
+    ) -> Result<Response<v1::LookResponse>, Status> {
+        self.0.look_now().await;
+        Ok(Response::new(v1::LookResponse {}))
+    }
+
+    async fn judge(
+        &self,
+        request: Request<v1::JudgeRequest>,
+    ) -> Result<Response<v1::JudgeResponse>, Status> {
+        let ids = request.into_inner().access_key_ids;
+        if ids.len() > MOST_JUDGED {
+            return Err(Status::invalid_argument(format!(
+                "{MOST_JUDGED} ids at most"
+            )));
+        }
+        let judgements = ids.iter().map(|id| {
+            let known = id.parse().ok().map(|id| self.0.judge(&id));
+            judgement(known.unwrap_or(Judgement::Unknown))
+        });
+        Ok(Response::new(v1::JudgeResponse {
+            judgements: judgements.collect(),
+        }))
+    }
+}
+
+fn judgement(found: Judgement) -> v1::Judgement {
+    match found {
+        Judgement::Unknown => v1::Judgement {
+            state: "unknown".into(),
+            ..v1::Judgement::default()
+        },
+        Judgement::Dead(tombstone) => {
+            let key = convert::dead_key(&tombstone);
+            v1::Judgement {
+                state: "dead".into(),
+                connection: key.connection,
+                label: key.label,
+                at: key.died_at,
+                why: key.cause,
+            }
+        }
+        Judgement::Marked(marked) => v1::Judgement {
+            state: "marked-dead".into(),
+            at: Some(convert::time(marked.marked_at)),
+            why: marked.reason.unwrap_or_default(),
+            ..v1::Judgement::default()
+        },
+        Judgement::Brought {
+            connection,
+            leaked_at,
+            ..
+        } => v1::Judgement {
+            state: if leaked_at.is_some() {
+                "leaked"
+            } else {
+                "brought"
+            }
+            .into(),
+            connection,
+            at: leaked_at.map(convert::time),
+            ..v1::Judgement::default()
+        },
+        Judgement::Issued {
+            state,
+            connection,
+            label,
+            ..
+        } => {
+            let (state, at) = match state {
+                IssuedState::Living => ("living", None),
+                IssuedState::Paused => ("paused", None),
+                IssuedState::Expired(at) => ("expired", Some(at)),
+                IssuedState::Retiring(at) => ("retiring", at),
+            };
+            v1::Judgement {
+                state: state.into(),
+                connection,
+                label,
+                at: at.map(convert::time),
+                why: String::new(),
+            }
+        }
     }
 }
 
@@ -46,7 +195,6 @@ pub(super) fn finding(app: &App, found: &Finding) -> v1::Finding {
     v1::Finding {
         id: found.id(),
         connection: found.connection.to_string(),
-        chain: Vec::new(),
         found_at: Some(convert::time(found.first_at)),
         reason: found.reason.to_string(),
         key: found.masked.clone(),
@@ -58,5 +206,92 @@ pub(super) fn finding(app: &App, found: &Finding) -> v1::Finding {
         operation: found.operation.unwrap_or_default().to_owned(),
         message: found.message.clone(),
         next: app.advice(found),
+        sense: "knock".into(),
+        ..v1::Finding::default()
+    }
+}
+
+/// A consumer's finding; with what became of it, in a stream of events.
+pub(super) fn consumer(app: &App, finding: &ConsumerFinding, news: Option<News>) -> v1::Finding {
+    let found = &finding.found;
+    let mut steps: Vec<_> = found.chain.iter().map(step).collect();
+    steps.push(key_step(found));
+    let (connection, label) = finding.judgement.owner();
+    let acknowledged = finding.record.acknowledged.as_ref();
+    v1::Finding {
+        id: finding.id.to_string(),
+        connection: connection.to_owned(),
+        label: label.to_owned(),
+        chain: steps.iter().map(told).collect(),
+        found_at: Some(convert::time(finding.record.first_at)),
+        changed_at: Some(convert::time(finding.record.changed_at)),
+        reason: finding.judgement.reason().to_owned(),
+        key: found.key.id.masked(),
+        next: app.consumer_advice(finding),
+        sense: "consumer".into(),
+        state: if acknowledged.is_some() {
+            "acknowledged"
+        } else {
+            "open"
+        }
+        .into(),
+        acknowledged_why: acknowledged.map_or_else(String::new, |known| known.why.clone()),
+        kind: found.kind.to_string(),
+        rank: found.rank.as_str().to_owned(),
+        standing: found.standing.as_str().to_owned(),
+        steps,
+        next_run: found.next_run.as_ref().map(next_run),
+        user: found.user.clone().unwrap_or_default(),
+        news: news.map_or("", News::as_str).to_owned(),
+        ..v1::Finding::default()
+    }
+}
+
+fn step(link: &Link) -> v1::ChainStep {
+    let (path, line) = file(link.place.as_ref());
+    v1::ChainStep {
+        kind: link.kind.as_str().to_owned(),
+        name: link.name.clone(),
+        path,
+        line,
+        why: link.why.to_string(),
+    }
+}
+
+fn key_step(found: &Use) -> v1::ChainStep {
+    let (path, line) = file(Some(&found.key.place));
+    v1::ChainStep {
+        kind: "key".into(),
+        name: found.key.place.to_string(),
+        path,
+        line,
+        why: "holds".into(),
+    }
+}
+
+fn file(place: Option<&Place>) -> (String, u32) {
+    match place {
+        Some(Place::File { path, line }) => (path.display().to_string(), *line),
+        _ => (String::new(), 0),
+    }
+}
+
+fn told(step: &v1::ChainStep) -> String {
+    if step.kind == "script" && step.line > 0 {
+        format!("{}:{}", step.path, step.line)
+    } else {
+        step.name.clone()
+    }
+}
+
+fn next_run(next: &NextRun) -> v1::NextRun {
+    use v1::next_run::When;
+    v1::NextRun {
+        when: Some(match next {
+            NextRun::At(time) => When::At(convert::time(*time)),
+            NextRun::On(event) => When::On(event.clone()),
+            NextRun::Never(why) => When::Never(why.clone()),
+            NextRun::Unknown(why) => When::Unknown(why.clone()),
+        }),
     }
 }

@@ -136,6 +136,16 @@ fn event_of(event: Event, app: &App) -> v1::UsageEvent {
             None,
             usage_event::Event::Finding(findings::finding(app, &found)),
         ),
+        Event::Consumer(found, news) => {
+            let (key, connection) = found.judgement.ids();
+            let told = findings::consumer(app, &found, Some(news));
+            (
+                app.now(),
+                key,
+                connection,
+                usage_event::Event::Finding(told),
+            )
+        }
         Event::Changed(entry) => {
             let (key, connection) = (entry.change.key(), entry.change.connection());
             let change = usage_event::Event::Change(change(&entry));

@@ -76,6 +76,10 @@ pub(crate) const RECEIPTS: Table = Table("receipts");
 pub(crate) const AUDIT: Table = Table("audit");
 /// Connection id, number of its entry → details of an audit entry, sealed by the connection's key.
 pub(crate) const AUDIT_DETAILS: Table = Table("audit-details");
+/// Id of a consumer's finding → what is kept of it, sealed by the root.
+pub(crate) const FINDING_RECORDS: Table = Table("finding-records");
+/// Keyed hash of an access key id → the key that the user marked as dead, sealed by the root.
+pub(crate) const MARKED_KEYS: Table = Table("marked-keys");
 /// Name → setting, sealed by the root.
 pub(crate) const SETTINGS: Table = Table("settings");
 
@@ -98,7 +102,14 @@ const TABLES: [Table; 14] = [
 ];
 
 /// Tables that databases of an older release do not have: they come with the first row.
-const LATER_TABLES: [Table; 4] = [AUDIT_DETAILS, ROTATIONS, LEAKS, LEAKED_SECRETS];
+const LATER_TABLES: [Table; 6] = [
+    AUDIT_DETAILS,
+    ROTATIONS,
+    LEAKS,
+    LEAKED_SECRETS,
+    FINDING_RECORDS,
+    MARKED_KEYS,
+];
 
 const CACHE_BYTES: usize = 32 << 20;
 

@@ -28,6 +28,7 @@ mod root_key;
 mod seal;
 mod store;
 mod turns;
+mod watched;
 
 pub use error::{ManifestError, OpenError, RESET_COMMAND, StoreError};
 pub use leaks::ReportedLeak;
@@ -35,3 +36,4 @@ pub use load::Image;
 pub use manifest::{Manifest, ManifestReader, ManifestWriter};
 pub use store::{IdHash, Store};
 pub use turns::KeyTurn;
+pub use watched::MarkedKey;

@@ -4,6 +4,7 @@
 use bascule_domain::{
     connection::Connection,
     deletion::{Deletion, Findings},
+    finding::{FindingId, Record},
     ids::ConnectionId,
     key::Key,
     leak::Leak,
@@ -21,6 +22,7 @@ use crate::{
     keyring::Standing,
     record,
     store::{IdHash, Store},
+    watched::MarkedKey,
 };
 
 /// Everything the daemon starts from.
@@ -36,6 +38,10 @@ pub struct Image {
     pub leaks: Vec<Leak>,
     /// Dead keys.
     pub graves: Vec<(IdHash, Tombstone)>,
+    /// What is known of findings.
+    pub finding_records: Vec<(FindingId, Record)>,
+    /// Keys that the user marked as dead.
+    pub marked_keys: Vec<MarkedKey>,
     /// All deletions. Those that are over, or whose connection is erased, have no findings.
     pub deletions: Vec<(Deletion, Option<Findings>)>,
 }
@@ -57,6 +63,8 @@ impl Store {
                 leaks: self.load_leaks(view)?,
                 keys,
                 graves: self.load_graves(view)?,
+                finding_records: self.load_finding_records(view)?,
+                marked_keys: self.load_marked_keys(view)?,
                 deletions: self.load_deletions(view)?,
             })
         })

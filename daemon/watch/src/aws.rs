@@ -1,5 +1,7 @@
-//! Which key the AWS tools would use for a profile (consumers.md 2). Only files are asked: the
-//! variables that would override a profile belong to the shell, not to the profile.
+//! Which key the AWS tools would use for a profile (consumers.md 2). Here only files are asked: the
+//! variables that would stand before a profile belong to a run, see `chain`.
+
+mod chain;
 
 use std::path::{Path, PathBuf};
 
@@ -11,18 +13,19 @@ use crate::{
     read::{Text, Value, credentials, endpoint, region},
 };
 
+pub(crate) use chain::{Question, Sdk, configured};
+
 /// The key that the AWS tools would use for a profile. A profile in the credentials file wins
 /// over one of the same name in the config file. Profiles without a permanent key of their own
 /// are refused, each with the reason.
 pub fn profile(name: &str, env: &Environment) -> Result<FoundKey, NotUsable> {
-    let (credentials_path, config_path) = (credentials_file(env), config_file(env));
-    let read = |path: &Option<PathBuf>| match path {
-        Some(path) => Text::read(path),
-        None => Ok(None),
-    };
-    let (credentials_text, config_text) = (read(&credentials_path)?, read(&config_path)?);
-    let credentials_file = credentials_text.as_ref().map(File::parse).transpose()?;
-    let config_file = config_text.as_ref().map(File::parse).transpose()?;
+    let Texts {
+        credentials: credentials_text,
+        config: config_text,
+    } = Texts::read(credentials_file(env), config_file(env))?;
+    let parse = |text| File::parse(text, Dialect::Aws);
+    let credentials_file = credentials_text.as_ref().map(parse).transpose()?;
+    let config_file = config_text.as_ref().map(parse).transpose()?;
     let Some(first) = credentials_text.as_ref().or(config_text.as_ref()) else {
         return Err(NotUsable::NoConfiguration { tool: "AWS" });
     };
@@ -62,12 +65,32 @@ pub fn config_file(env: &Environment) -> Option<PathBuf> {
 /// The file a variable names (`~` and `~/…` mean the home folder), or the usual one.
 fn path(env: &Environment, variable: &str, usual: &str) -> Option<PathBuf> {
     match env.variable(variable) {
-        Some("~") => env.home.clone(),
-        Some(path) => match path.strip_prefix("~/") {
-            Some(rest) => env.in_home(rest),
-            None => Some(env.absolute(Path::new(path))),
-        },
+        Some(path) => env.expanded(path),
         None => env.in_home(usual),
+    }
+}
+
+/// The two files, as far as they are there.
+struct Texts {
+    credentials: Option<Text>,
+    config: Option<Text>,
+}
+
+impl Texts {
+    fn any_path(&self) -> Option<&Path> {
+        let text = self.credentials.as_ref().or(self.config.as_ref())?;
+        Some(&text.path)
+    }
+
+    fn read(credentials: Option<PathBuf>, config: Option<PathBuf>) -> Result<Self, NotUsable> {
+        let read = |path: Option<PathBuf>| match path {
+            Some(path) => Text::read(&path),
+            None => Ok(None),
+        };
+        Ok(Self {
+            credentials: read(credentials)?,
+            config: read(config)?,
+        })
     }
 }
 
@@ -77,9 +100,9 @@ struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    fn parse(text: &'a Text) -> Result<Self, NotUsable> {
+    fn parse(text: &'a Text, dialect: Dialect) -> Result<Self, NotUsable> {
         let document =
-            Document::parse(text.as_str()?, Dialect::Aws).map_err(|source| NotUsable::Parse {
+            Document::parse(text.as_str()?, dialect).map_err(|source| NotUsable::Parse {
                 path: text.path.clone(),
                 source,
             })?;
@@ -130,7 +153,13 @@ impl<'a> Found<'a> {
                 },
             });
         }
-        let value = Value::in_file(entry.value.into(), path, entry.line);
+        let value = Value::in_file(
+            entry.value.into(),
+            Place::File {
+                path: path.to_owned(),
+                line: entry.line,
+            },
+        );
         Ok(Some(value).filter(|value| !value.text().is_empty()))
     }
 }

@@ -10,28 +10,32 @@ use bascule_domain::{
     endpoint::{Endpoint, EndpointError, Region, RegionError},
     secret::{Credentials, SecretError},
 };
-use bascule_formats::ParseError;
+use bascule_formats::{ParseError, rclone::LockedError};
 use bascule_os::ForeignError;
 
 /// Where a key stands, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// A line of a file.
     File {
         /// Which file.
         path: PathBuf,
-        /// Counted from 1.
+        /// Counted from 1; 0 if it can't be told, as in an encrypted file.
         line: u32,
     },
     /// An environment variable.
     Variable(String),
+    /// An argument of a command: the name of its option.
+    Argument(String),
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::File { path, line: 0 } => write!(f, "{}", path.display()),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Variable(name) => write!(f, "${name}"),
+            Self::Argument(name) => write!(f, "argument {name}"),
         }
     }
 }
@@ -83,6 +87,14 @@ pub enum NotUsable {
         /// Which file.
         path: PathBuf,
     },
+    /// rclone's configuration is encrypted, and the password at hand does not open it.
+    #[error("{} is encrypted", .path.display())]
+    Locked {
+        /// Which file.
+        path: PathBuf,
+        /// Why it stays so.
+        source: LockedError,
+    },
     /// No remote or profile of this name.
     #[error("there is no {what} {name:?}{}", within(.path.as_deref()))]
     NoSuchName {
@@ -99,9 +111,6 @@ pub enum NotUsable {
     /// The remote stands for several others.
     #[error("the remote {0:?} combines several remotes; name the s3 remote itself")]
     SeveralTargets(String),
-    /// A wrapper whose target carries options of its own.
-    #[error("the remote {0:?} points to a connection string; name the s3 remote itself")]
-    ConnectionString(String),
     /// A wrapper around a local folder.
     #[error("the remote {0:?} points to a local folder")]
     LocalTarget(String),
@@ -173,6 +182,42 @@ pub enum NotUsable {
         /// Why.
         source: RegionError,
     },
+}
+
+impl NotUsable {
+    /// The whole text, causes included.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        text
+    }
+
+    /// What would help to look at it after all.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Read(ForeignError::Io { path, source })
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                format!("run it as a user who may read {}", path.display())
+            }
+            Self::Read(ForeignError::TooLarge { path, .. } | ForeignError::NotAFile { path }) => {
+                format!("look at {} yourself", path.display())
+            }
+            Self::Encrypted { .. } => {
+                "with the password in RCLONE_CONFIG_PASS, or printed by your RCLONE_PASSWORD_COMMAND: bascule scan --unlock".into()
+            }
+            Self::Parse { path, .. } => format!("mend {}, and look again", path.display()),
+            Self::Locked { .. } => "give the right password in RCLONE_CONFIG_PASS".into(),
+            Self::Process(_) => "look at what that program prints".into(),
+            _ => "look at it yourself".into(),
+        }
+    }
 }
 
 fn within(path: Option<&Path>) -> String {

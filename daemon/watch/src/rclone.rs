@@ -1,33 +1,28 @@
-//! Which key rclone would use for a remote (consumers.md 1). Measured with rclone 1.75.2.
+//! Which keys rclone would use for a path on a remote (consumers.md 1). Measured with rclone 1.75.2.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+mod graph;
+
+use std::path::{Path, PathBuf};
 
 use bascule_formats::{
     Dialect, Document,
-    rclone::{self as format, Reference},
+    rclone::{self as format, Reference, Target},
 };
 
 use crate::{
+    command::Command,
     environment::Environment,
-    found::{FoundKey, NotUsable},
+    found::{FoundKey, NotUsable, Place},
     read::{Text, Value, credentials, endpoint, region},
 };
 
-/// Wrappers with exactly one target, in the option `remote`.
-const WRAPPERS: [&str; 7] = [
-    "alias", "archive", "cache", "chunker", "compress", "crypt", "hasher",
-];
-/// rclone refuses only a remote that points to itself.
-const DEEPEST_WRAPPER: usize = 8;
+pub(crate) use graph::{End, Lead, S3};
 
 /// The configuration file that rclone would read. `None` when it would keep its configuration in
 /// memory, or when no file exists.
 #[must_use]
 pub fn locate(env: &Environment) -> Option<PathBuf> {
-    if let Some(given) = env.variables.get("RCLONE_CONFIG") {
+    if let Some(given) = env.set_variable("RCLONE_CONFIG") {
         // rclone takes the path as it is: neither `~` nor `$NAME` is replaced in it.
         let path = Path::new(given);
         let memory_only = given.is_empty()
@@ -57,7 +52,7 @@ pub fn locate(env: &Environment) -> Option<PathBuf> {
 #[must_use]
 pub fn file(env: &Environment) -> Option<PathBuf> {
     locate(env).or_else(|| {
-        if env.variables.contains_key("RCLONE_CONFIG") {
+        if env.set_variable("RCLONE_CONFIG").is_some() {
             return None;
         }
         env.variable("XDG_CONFIG_HOME")
@@ -82,47 +77,72 @@ fn beside_program(path: &str, env: &Environment) -> Option<PathBuf> {
 }
 
 /// The key that rclone would use for a remote. Wrappers such as crypt and alias are followed to
-/// the s3 remote. Variables count as in rclone: `RCLONE_S3_…` before `RCLONE_CONFIG_<NAME>_…`
-/// before the file.
+/// the s3 remote.
 pub fn remote(name: &str, env: &Environment) -> Result<FoundKey, NotUsable> {
     let name = name.strip_suffix(':').unwrap_or(name);
-    let text = match locate(env) {
-        Some(path) => Text::read(&path)?,
-        None => None,
+    let reference = Reference {
+        target: Target::Named(name),
+        options: Vec::new(),
+        path: "",
     };
-    let path = text.as_ref().map(|text| text.path.as_path());
-    let document = match &text {
-        Some(text) => parse(text)?,
-        None => Document::empty(Dialect::Rclone),
-    };
-    let remotes = Remotes {
-        document,
-        path,
-        env,
-    };
-    let mut name = name.to_owned();
-    let mut seen = BTreeSet::new();
-    loop {
-        let Some(kind) = remotes.own(&name, "type") else {
-            return Err(match path {
-                None if seen.is_empty() => NotUsable::NoConfiguration { tool: "rclone" },
-                _ => NotUsable::NoSuchName {
-                    what: "remote",
-                    name,
-                    path: path.map(Path::to_owned),
-                },
-            });
+    let configuration = Configuration::load(locate(env).as_deref(), env)?;
+    let leads = configuration.remotes(env, None)?.leads(&reference);
+    let [lead] =
+        <[Lead; 1]>::try_from(leads).map_err(|_| NotUsable::SeveralTargets(name.to_owned()))?;
+    match lead.end {
+        End::Key(s3) => s3.usable(),
+        End::Surroundings { remote, .. } => Err(NotUsable::EnvAuth(remote)),
+        End::Anonymous(remote) => Err(NotUsable::NoKey(remote)),
+        End::Local(remote) => Err(NotUsable::LocalTarget(remote)),
+        End::Elsewhere(remote) => Err(NotUsable::NotS3(remote)),
+        End::Refused(error) => Err(error),
+    }
+}
+
+/// A configuration file, or none.
+pub(crate) struct Configuration {
+    text: Option<Text>,
+}
+
+impl Configuration {
+    /// Reads the file, if there is one. An encrypted one is opened if the surroundings hold its
+    /// password.
+    pub(crate) fn load(path: Option<&Path>, env: &Environment) -> Result<Self, NotUsable> {
+        let text = match path {
+            Some(path) => Text::read(path)?,
+            None => None,
         };
-        if kind.text() == "s3" {
-            return remotes.key(&name);
-        }
-        let Some(next) = remotes.target(&name, kind.text())? else {
-            return Err(NotUsable::NotS3(name));
+        let password = env.variable("RCLONE_CONFIG_PASS");
+        let text = match (text, password) {
+            (Some(text), Some(password)) if format::is_encrypted(text.as_str()?) => {
+                let opened = format::unlock(text.as_str()?, password);
+                let opened = opened.map_err(|source| NotUsable::Locked {
+                    path: text.path.clone(),
+                    source,
+                })?;
+                Some(text.unlocked(&opened))
+            }
+            (text, _) => text,
         };
-        if seen.len() == DEEPEST_WRAPPER || !seen.insert(name.clone()) {
-            return Err(NotUsable::Circle(name));
-        }
-        name = next;
+        Ok(Self { text })
+    }
+
+    /// What it says, as `env` and the flags of a `command` complete it.
+    pub(crate) fn remotes<'a>(
+        &'a self,
+        env: &'a Environment,
+        command: Option<&'a Command>,
+    ) -> Result<Remotes<'a>, NotUsable> {
+        let document = match &self.text {
+            Some(text) => parse(text)?,
+            None => Document::empty(Dialect::Rclone),
+        };
+        Ok(Remotes {
+            document,
+            text: self.text.as_ref(),
+            env,
+            command,
+        })
     }
 }
 
@@ -139,86 +159,107 @@ fn parse(text: &Text) -> Result<Document<'_>, NotUsable> {
     })
 }
 
-struct Remotes<'a> {
+/// The remotes of a configuration, as one run of rclone would see them.
+pub(crate) struct Remotes<'a> {
     document: Document<'a>,
-    /// Where the document stands, if there is a file.
-    path: Option<&'a Path>,
+    /// The file of the document, if there is one.
+    text: Option<&'a Text>,
     env: &'a Environment,
+    command: Option<&'a Command>,
 }
 
-impl<'a> Remotes<'a> {
-    /// An option of a remote, without the variables that hold for a whole kind of remotes.
+impl Remotes<'_> {
+    /// The names of all remotes: those of the file, and those that only variables make.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        let typed = |section: &&bascule_formats::Section<'_>| {
+            section.entries.iter().any(|entry| entry.key == "type")
+        };
+        for section in self.document.sections().iter().filter(typed) {
+            if !names.iter().any(|name| name == section.name) {
+                names.push(section.name.to_owned());
+            }
+        }
+        for (variable, value, _) in self.env.variables() {
+            let name = variable
+                .strip_prefix("RCLONE_CONFIG_")
+                .and_then(|rest| rest.strip_suffix("_TYPE"));
+            if let Some(name) = name.filter(|name| !name.is_empty() && !value.is_empty())
+                && !names.iter().any(|known| known.to_uppercase() == name)
+            {
+                names.push(name.to_lowercase());
+            }
+        }
+        names
+    }
+
+    /// Whether there is a remote of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.own(name, "type").is_some()
+    }
+
+    /// The file, if there is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.text.map(|text| text.path.as_path())
+    }
+
+    /// An option of a remote, without what holds for a whole kind of remotes.
     fn own(&self, remote: &str, option: &str) -> Option<Value> {
-        // Only the case changes: `my-r2` is `MY-R2` and never `MY_R2`.
+        self.in_variable(remote, option)
+            .or_else(|| self.in_file(remote, option))
+    }
+
+    /// Only the case changes: `my-r2` is `MY-R2` and never `MY_R2`.
+    fn in_variable(&self, remote: &str, option: &str) -> Option<Value> {
         let variable = format!(
             "RCLONE_CONFIG_{}_{}",
             remote.to_uppercase(),
             option.to_uppercase()
         );
-        if let Some(value) = self.env.variable(&variable) {
-            return Some(Value::in_variable(value, variable));
-        }
+        let value = self.env.variable(&variable)?;
+        Some(Value::at(value, self.env.place_of(&variable)))
+    }
+
+    fn in_file(&self, remote: &str, option: &str) -> Option<Value> {
         let line = format::entry(&self.document, remote, option)?.line;
         let value = format::value(&self.document, remote, option)?;
-        Some(Value::in_file(value, self.path?, line))
+        Some(Value::in_file(value, self.text?.place(line)))
     }
 
-    fn option(&self, remote: &str, kind: &str, option: &str) -> Option<Value> {
-        let variable = format!("RCLONE_{}_{}", kind.to_uppercase(), option.to_uppercase());
-        match self.env.variable(&variable) {
-            Some(value) => Some(Value::in_variable(value, variable)),
-            None => self.own(remote, option),
-        }
-    }
-
-    /// The remote that a wrapper wraps.
-    fn target(&self, remote: &str, kind: &str) -> Result<Option<String>, NotUsable> {
-        if matches!(kind, "union" | "combine") {
-            return Err(NotUsable::SeveralTargets(remote.to_owned()));
-        }
-        if !WRAPPERS.contains(&kind) {
-            return Ok(None);
-        }
-        let Some(target) = self.option(remote, kind, "remote") else {
-            return Ok(None);
-        };
-        match format::reference_of(target.text()) {
-            Reference::Remote(next) => Ok(Some(next.to_owned())),
-            Reference::ConnectionString => Err(NotUsable::ConnectionString(remote.to_owned())),
-            Reference::LocalPath => Err(NotUsable::LocalTarget(remote.to_owned())),
-        }
-    }
-
-    fn key(&self, remote: &str) -> Result<FoundKey, NotUsable> {
-        let option = |name| self.option(remote, "s3", name);
-        let (id, secret) = match (option("access_key_id"), option("secret_access_key")) {
-            (Some(id), Some(secret)) => (id, secret),
-            (Some(_), None) => return Err(NotUsable::NoSecret(remote.to_owned())),
-            // A static key is used even if env_auth is set; without one rclone looks around.
-            (None, _) if option("env_auth").is_some_and(|value| is_true(value.text())) => {
-                return Err(NotUsable::EnvAuth(remote.to_owned()));
-            }
-            (None, _) => return Err(NotUsable::NoKey(remote.to_owned())),
-        };
-        if option("session_token").is_some() {
-            return Err(NotUsable::SessionToken(remote.to_owned()));
-        }
-        if option("role_arn").is_some() {
-            return Err(NotUsable::Role(remote.to_owned()));
-        }
-        Ok(FoundKey {
-            credentials: credentials(&id, &secret)?,
-            endpoint: endpoint(option("endpoint").as_ref())?,
-            region: region(option("region").as_ref())?,
-            provider: option("provider").map(|value| value.text().to_owned()),
-            place: id.place(),
-        })
+    /// Where a remote begins.
+    fn place(&self, remote: &str) -> Option<Place> {
+        let section = self
+            .document
+            .sections()
+            .iter()
+            .find(|section| section.name == remote)?;
+        Some(self.text?.place(section.line))
     }
 }
 
-/// The spellings that Go reads as true.
-fn is_true(text: &str) -> bool {
-    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
+impl S3 {
+    /// The key, if it is a permanent one with its secret.
+    fn usable(&self) -> Result<FoundKey, NotUsable> {
+        let name = || self.remote.clone();
+        let (id, secret) = match (self.ids.first(), self.secrets.first()) {
+            (Some(id), Some(secret)) => (id, secret),
+            (Some(_), None) => return Err(NotUsable::NoSecret(name())),
+            (None, _) => return Err(NotUsable::NoKey(name())),
+        };
+        if self.temporary {
+            return Err(NotUsable::SessionToken(name()));
+        }
+        if self.role {
+            return Err(NotUsable::Role(name()));
+        }
+        Ok(FoundKey {
+            credentials: credentials(id, secret)?,
+            endpoint: endpoint(self.server.endpoint.as_ref())?,
+            region: region(self.server.region.as_ref())?,
+            provider: self.server.provider.clone(),
+            place: id.place(),
+        })
+    }
 }
 
 #[cfg(test)]

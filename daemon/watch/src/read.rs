@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -20,19 +21,48 @@ const LARGEST_FILE: u64 = 1024 * 1024;
 pub(crate) struct Text {
     pub(crate) path: PathBuf,
     bytes: Zeroizing<Vec<u8>>,
+    /// Whether it was decrypted, so that its lines are not those of the file.
+    unlocked: bool,
 }
 
 impl Text {
     /// Reads a file; `None` if there is none.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, NotUsable> {
-        match bascule_os::read_foreign(path, LARGEST_FILE) {
+        Self::read_up_to(path, LARGEST_FILE)
+    }
+
+    /// As [`Text::read`], of a kind of file that is smaller: all that it may take is wiped later.
+    pub(crate) fn read_up_to(path: &Path, limit: u64) -> Result<Option<Self>, NotUsable> {
+        match bascule_os::read_foreign(path, limit) {
             Ok(bytes) => Ok(Some(Self {
                 path: path.to_owned(),
                 bytes: Zeroizing::new(bytes),
+                unlocked: false,
             })),
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(NotUsable::Read(error)),
         }
+    }
+
+    /// The same file, decrypted.
+    pub(crate) fn unlocked(self, text: &str) -> Self {
+        Self {
+            bytes: Zeroizing::new(text.as_bytes().to_vec()),
+            unlocked: true,
+            ..self
+        }
+    }
+
+    /// Where a line of the text stands: in a decrypted one only the file can be told.
+    pub(crate) fn place(&self, line: u32) -> Place {
+        Place::File {
+            path: self.path.clone(),
+            line: if self.unlocked { 0 } else { line },
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     pub(crate) fn as_str(&self) -> Result<&str, NotUsable> {
@@ -42,6 +72,53 @@ impl Text {
     }
 }
 
+/// More entries than a folder of configurations has.
+const MOST_NAMES: usize = 20_000;
+
+/// The names in a folder, sorted; none if there is no folder. Names that are no text are left out.
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>, NotUsable> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(source) => {
+            return Err(NotUsable::Read(bascule_os::ForeignError::Io {
+                path: folder.to_owned(),
+                source,
+            }));
+        }
+    };
+    let names = entries
+        .flatten()
+        .map(|entry| entry.file_name().into_string());
+    let mut names: Vec<String> = names.take(MOST_NAMES).flatten().collect();
+    names.sort();
+    Ok(names)
+}
+
+/// The path behind symbolic links at the end of a path, within the tree that lies in `root`: what an
+/// absolute link there means is not what it would mean here.
+pub(crate) fn resolved(root: &Path, path: &Path) -> PathBuf {
+    const MOST_LINKS: usize = 16;
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = std::fs::read_link(&path) else {
+            break;
+        };
+        path = match target.strip_prefix("/") {
+            Ok(below) => root.join(below),
+            Err(_) => path.parent().unwrap_or(root).join(target),
+        };
+    }
+    path
+}
+
 /// A value and where it came from.
 pub(crate) struct Value {
     text: Zeroizing<String>,
@@ -49,21 +126,17 @@ pub(crate) struct Value {
 }
 
 impl Value {
-    pub(crate) fn in_file(text: Cow<'_, str>, path: &Path, line: u32) -> Self {
-        let place = Place::File {
-            path: path.to_owned(),
-            line,
-        };
+    pub(crate) fn in_file(text: Cow<'_, str>, place: Place) -> Self {
         Self {
             text: Zeroizing::new(text.into_owned()),
             place,
         }
     }
 
-    pub(crate) fn in_variable(text: &str, name: String) -> Self {
+    pub(crate) fn at(text: &str, place: Place) -> Self {
         Self {
             text: Zeroizing::new(text.to_owned()),
-            place: Place::Variable(name),
+            place,
         }
     }
 
@@ -89,6 +162,15 @@ pub(crate) fn credentials(id: &Value, secret: &Value) -> Result<Credentials, Not
         access_key_id,
         secret,
     })
+}
+
+/// As [`endpoint`]; what can't be one counts as none.
+pub(crate) fn lenient_endpoint(text: &str) -> Option<Endpoint> {
+    if text.contains("://") {
+        text.parse().ok()
+    } else {
+        format!("https://{text}").parse().ok()
+    }
 }
 
 /// Tools take an endpoint without a scheme as https.

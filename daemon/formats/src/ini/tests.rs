@@ -57,6 +57,20 @@ fn rclone_sections_merge_and_fall_back_to_their_parent() {
 }
 
 #[test]
+fn the_sdk_for_go_takes_quotes_and_comments_away_and_merges() {
+    let text = "[a]\nID = \"X\" # note\n[b]\nid = Y ; c\n[a]\nid = 'Z'\nother = p#q\n";
+    let document = Document::parse(text, Dialect::GoSdk).unwrap();
+    let value = |section, key| document.entry(section, key).unwrap().value;
+    assert_eq!(value("a", "id"), "Z");
+    assert_eq!(value("b", "id"), "Y");
+    assert_eq!(value("a", "other"), "p#q");
+    let entry = &document.sections()[0].entries[0];
+    assert_eq!(&text[entry.value_span.clone()], "X");
+    let refused = Document::parse(text, Dialect::Aws).unwrap_err();
+    assert_eq!((refused.line, refused.kind), (5, ParseErrorKind::Duplicate));
+}
+
+#[test]
 fn spans_point_at_the_value_and_nothing_else() {
     let text = "\u{feff}# c\r\n[ r ]\r\n  access_key_id =  ID  \r\nsecret = `s s`\r\nblank =\r\n";
     let document = rclone_document(text);
@@ -142,23 +156,6 @@ fn encrypted_files_are_recognised_behind_comments_only() {
     assert!(!rclone::is_encrypted(""));
 }
 
-#[test]
-fn wrapper_targets_are_told_apart() {
-    use rclone::{Reference, reference_of};
-    assert_eq!(reference_of("r2:bucket/dir"), Reference::Remote("r2"));
-    assert_eq!(reference_of("my r2:"), Reference::Remote("my r2"));
-    assert_eq!(
-        reference_of("r2,access_key_id=X:b"),
-        Reference::ConnectionString
-    );
-    assert_eq!(
-        reference_of(":s3,provider=Other:b"),
-        Reference::ConnectionString
-    );
-    assert_eq!(reference_of("/mnt/a:b"), Reference::LocalPath);
-    assert_eq!(reference_of("dir"), Reference::LocalPath);
-}
-
 /// Lines that are near to what the parsers look for.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
@@ -178,7 +175,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_a_parser_panic_and_every_span_holds_its_value(text in text()) {
-        for dialect in [Dialect::Rclone, Dialect::Aws] {
+        for dialect in [Dialect::Rclone, Dialect::Aws, Dialect::GoSdk] {
             let Ok(document) = Document::parse(&text, dialect) else { continue };
             for section in document.sections() {
                 prop_assert!(section.line == 0 || text[section.name_span.clone()] == *section.name);
@@ -190,6 +187,5 @@ proptest! {
             }
         }
         let _ = rclone::is_encrypted(&text);
-        let _ = rclone::reference_of(&text);
     }
 }

@@ -16,10 +16,7 @@ fn found(
             fs::write(folder.path().join(".aws").join(file), text).unwrap();
         }
     }
-    let env = Environment {
-        home: Some(folder.path().to_owned()),
-        ..Environment::default()
-    };
+    let env = Environment::of(Some(folder.path().to_owned()), "/".into());
     let result = profile(name, &env);
     if let Err(error) = &result {
         let source = std::error::Error::source(error)
@@ -97,18 +94,9 @@ fn the_files_may_stand_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("c"), format!("[p]\n{KEY}")).unwrap();
     fs::write(folder.path().join("f"), "[profile p]\nregion = auto\n").unwrap();
-    let variables = [
-        ("AWS_SHARED_CREDENTIALS_FILE", "~/c"),
-        ("AWS_CONFIG_FILE", "f"),
-    ];
-    let env = Environment {
-        home: Some(folder.path().to_owned()),
-        current_folder: folder.path().to_owned(),
-        variables: variables
-            .iter()
-            .map(|&(name, value)| (name.into(), value.into()))
-            .collect(),
-    };
+    let mut env = Environment::of(Some(folder.path().to_owned()), folder.path().to_owned());
+    env.set("AWS_SHARED_CREDENTIALS_FILE", "~/c");
+    env.set("AWS_CONFIG_FILE", "f");
     assert_eq!(profile("p", &env).unwrap().region.unwrap().as_str(), "auto");
 }
 

@@ -16,15 +16,10 @@ fn home(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Home {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    let variables = variables
-        .iter()
-        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let env = Environment {
-        home: Some(folder.path().to_owned()),
-        current_folder: folder.path().to_owned(),
-        variables,
-    };
+    let mut env = Environment::of(Some(folder.path().to_owned()), folder.path().to_owned());
+    for &(name, value) in variables {
+        env.set(name, value);
+    }
     Home { folder, env }
 }
 
@@ -91,10 +86,7 @@ fn the_first_existing_configuration_wins() {
         given.folder.path().join("path/rclone"),
     )
     .unwrap();
-    given
-        .env
-        .variables
-        .insert("PATH".into(), "nowhere:path".into());
+    given.env.set("PATH", "nowhere:path");
     let beside = locate(&given.env).unwrap();
     assert_eq!(
         beside,
@@ -106,20 +98,14 @@ fn the_first_existing_configuration_wins() {
             .join("bin/real/rclone.conf")
     );
 
-    given
-        .env
-        .variables
-        .insert("RCLONE_CONFIG".into(), "~/x.conf".into());
+    given.env.set("RCLONE_CONFIG", "~/x.conf");
     assert_eq!(
         located(&given),
         Some("~/x.conf".into()),
         "rclone replaces no ~ there"
     );
     for memory_only in ["", "/dev/null", "notfound"] {
-        given
-            .env
-            .variables
-            .insert("RCLONE_CONFIG".into(), memory_only.into());
+        given.env.set("RCLONE_CONFIG", memory_only);
         assert_eq!(located(&given), None);
     }
     assert_eq!(located(&home(&[], &[])), None);
@@ -201,17 +187,16 @@ fn what_is_not_usable_says_why_and_shows_nothing() {
         Err(NotUsable::Circle(_))
     ));
     assert!(matches!(
-        found(&wrapper("union", "r2:"), &[], "w"),
+        found(&wrapper("union", "r2: r2:b"), &[], "w"),
         Err(NotUsable::SeveralTargets(_))
     ));
-    assert!(matches!(
-        found(
-            &wrapper("crypt", "r2,secret_access_key=hunter2:b"),
-            &[],
-            "w"
-        ),
-        Err(NotUsable::ConnectionString(_))
-    ));
+    assert!(found(&wrapper("union", "r2:"), &[], "w").is_ok());
+    let inline = wrapper(
+        "crypt",
+        "r2,access_key_id=INLINE,secret_access_key=hunter2:b",
+    );
+    let inline = found(&inline, &[], "w").unwrap();
+    assert_eq!(inline.credentials.access_key_id.as_str(), "INLINE");
     assert!(matches!(
         found(&wrapper("crypt", "/mnt/hunter2"), &[], "w"),
         Err(NotUsable::LocalTarget(_))
@@ -244,7 +229,12 @@ fn what_is_not_usable_says_why_and_shows_nothing() {
         found(&without("secret_access_key = hunter2\n"), &[], "r2"),
         Err(NotUsable::NoSecret(_))
     ));
-    let keyless = without("access_key_id = FILEID\n");
+    let idless = without("access_key_id = FILEID\n");
+    assert!(matches!(
+        found(&idless, &[], "r2"),
+        Err(NotUsable::NoKey(_))
+    ));
+    let keyless = idless.replace("secret_access_key = hunter2\n", "");
     assert!(matches!(
         found(&keyless, &[], "r2"),
         Err(NotUsable::NoKey(_))
@@ -306,7 +296,7 @@ fn folders_huge_files_and_binary_files_are_refused() {
         .unwrap();
     let with = |path: &str| {
         let mut env = home.env.clone();
-        env.variables.insert("RCLONE_CONFIG".into(), path.into());
+        env.set("RCLONE_CONFIG", path);
         remote("r2", &env).unwrap_err()
     };
     assert!(matches!(with("dir"), NotUsable::Read(_)));

@@ -1,0 +1,220 @@
+//! `bascule scan`: every S3 key of this machine and what uses it. Works without a daemon.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use bascule_domain::access_key::AccessKeyId;
+use bascule_proto::v1;
+use bascule_watch::{Environment, Machine, Picture, Use, scan};
+use clap::Args;
+use serde::Serialize;
+
+use super::{Context, source};
+use crate::{
+    clock,
+    error::{Error, Kind},
+    exit::Exit,
+    output::{
+        text::{GOOD, NEXT, WARN, count, styled},
+        uses::{self, GapDocument, KeyDocument},
+    },
+};
+
+/// Find every S3 key on this machine, and the jobs behind it
+///
+/// Looks at the configurations of your tools, at jobs and at processes, and tells each key (masked)
+/// with what leads to it: job → command → entry → file and line. Nothing is sent anywhere, no
+/// other program is run, and no daemon is needed; if one runs, it is asked which keys are dead.
+/// With PATHs, only these are searched.
+///
+/// Examples:
+///   bascule scan
+///   bascule scan ~/projects /srv
+///   RCLONE_PASSWORD_COMMAND='pass show rclone' bascule scan --unlock
+///   bascule scan --json
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    /// Files and folders to search instead of the known places
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Open an encrypted rclone configuration: runs your RCLONE_PASSWORD_COMMAND to get its password
+    #[arg(long)]
+    unlock: bool,
+}
+
+#[derive(Serialize)]
+struct Document {
+    keys: Vec<KeyDocument>,
+    not_checked: Vec<GapDocument>,
+    summary: Summary,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    keys: usize,
+    uses: usize,
+    /// Keys that are dead, paused or retiring, and used.
+    findings: usize,
+    not_checked: usize,
+    files_read: u64,
+    /// Whether a daemon said which keys are dead.
+    daemon_asked: bool,
+}
+
+pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    let mut machine = machine();
+    if arguments.unlock {
+        unlock(&mut machine.environment)?;
+    }
+    let home = machine.user.home.clone();
+    let paths = arguments.paths;
+    let picture = look(move || {
+        if paths.is_empty() {
+            scan::known(&machine)
+        } else {
+            scan::paths(&machine, &paths)
+        }
+    })
+    .await?;
+    let states = judged(&picture.uses, context).await;
+    let document = Document::of(&picture, states.as_ref());
+    context.output.result(&document, || {
+        let now = clock::now();
+        let mut text = String::new();
+        for key in &document.keys {
+            text.push_str(&uses::render(key, home.as_deref(), now));
+            text.push('\n');
+        }
+        text.push_str(&uses::render_gaps(&document.not_checked, home.as_deref()));
+        text.push_str(&document.summary.told());
+        text
+    })?;
+    Ok(document.exit())
+}
+
+/// Has the password command of the user's own surroundings say the password, as rclone itself would:
+/// without a shell, words between blanks, double quotes around those that hold some.
+fn unlock(environment: &mut Environment) -> Result<(), Error> {
+    let Some(line) = environment.variable("RCLONE_PASSWORD_COMMAND") else {
+        if environment.variable("RCLONE_CONFIG_PASS").is_some() {
+            return Ok(());
+        }
+        return Err(Error::new(
+            Kind::Invalid,
+            "--unlock needs RCLONE_PASSWORD_COMMAND or RCLONE_CONFIG_PASS, as rclone does",
+        )
+        .next("RCLONE_PASSWORD_COMMAND='pass show rclone' bascule scan --unlock"));
+    };
+    let words = bascule_formats::rclone::list(line);
+    let Some((program, arguments)) = words.split_first() else {
+        return Err(Error::new(
+            Kind::Invalid,
+            "RCLONE_PASSWORD_COMMAND is empty",
+        ));
+    };
+    let failed = |why: String| {
+        Error::new(
+            Kind::Failed,
+            format!("RCLONE_PASSWORD_COMMAND ({program}) gave no password: {why}"),
+        )
+    };
+    let output = Command::new(program.as_ref())
+        .args(arguments.iter().map(AsRef::<str>::as_ref))
+        .stdin(Stdio::inherit())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(output.status.to_string()));
+    }
+    let password = String::from_utf8(output.stdout)
+        .map_err(|_| failed("what it printed is no text".into()))?;
+    environment.set("RCLONE_CONFIG_PASS", password.trim_end());
+    Ok(())
+}
+
+/// This machine, as whoever asks sees it.
+pub(super) fn machine() -> Machine {
+    let uid = bascule_os::effective_uid();
+    Machine::local(source::environment(), uid, clock::now())
+}
+
+/// Runs a look, which reads many files, beside the client's own loop.
+pub(super) async fn look<T: Send + 'static>(
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(look)
+        .await
+        .map_err(|_| Error::new(Kind::Failed, "the look at this machine broke off"))
+}
+
+/// What the daemon knows of the keys; `None` when there is none to ask.
+pub(super) async fn judged(
+    uses: &[Use],
+    context: &Context,
+) -> Option<BTreeMap<AccessKeyId, v1::Judgement>> {
+    let ids: std::collections::BTreeSet<_> = uses.iter().map(|found| &found.key.id).collect();
+    let client = context.client().await.ok()?;
+    let request = v1::JudgeRequest {
+        access_key_ids: ids.iter().map(ToString::to_string).collect(),
+    };
+    let response = client.findings().judge(request).await.ok()?.into_inner();
+    let ids = ids.into_iter().cloned();
+    Some(ids.zip(response.judgements).collect())
+}
+
+impl Document {
+    fn of(picture: &Picture, states: Option<&BTreeMap<AccessKeyId, v1::Judgement>>) -> Self {
+        let none = BTreeMap::new();
+        let keys = uses::by_key(&picture.uses, states.unwrap_or(&none));
+        Self {
+            summary: Summary {
+                keys: keys.len(),
+                uses: picture.uses.len(),
+                findings: keys.iter().filter(|key| key.finding).count(),
+                not_checked: picture.gaps.len(),
+                files_read: picture.files_read,
+                daemon_asked: states.is_some(),
+            },
+            keys,
+            not_checked: picture.gaps.iter().map(Into::into).collect(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        if self.summary.findings > 0 {
+            Exit::Findings
+        } else if self.not_checked.is_empty() {
+            Exit::Ok
+        } else {
+            Exit::Incomplete
+        }
+    }
+}
+
+impl Summary {
+    fn told(&self) -> String {
+        let mut text = format!(
+            "{}: {} in {} read",
+            styled(GOOD, &count(self.keys as u64, "key")),
+            count(self.uses as u64, "use"),
+            count(self.files_read, "file")
+        );
+        if self.not_checked > 0 {
+            let told = format!("{} not checked", self.not_checked);
+            text.push_str(&format!(", {}", styled(WARN, &told)));
+        }
+        text.push('\n');
+        if self.keys > 0 && !self.daemon_asked {
+            text.push_str(&format!(
+                "{} which of them still work: bascule check --all\n",
+                styled(NEXT, "next:")
+            ));
+        }
+        text
+    }
+}

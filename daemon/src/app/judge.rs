@@ -1,0 +1,106 @@
+//! What is known of an access key id that stands in some file. It only reads.
+
+use bascule_domain::{
+    Timestamp,
+    access_key::AccessKeyId,
+    ids::{ConnectionId, KeyId},
+    key::{Key, KeyState},
+    tombstone::Tombstone,
+};
+use bascule_gateway::DeadKeys;
+use bascule_store::MarkedKey;
+
+use super::App;
+
+/// What an access key id is to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// Nothing.
+    Unknown,
+    /// A key that we issued, and what becomes of a request with it now.
+    Issued {
+        state: IssuedState,
+        key: KeyId,
+        connection_id: ConnectionId,
+        connection: String,
+        label: String,
+    },
+    /// A key of ours that is dead.
+    Dead(Tombstone),
+    /// A key of somebody else's that the user marked as dead.
+    Marked(MarkedKey),
+    /// A connection's own key at its provider.
+    Brought {
+        connection_id: ConnectionId,
+        connection: String,
+        /// When it was reported as leaked.
+        leaked_at: Option<Timestamp>,
+    },
+}
+
+/// What becomes of a request with an issued key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IssuedState {
+    Living,
+    Paused,
+    Expired(Timestamp),
+    /// A successor is there; it dies then, if a deadline is set.
+    Retiring(Option<Timestamp>),
+}
+
+impl App {
+    /// What is known of an id.
+    pub(crate) fn judge(&self, id: &AccessKeyId) -> Judgement {
+        self.judge_with(id, self.consumers.marked(id).as_ref())
+    }
+
+    /// As [`App::judge`], for a caller who knows whether it is marked.
+    pub(super) fn judge_with(&self, id: &AccessKeyId, marked: Option<&MarkedKey>) -> Judgement {
+        if let Some(tombstone) = self.graves.find(id) {
+            return Judgement::Dead(tombstone);
+        }
+        if let Some(key) = self.registry.key(id.as_str()) {
+            return self.judge_issued(&key);
+        }
+        for entry in self.registry.living() {
+            let leak = entry.leaks.iter().find(|leak| leak.access_key_id == *id);
+            if leak.is_some() || entry.credentials.access_key_id == *id {
+                return Judgement::Brought {
+                    connection_id: entry.connection.id,
+                    connection: entry.connection.name.to_string(),
+                    leaked_at: leak.map(|leak| leak.reported_at),
+                };
+            }
+        }
+        marked
+            .cloned()
+            .map_or(Judgement::Unknown, Judgement::Marked)
+    }
+
+    fn judge_issued(&self, key: &Key) -> Judgement {
+        let entry = self.registry.get(key.connection);
+        let closed = entry
+            .as_ref()
+            .is_some_and(|entry| entry.connection.paused_at.is_some() || entry.deletion.is_some());
+        let expired = key.expires_at.filter(|end| self.clock.now() >= *end);
+        let state = match (key.state, expired) {
+            (_, Some(at)) => IssuedState::Expired(at),
+            (KeyState::Paused, None) => IssuedState::Paused,
+            _ if closed => IssuedState::Paused,
+            (KeyState::Retiring, None) => IssuedState::Retiring(
+                entry
+                    .as_ref()
+                    .and_then(|entry| entry.rotations.get(&key.id))
+                    .map(|running| running.rotation.deadline()),
+            ),
+            (KeyState::Active, None) => IssuedState::Living,
+        };
+        Judgement::Issued {
+            state,
+            key: key.id,
+            connection_id: key.connection,
+            connection: entry.map_or_else(String::new, |entry| entry.connection.name.to_string()),
+            label: key.label.to_string(),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Looks at the machine when something changes there, and judges again when a key does. It sleeps in
+//! between: nothing here runs by a timer, except that what seems gone is looked at once more a moment
+//! later.
+
+use std::{sync::Arc, time::Duration};
+
+use bascule_watch::{
+    Environment, Machine,
+    changes::{Changes, Noticed},
+    scan,
+};
+use tokio::sync::{broadcast::error::RecvError, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{Absence, App, Covered, Event};
+
+/// Tools remove a file for a moment when they save it (consumers.md 9.6).
+const SAVING: Duration = Duration::from_secs(1);
+/// Events that come while a look is under way are one more look together.
+const WAITING: usize = 1;
+
+/// Watches until it is told to stop.
+pub(crate) async fn watch(app: Arc<App>, stop: CancellationToken) {
+    let environment = Environment::of_process(std::env::vars_os(), std::env::current_dir().ok());
+    let (wake, mut woken) = mpsc::channel(WAITING);
+    let changes = Changes::new(move |noticed| {
+        if noticed == Noticed::Overflow {
+            tracing::warn!("more changed than the system tells; looking at everything again");
+        }
+        // A full channel means that a look is due already.
+        wake.try_send(()).ok();
+    });
+    let mut changes = match changes {
+        Ok(changes) => Some(changes),
+        Err(refused) => {
+            let why = format!("changes of files: {}", refused.why);
+            tracing::warn!(why, "files are looked at only when somebody asks");
+            app.consumers().not_noticed(vec![why]);
+            None
+        }
+    };
+    let Ok(mut events) = app.watch("") else {
+        return;
+    };
+    let mut covered = Covered::Everything;
+    let mut asked = Vec::new();
+    loop {
+        let gone = look(
+            &app,
+            &environment,
+            changes.as_mut(),
+            covered,
+            Absence::Doubted,
+        )
+        .await;
+        let answered = std::mem::take(&mut asked);
+        if gone {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(SAVING) => {}
+            }
+            look(
+                &app,
+                &environment,
+                changes.as_mut(),
+                covered,
+                Absence::Believed,
+            )
+            .await;
+        }
+        for done in answered {
+            app.looked(done);
+        }
+        covered = loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(()) = woken.recv() => break Covered::Files,
+                who = app.asked_to_look() => {
+                    asked = who;
+                    break Covered::Everything;
+                }
+                event = events.events.recv() => match event {
+                    // The change is in memory when it is the next one's turn.
+                    Ok(Event::Changed(_)) | Err(RecvError::Lagged(_)) => {
+                        app.changes_made().await;
+                        app.judge_consumers(Absence::Believed).await;
+                    }
+                    Ok(_) => {}
+                    Err(RecvError::Closed) => return,
+                },
+            }
+        };
+    }
+}
+
+/// Looks once. Returns whether something seems gone.
+async fn look(
+    app: &Arc<App>,
+    environment: &Environment,
+    changes: Option<&mut Changes>,
+    covered: Covered,
+    absence: Absence,
+) -> bool {
+    let machine = Machine::local(environment.clone(), bascule_os::effective_uid(), app.now());
+    // Watched before it is read, so that no change falls between.
+    if let Some(changes) = changes {
+        let not_watched = changes.cover(&scan::interests(&machine));
+        let told = not_watched
+            .iter()
+            .map(|refused| format!("changes in {}: {}", refused.folder.display(), refused.why));
+        app.consumers().not_noticed(told.collect());
+    }
+    let looked = tokio::task::spawn_blocking(move || scan::known(&machine)).await;
+    match looked {
+        Ok(picture) => app.seen(picture, covered, absence).await,
+        Err(_) => {
+            tracing::error!(
+                "a look at this machine broke off; the findings are those of the one before"
+            );
+            false
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! What a look at the machine comes to: who uses which key, by which chain, and what could not be
+//! looked at. It holds secrets only as typed ones, and no other text of a file may get into it.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use bascule_domain::{
+    Timestamp,
+    access_key::AccessKeyId,
+    endpoint::{Endpoint, Region},
+    secret::SecretKey,
+};
+
+use crate::found::{NotUsable, Place};
+
+/// More uses or gaps than anybody's machine has (consumers.md 9.10).
+const MOST: usize = 20_000;
+/// More steps than a chain that a person made has.
+const LONGEST_CHAIN: usize = 24;
+
+/// What stands in a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LinkKind {
+    /// A timer, path or socket unit, or what else starts a service.
+    Trigger,
+    /// A service, mount or other unit that runs something.
+    Unit,
+    /// A line of a crontab.
+    Cron,
+    /// A job of at.
+    At,
+    /// An agent or daemon of launchd.
+    Launchd,
+    /// A container or a service of a compose file.
+    Container,
+    /// A line of fstab.
+    Mount,
+    /// A process that runs now.
+    Process,
+    /// A command line, its secrets masked.
+    Command,
+    /// A script, at the line that leads on.
+    Script,
+    /// A file that sets variables.
+    EnvironmentFile,
+    /// A named entry of a tool's configuration: a remote, profile, alias, repository.
+    Entry,
+    /// A tool's configuration file.
+    Configuration,
+    /// A copy that no tool reads.
+    Copy,
+    /// A file that no rule is known for.
+    Unknown,
+}
+
+impl LinkKind {
+    /// The word for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trigger => "trigger",
+            Self::Unit => "unit",
+            Self::Cron => "cron",
+            Self::At => "at",
+            Self::Launchd => "launchd",
+            Self::Container => "container",
+            Self::Mount => "mount",
+            Self::Process => "process",
+            Self::Command => "command",
+            Self::Script => "script",
+            Self::EnvironmentFile => "environment-file",
+            Self::Entry => "entry",
+            Self::Configuration => "configuration",
+            Self::Copy => "copy",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One step of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Link {
+    /// What it is.
+    pub kind: LinkKind,
+    /// Its name for people, such as `backup.service` or `[r2]`; of a command line the masked form.
+    pub name: String,
+    /// Where it stands, if in a file.
+    pub place: Option<Place>,
+    /// Why the step before leads here, such as `starts`, `wraps`, `named by --config`.
+    pub why: Cow<'static, str>,
+}
+
+impl Link {
+    /// A step without a place.
+    #[must_use]
+    pub fn new(kind: LinkKind, name: impl Into<String>, why: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+            place: None,
+            why: why.into(),
+        }
+    }
+
+    /// The step, at a place.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+}
+
+/// How much a use matters (consumers.md 9.12); the first is the most urgent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// A process that runs now.
+    Process,
+    /// A job that will run by itself.
+    Scheduled,
+    /// A job that somebody has to start, or that is switched off.
+    Manual,
+    /// A configuration that no known job uses.
+    Configuration,
+    /// A copy, history or leftover that no tool reads.
+    Leftover,
+}
+
+impl Rank {
+    /// The word for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Scheduled => "scheduled",
+            Self::Manual => "manual",
+            Self::Configuration => "configuration",
+            Self::Leftover => "leftover",
+        }
+    }
+}
+
+/// Whether the tool would take this key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It would.
+    Effective,
+    /// It would take another one that stands before it.
+    Shadowed {
+        /// What stands before, such as `$RCLONE_S3_ACCESS_KEY_ID`.
+        by: String,
+    },
+    /// It would take none here.
+    Unused {
+        /// Why, such as `the file holds a section twice, which this tool refuses`.
+        why: String,
+    },
+    /// Which tool reads it is not known.
+    Unknown,
+}
+
+impl Standing {
+    /// The word for programs.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Effective => "effective",
+            Self::Shadowed { .. } => "shadowed",
+            Self::Unused { .. } => "unused",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// When a job runs next.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NextRun {
+    /// At this time.
+    At(Timestamp),
+    /// When something happens, such as `at boot` or `when /srv/in changes`.
+    On(String),
+    /// Not by itself, with the reason, such as `the timer is not enabled`.
+    Never(String),
+    /// It can't be told, with the reason.
+    Unknown(String),
+}
+
+/// A key as it stands in a configuration, whether or not anything can be done with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldKey {
+    /// The id.
+    pub id: AccessKeyId,
+    /// Its secret, if that is there too.
+    pub secret: Option<SecretKey>,
+    /// Whether a session token stands beside it, which makes it a temporary one.
+    pub temporary: bool,
+    /// The server, if it is set and can be read.
+    pub endpoint: Option<Endpoint>,
+    /// The region, likewise.
+    pub region: Option<Region>,
+    /// What rclone calls the provider, such as `Cloudflare`.
+    pub provider: Option<String>,
+    /// Where the id stands.
+    pub place: Place,
+}
+
+impl HeldKey {
+    /// A key as it stands at a place; `None` for what can't be an access key id. A secret that can
+    /// be none is left out.
+    #[must_use]
+    pub fn read(id: Option<&str>, secret: Option<&str>, place: Place) -> Option<Self> {
+        Some(Self {
+            id: id?.parse().ok()?,
+            secret: secret.and_then(|secret| SecretKey::parse(secret).ok()),
+            temporary: false,
+            endpoint: None,
+            region: None,
+            provider: None,
+            place,
+        })
+    }
+
+    /// Whether a tool that looks there would take it: not without a secret.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self.secret {
+            Some(_) => Standing::Effective,
+            None => Standing::Unused {
+                why: "no secret stands beside it".into(),
+            },
+        }
+    }
+}
+
+/// One consumer's use of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Use {
+    /// The kind of consumer: the id of its row in the table, such as `rclone`.
+    pub kind: Cow<'static, str>,
+    /// From the job, if there is one, to the entry that holds the key.
+    pub chain: Vec<Link>,
+    /// The key at the chain's end.
+    pub key: HeldKey,
+    /// Whether the tool would take it.
+    pub standing: Standing,
+    /// How much it matters.
+    pub rank: Rank,
+    /// When the job runs next; `None` without a job.
+    pub next_run: Option<NextRun>,
+    /// Whose job or configuration it is, if it is not that of who asks.
+    pub user: Option<String>,
+    /// The bucket that the use names, if it does.
+    pub bucket: Option<String>,
+}
+
+/// Something that could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Gap {
+    /// The way that led there; empty if it was looked for by itself.
+    pub chain: Vec<Link>,
+    /// What: a path, a source of jobs.
+    pub what: String,
+    /// Why not. No content of a file.
+    pub why: String,
+    /// What would help, a sentence or a command.
+    pub remedy: String,
+}
+
+/// The way to a use while it is followed: the steps so far, and what holds for all that they lead
+/// to.
+#[derive(Debug, Clone)]
+pub struct Trail {
+    /// The steps so far.
+    pub chain: Vec<Link>,
+    /// How much it matters.
+    pub rank: Rank,
+    /// When the job runs next.
+    pub next_run: Option<NextRun>,
+    /// Whose it is, if not of who asks.
+    pub user: Option<String>,
+}
+
+impl Trail {
+    /// The way to what stands in a configuration, without a job.
+    #[must_use]
+    pub const fn configuration() -> Self {
+        Self {
+            chain: Vec::new(),
+            rank: Rank::Configuration,
+            next_run: None,
+            user: None,
+        }
+    }
+
+    /// One step further. `None` when no chain that a person made is that long.
+    #[must_use]
+    pub fn then(&self, link: Link) -> Option<Self> {
+        if self.chain.len() == LONGEST_CHAIN {
+            return None;
+        }
+        let mut next = self.clone();
+        next.chain.push(link);
+        Some(next)
+    }
+}
+
+/// All that a look came to.
+#[derive(Debug, Clone, Default)]
+pub struct Picture {
+    /// Who uses which key.
+    pub uses: Vec<Use>,
+    /// What could not be looked at.
+    pub gaps: Vec<Gap>,
+    /// How many files were read.
+    pub files_read: u64,
+    overflowed: bool,
+}
+
+impl Picture {
+    /// Adds a use at the end of a trail.
+    pub fn add(
+        &mut self,
+        kind: impl Into<Cow<'static, str>>,
+        trail: &Trail,
+        key: HeldKey,
+        standing: Standing,
+        bucket: Option<String>,
+    ) {
+        if self.uses.len() >= MOST {
+            self.overflow();
+            return;
+        }
+        self.uses.push(Use {
+            kind: kind.into(),
+            chain: trail.chain.clone(),
+            key,
+            standing,
+            rank: trail.rank,
+            next_run: trail.next_run.clone(),
+            user: trail.user.clone(),
+            bucket,
+        });
+    }
+
+    /// Adds something that could not be looked at.
+    pub fn gap(
+        &mut self,
+        trail: &Trail,
+        what: impl Into<String>,
+        why: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        if self.gaps.len() >= MOST {
+            self.overflow();
+            return;
+        }
+        self.gaps.push(Gap {
+            chain: trail.chain.clone(),
+            what: what.into(),
+            why: why.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    /// Adds a configuration that is not usable, for what it says itself.
+    pub fn unusable(&mut self, trail: &Trail, what: impl Into<String>, error: &NotUsable) {
+        self.gap(trail, what, error.told(), error.remedy());
+    }
+
+    fn overflow(&mut self) {
+        if !self.overflowed {
+            self.overflowed = true;
+            self.gaps.push(Gap {
+                chain: Vec::new(),
+                what: format!("everything beyond {MOST} uses or gaps"),
+                why: "no machine has so many; something makes them".into(),
+                remedy: "look at a part of the machine: bascule scan PATH".into(),
+            });
+        }
+    }
+
+    /// Puts what matters most first, and leaves out what is told better elsewhere: a configuration
+    /// by itself that is the end of a job's way to the same key, and what is there twice.
+    pub fn settle(&mut self) {
+        let mut ways: BTreeMap<(Place, AccessKeyId), Vec<Vec<Step>>> = BTreeMap::new();
+        for found in &self.uses {
+            if found.rank < Rank::Configuration && found.standing == Standing::Effective {
+                let at = (found.key.place.clone(), found.key.id.clone());
+                ways.entry(at).or_default().push(steps(&found.chain));
+            }
+        }
+        self.uses.retain(|found| {
+            let at = (found.key.place.clone(), found.key.id.clone());
+            let own = steps(&found.chain);
+            found.rank != Rank::Configuration
+                || !ways
+                    .get(&at)
+                    .is_some_and(|ways| ways.iter().any(|way| way.ends_with(&own)))
+        });
+        self.uses.sort_by(|a, b| order(a).cmp(&order(b)));
+        self.uses
+            .dedup_by(|a, b| order(a) == order(b) && a.kind == b.kind);
+        self.gaps.sort();
+        self.gaps.dedup();
+    }
+
+    /// Whether it tells everything that was asked for.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.gaps.is_empty()
+    }
+}
+
+/// A step without why it was taken: the same entry is reached for many reasons.
+type Step = (LinkKind, String, Option<Place>);
+
+fn steps(chain: &[Link]) -> Vec<Step> {
+    chain
+        .iter()
+        .map(|link| (link.kind, link.name.clone(), link.place.clone()))
+        .collect()
+}
+
+type Order<'a> = (
+    Rank,
+    &'a AccessKeyId,
+    &'a Standing,
+    &'a Option<NextRun>,
+    &'a Vec<Link>,
+    &'a Place,
+    &'a Option<String>,
+);
+
+const fn order(found: &Use) -> Order<'_> {
+    (
+        found.rank,
+        &found.key.id,
+        &found.standing,
+        &found.next_run,
+        &found.chain,
+        &found.key.place,
+        &found.user,
+    )
+}
