@@ -660,12 +660,11 @@ fn rows_of_users_take_the_place_of_ours_and_a_bad_one_names_row_and_field() {
 }
 
 #[test]
-fn the_folders_to_watch_are_there_and_never_the_root() {
-    let home = home(&[(".mc/config.json", b"{}")]);
-    let folders = Catalogue::builtin().folders(&home.machine);
-    assert!(
-        folders.contains(&home.folder.path().join(".mc")),
-        "{folders:?}"
-    );
-    assert!(folders.iter().all(|folder| folder.is_dir()));
+fn a_file_is_of_interest_itself_and_many_by_their_folder() {
+    let home = home(&[]);
+    let interests = Catalogue::builtin().interests(&home.machine.environment);
+    for expected in [".s3cfg", ".duckdb/stored_secrets", ".mc/config.json"] {
+        let path = home.folder.path().join(expected);
+        assert!(interests.contains(&path), "{expected}: {interests:?}");
+    }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     environment::Environment,
     picture::{Standing, Use},
-    scan,
+    scan::{self, Scope},
 };
 
 /// A home with files, seen by its user.
@@ -218,7 +218,7 @@ fn a_file_that_botocore_refuses_still_holds_its_keys() {
 #[test]
 fn a_look_at_the_known_places_tells_each_key_once_and_what_was_encrypted() {
     let home = home(&[(CONF, REMOTES), (".aws/credentials", WORK)], &[]);
-    let lines = home.lines(&scan::known(&home.machine));
+    let lines = home.lines(&scan::known(&home.machine, Scope::OWN));
     assert_eq!(
         lines.iter().filter(|line| line.contains("DEFID")).count(),
         1
@@ -230,7 +230,7 @@ fn a_look_at_the_known_places_tells_each_key_once_and_what_was_encrypted() {
         "{lines:#?}"
     );
     fs::write(home.folder.path().join(CONF), "RCLONE_ENCRYPT_V0:\nabc\n").unwrap();
-    let picture = scan::known(&home.machine);
+    let picture = scan::known(&home.machine, Scope::OWN);
     assert!(!picture.is_complete());
     assert!(
         picture.gaps[0].why.contains("encrypted"),
