@@ -105,11 +105,11 @@ fn a_users_own_rows_are_looked_at_and_a_bad_one_is_told() {
     write(
         &home,
         "home/.config/bascule/consumers.toml",
-        "[[row]]\nid = 7\n",
+        "[[row]]\nid = \"x\"\nnonsense = 1\n",
     );
     let bad = scan(&home, &["--skip", "search"]).exits(INCOMPLETE);
     let why = bad.json["not_checked"][0]["why"].as_str().unwrap();
-    assert!(why.contains("consumers.toml:2"), "{bad}");
+    assert!(why.contains("consumers.toml:3"), "{bad}");
 }
 
 #[test]
