@@ -100,7 +100,7 @@ const BASE: &[&str] = &[
 ];
 
 /// Crates that only some rooms may name, and why.
-const NAMED_BY: [(&str, &[&str], &str); 9] = [
+const NAMED_BY: [(&str, &[&str], &str); 10] = [
     (
         "redb",
         &["bascule-store"],
@@ -108,8 +108,8 @@ const NAMED_BY: [(&str, &[&str], &str); 9] = [
     ),
     (
         "rusqlite",
-        &["bascule-store"],
-        "the ledger is the store's, and evidence only",
+        &["bascule-store", "bascule-watch"],
+        "the ledger is the store's, and evidence only; the watcher reads databases of other tools",
     ),
     (
         "tonic",
@@ -132,6 +132,11 @@ const NAMED_BY: [(&str, &[&str], &str); 9] = [
         "rustix",
         &["bascule-os", "bascule", "bascule-tests"],
         "system calls have one room; the demo and the tests send signals to what they started",
+    ),
+    (
+        "libc",
+        &["bascule-os"],
+        "for the few calls that rustix does not have",
     ),
     (
         "rpassword",

@@ -10,7 +10,7 @@ use bascule_watch::holders;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Context, key::rotate, source};
+use super::{Context, key::rotate, scan};
 use crate::{
     channel::Client,
     clock,
@@ -381,14 +381,10 @@ fn describe(step: v1::LeakStep, leak: &v1::ProviderLeak) -> Option<Step> {
 fn search(id: &str) -> Holders {
     // Of a key that is long dead only the masked form is left.
     let shown = ShownId::new(id);
-    let search = holders::search(|found| shown.fits(found), &source::environment());
+    let search = holders::search(|found| shown.fits(found), &scan::machine());
     Holders {
         found: search.found.iter().map(ToString::to_string).collect(),
-        searched: search
-            .searched
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect(),
+        searched: search.searched,
         not_checked: search.not_checked,
     }
 }

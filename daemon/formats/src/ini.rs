@@ -51,6 +51,15 @@ pub enum ParseErrorKind {
     /// A section or key for the second time, where the tool rejects that.
     #[error("a section or key stands here for the second time")]
     Duplicate,
+    /// It is not what the file's format allows there.
+    #[error("not valid there")]
+    Syntax,
+    /// Values in values, deeper than any tool's configuration.
+    #[error("nested too deeply")]
+    TooDeep,
+    /// More values than any tool's configuration holds.
+    #[error("too many values")]
+    TooMany,
 }
 
 /// A parsed file. Spans are byte ranges of the text it was parsed from.

@@ -5,13 +5,23 @@
 //! an error: what it reads and writes holds secrets.
 
 pub mod aws;
+pub mod calendar;
+pub mod crontab;
 pub mod edit;
+pub mod environment_file;
+pub mod fstab;
 pub mod handout;
 pub mod ini;
 pub mod insert;
+pub mod leaves;
+pub mod pattern;
 pub mod rclone;
+pub mod shell;
+pub mod unit;
 
 pub use edit::Edit;
 pub use handout::{Format, HandOut, InvalidName, SectionName, Unwritable, shell_word};
 pub use ini::{Dialect, Document, Entry, ParseError, Section};
 pub use insert::{NoRoom, Target};
+pub use leaves::{Leaf, Step, Structure, leaves};
+pub use pattern::Pattern;

@@ -6,15 +6,12 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
-#[cfg(target_os = "linux")]
-mod cgroup;
-#[cfg(target_os = "linux")]
+pub(crate) mod cgroup;
 mod command;
 #[cfg(target_os = "linux")]
 mod holders;
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(target_os = "linux")]
 mod mask;
 #[cfg(target_os = "linux")]
 mod proc;
@@ -121,6 +118,13 @@ pub fn of_peer(local: SocketAddr, peer: SocketAddr) -> Result<Process, Unknown> 
     return linux::of_peer(local, peer);
     #[cfg(not(target_os = "linux"))]
     Err(Unknown::NotSupported)
+}
+
+/// A command line as it may be shown and kept: as a shell would take it, secrets masked, without
+/// control characters, cut when it is very long.
+#[must_use]
+pub fn masked(arguments: &[String]) -> String {
+    command::shown(arguments, true)
 }
 
 #[cfg(target_os = "linux")]

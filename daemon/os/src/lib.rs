@@ -10,12 +10,15 @@ mod file;
 mod folder;
 mod foreign;
 mod lock;
+mod mounts;
 mod own_file;
 mod path_error;
 mod port;
 mod process;
+mod running;
 mod socket;
 mod tcp;
+mod tree;
 #[cfg(target_os = "linux")]
 mod wall_timer;
 
@@ -27,14 +30,17 @@ pub use file::{
 pub use folder::{private_dir, sync_dir};
 pub use foreign::{FileIdentity, ForeignError, file_identity, read_foreign, read_foreign_secret};
 pub use lock::{InstanceLock, LockError};
+pub use mounts::{Mount, MountReach, Mounts};
 pub use own_file::{OwnFile, OwnFileError, Replaced};
 pub use path_error::PathError;
 pub use port::{Holder, port_holder};
 pub use process::{
-    HardenError, command_of, effective_uid, harden_process, kill_self, parent_of,
+    HardenError, command_of, effective_uid, harden_process, idle_priority, kill_self, parent_of,
     raise_descriptor_limit, stderr_is_the_journal,
 };
+pub use running::{Owner, Running, initial_environment, running};
 pub use socket::{SOCKET_PATH_LIMIT, SocketError, SocketState, check_socket_path};
 pub use tcp::undelivered;
+pub use tree::{Entry, EntryKind, Folder, FolderIdentity, Opened};
 #[cfg(target_os = "linux")]
 pub use wall_timer::WallTimer;

@@ -60,6 +60,35 @@ pub fn stderr_is_the_journal() -> bool {
         .is_ok_and(|stat| named == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
+/// Lets the calling thread run and read only when nobody else wants to, for as long as it lives.
+///
+/// macOS: the thread is left as it is.
+pub fn idle_priority() -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    idle_priority_of_this_thread()?;
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "there are no safe calls for this")]
+fn idle_priority_of_this_thread() -> std::io::Result<()> {
+    // `IOPRIO_WHO_PROCESS`, which means a thread, and `IOPRIO_CLASS_IDLE`: ioprio_set(2).
+    const WHO: libc::c_int = 1;
+    const IDLE: libc::c_int = 3 << 13;
+    // SAFETY: zero means the calling thread in both calls; the parameter lives through the first
+    // and is only read; the second has no pointers.
+    let refused = unsafe {
+        let parameter: libc::sched_param = std::mem::zeroed();
+        libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameter) != 0
+            || libc::syscall(libc::SYS_ioprio_set, WHO, 0, IDLE) != 0
+    };
+    if refused {
+        Err(std::io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
 /// Whose rights this process has.
 #[must_use]
 pub fn effective_uid() -> u32 {
@@ -109,6 +138,23 @@ pub fn parent_of(pid: u32) -> Option<u32> {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_is_made_idle_leaves_the_others_as_they_are() {
+        // proc(5): the 41st field is the scheduling policy; 5 is SCHED_IDLE.
+        let policy = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            let (_, rest) = stat.rsplit_once(')').unwrap();
+            rest.split_whitespace().nth(38).unwrap().to_owned()
+        };
+        let before = policy();
+        let idle = std::thread::spawn(move || {
+            idle_priority().unwrap();
+            policy()
+        });
+        assert_eq!(idle.join().unwrap(), "5");
+        assert_eq!(policy(), before);
+    }
 
     #[test]
     fn this_process_and_its_parent_are_named() {

@@ -105,6 +105,20 @@ impl Environment {
         self.variables.remove(name);
     }
 
+    /// Removes all variables.
+    pub fn clear(&mut self) {
+        self.variables.clear();
+    }
+
+    /// Takes some variables over from other surroundings, where they are set there.
+    pub fn take<'n>(&mut self, names: impl Iterator<Item = &'n str>, from: &Self) {
+        for name in names {
+            if let Some(found) = from.variables.get(name) {
+                self.variables.insert(name.to_owned(), found.clone());
+            }
+        }
+    }
+
     /// Every variable with its value, and whether a file or a job sets it.
     pub fn variables(&self) -> impl Iterator<Item = (&str, &str, bool)> {
         self.variables.iter().map(|(name, found)| {

@@ -86,8 +86,16 @@ impl Machine {
         environment.root.clone_from(&self.root);
         environment.set("PATH", USUAL_PATH);
         environment.set("USER", user.name.clone());
-        if let Some(home) = user.home.as_deref().and_then(Path::to_str) {
-            environment.set("HOME", home);
+        environment.set("LOGNAME", user.name.clone());
+        if let Some(home) = &user.home {
+            // As a job would see it, which knows nothing of where the tree lies.
+            let seen = match home.strip_prefix(&self.root) {
+                Ok(below) => Path::new("/").join(below),
+                Err(_) => home.clone(),
+            };
+            if let Some(seen) = seen.to_str() {
+                environment.set("HOME", seen);
+            }
         }
         environment
     }

@@ -217,6 +217,17 @@ impl HeldKey {
             place,
         })
     }
+
+    /// Whether a tool that looks there would take it: not without a secret.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self.secret {
+            Some(_) => Standing::Effective,
+            None => Standing::Unused {
+                why: "no secret stands beside it".into(),
+            },
+        }
+    }
 }
 
 /// One consumer's use of one key.

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -27,7 +28,12 @@ pub(crate) struct Text {
 impl Text {
     /// Reads a file; `None` if there is none.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, NotUsable> {
-        match bascule_os::read_foreign(path, LARGEST_FILE) {
+        Self::read_up_to(path, LARGEST_FILE)
+    }
+
+    /// As [`Text::read`], of a kind of file that is smaller: all that it may take is wiped later.
+    pub(crate) fn read_up_to(path: &Path, limit: u64) -> Result<Option<Self>, NotUsable> {
+        match bascule_os::read_foreign(path, limit) {
             Ok(bytes) => Ok(Some(Self {
                 path: path.to_owned(),
                 bytes: Zeroizing::new(bytes),
@@ -55,11 +61,62 @@ impl Text {
         }
     }
 
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(crate) fn as_str(&self) -> Result<&str, NotUsable> {
         std::str::from_utf8(&self.bytes).map_err(|_| NotUsable::NotText {
             path: self.path.clone(),
         })
     }
+}
+
+/// More entries than a folder of configurations has.
+const MOST_NAMES: usize = 20_000;
+
+/// The names in a folder, sorted; none if there is no folder. Names that are no text are left out.
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>, NotUsable> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(source) => {
+            return Err(NotUsable::Read(bascule_os::ForeignError::Io {
+                path: folder.to_owned(),
+                source,
+            }));
+        }
+    };
+    let names = entries
+        .flatten()
+        .map(|entry| entry.file_name().into_string());
+    let mut names: Vec<String> = names.take(MOST_NAMES).flatten().collect();
+    names.sort();
+    Ok(names)
+}
+
+/// The path behind symbolic links at the end of a path, within the tree that lies in `root`: what an
+/// absolute link there means is not what it would mean here.
+pub(crate) fn resolved(root: &Path, path: &Path) -> PathBuf {
+    const MOST_LINKS: usize = 16;
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = std::fs::read_link(&path) else {
+            break;
+        };
+        path = match target.strip_prefix("/") {
+            Ok(below) => root.join(below),
+            Err(_) => path.parent().unwrap_or(root).join(target),
+        };
+    }
+    path
 }
 
 /// A value and where it came from.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     aws,
+    catalogue::Catalogue,
     machine::Machine,
     picture::{Picture, Trail},
     tools::{rclone, variables},
@@ -18,6 +19,7 @@ pub fn known(machine: &Machine) -> Picture {
     variables::surroundings(own, &trail, &mut picture);
     rclone::configured(machine, own, &trail, &mut picture);
     aws::configured(machine, own, &trail, &mut picture);
+    Catalogue::builtin().configurations(machine, &machine.user, &mut picture);
     picture.settle();
     picture
 }
@@ -41,8 +43,13 @@ pub fn paths(machine: &Machine, paths: &[PathBuf]) -> Picture {
     let trail = Trail::configuration();
     for path in paths {
         let path = machine.environment.current_folder.join(path);
-        if path.is_file() {
-            rclone::configured_in(&path, machine, &trail, &mut picture);
+        if !path.is_file() {
+            continue;
+        }
+        let catalogue = Catalogue::builtin();
+        match catalogue.recognise(&path) {
+            Some(row) => catalogue.file(row, &path, machine, &mut picture),
+            None => rclone::configured_in(&path, machine, &trail, &mut picture),
         }
     }
     picture.settle();

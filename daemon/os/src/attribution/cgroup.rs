@@ -6,14 +6,14 @@ use super::Unit;
 /// Where a process belongs. Both are absent for a process that neither systemd nor a container
 /// runtime has put anywhere.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) unit: Option<Unit>,
-    pub(super) container: Option<String>,
+pub(crate) struct Place {
+    pub(crate) unit: Option<Unit>,
+    pub(crate) container: Option<String>,
 }
 
 /// Reads the file. systemd's own hierarchy goes first, then version 2; controllers of version 1
 /// are asked last, because a container runtime may use nothing else.
-pub(super) fn place(text: &str) -> Place {
+pub(crate) fn place(text: &str) -> Place {
     let rank = |line: &str| match line.split(':').nth(1) {
         Some("name=systemd") => 0,
         Some("") => 1,

@@ -10,6 +10,10 @@ const LONGEST: usize = 1000;
 
 /// The line for the content of `/proc/PID/cmdline`, of which `whole` tells whether it is complete.
 /// `None` when there are no arguments.
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only Linux shows them like this")
+)]
 pub(super) fn line(arguments: &[u8], whole: bool) -> Option<String> {
     let mut arguments: Vec<_> = arguments
         .split(|byte| *byte == 0)
@@ -21,10 +25,12 @@ pub(super) fn line(arguments: &[u8], whole: bool) -> Option<String> {
         // A program that has replaced its arguments may have forgotten the last NUL.
         arguments.push(rest);
     }
-    if arguments.is_empty() && whole {
-        return None;
-    }
-    let shown: Vec<_> = masked(&arguments).iter().map(|text| quoted(text)).collect();
+    (!arguments.is_empty() || !whole).then(|| shown(&arguments, whole))
+}
+
+/// The line for arguments, of which `whole` tells whether they are all.
+pub(super) fn shown(arguments: &[String], whole: bool) -> String {
+    let shown: Vec<_> = masked(arguments).iter().map(|text| quoted(text)).collect();
     let mut line = shown.join(" ");
     if let Some((at, _)) = line.char_indices().nth(LONGEST) {
         line.truncate(at);
@@ -32,7 +38,7 @@ pub(super) fn line(arguments: &[u8], whole: bool) -> Option<String> {
     } else if !whole {
         line.push_str(CUT);
     }
-    Some(line)
+    line
 }
 
 /// What is known about an argument from the one before it.

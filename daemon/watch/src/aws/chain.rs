@@ -24,8 +24,10 @@ const DEEPEST: usize = 8;
 pub(crate) enum Sdk {
     /// The AWS CLI, boto3 and what else is built on botocore.
     Botocore,
-    /// The SDK for Go, in rclone; minio-go reads the credentials file alike.
+    /// The SDK for Go, in rclone.
     Go,
+    /// minio-go, in restic: reads the credentials file as the SDK for Go does, and no other.
+    Minio,
 }
 
 /// What is asked: which key would this run use?
@@ -148,6 +150,7 @@ impl Question<'_> {
 
     fn texts(&self) -> Result<Texts, NotUsable> {
         let config = match self.file {
+            _ if self.sdk == Sdk::Minio => None,
             Some(file) => self.environment.expanded(file),
             None => config_file(self.environment),
         };
@@ -299,7 +302,7 @@ impl<'a> Files<'a> {
         let text = text?;
         let dialect = match sdk {
             Sdk::Botocore => Dialect::Aws,
-            Sdk::Go => Dialect::GoSdk,
+            Sdk::Go | Sdk::Minio => Dialect::GoSdk,
         };
         match File::parse(text, dialect) {
             Ok(file) => Some(file),

@@ -1,0 +1,151 @@
+//! s3fs: which line of which password file a mount takes (consumers.md 3).
+
+use std::path::PathBuf;
+
+use super::order::Order;
+use crate::{
+    aws::{Question, Sdk},
+    catalogue::{Catalogue, Row},
+    command::Command,
+    machine::Machine,
+    picture::{Picture, Trail},
+    read::lenient_endpoint,
+    tools::variables,
+};
+
+const KIND: &str = "s3fs";
+
+/// Adds the keys that a run of `s3fs BUCKET FOLDER -o OPTIONS` would use. `mount.fuse.s3fs` has the
+/// same arguments.
+pub(super) fn uses(command: &Command, machine: &Machine, trail: &Trail, picture: &mut Picture) {
+    let Some(row) = Catalogue::builtin().row(KIND) else {
+        return;
+    };
+    let options = Options::of(command);
+    if options.get("public_bucket").is_some_and(|on| on != "0") {
+        return;
+    }
+    let bucket = options.bucket.split(':').next().unwrap_or_default();
+    let environment = &command.environment;
+    let from = picture.uses.len();
+    let mut order = Order::new(picture);
+    let file = |order: &mut Order<'_>, path: Option<PathBuf>| {
+        if let Some(path) = path {
+            order.then(|picture| passwords(row, &path, bucket, command, trail, picture));
+        }
+    };
+    let given = options.get("passwd_file");
+    if let Some(path) = given {
+        file(&mut order, environment.expanded(path));
+    }
+    for (id, secret) in [
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        ("AWSACCESSKEYID", "AWSSECRETACCESSKEY"),
+    ] {
+        if let Some(key) = variables::key(environment, id, secret) {
+            let standing = key.standing();
+            order.then(|picture| picture.add(KIND, trail, key, standing, None));
+        }
+    }
+    // A password file that is given is not looked behind.
+    if given.is_none() {
+        let named = environment.variable("AWS_CREDENTIAL_FILE");
+        file(
+            &mut order,
+            named.and_then(|path| environment.expanded(path)),
+        );
+        order.then(|picture| {
+            let mut without = environment.clone();
+            without.unset("AWS_ACCESS_KEY_ID");
+            let question = Question {
+                sdk: Sdk::Minio,
+                kind: KIND,
+                machine,
+                environment: &without,
+                profile: None,
+                file: None,
+                bucket: None,
+            };
+            question.answer(trail, picture);
+        });
+        file(&mut order, environment.in_home(".passwd-s3fs"));
+        file(&mut order, Some(environment.root.join("etc/passwd-s3fs")));
+    }
+    let endpoint = options.get("url").and_then(lenient_endpoint);
+    for found in picture.uses.iter_mut().skip(from) {
+        found.key.endpoint.clone_from(&endpoint);
+        found.bucket = Some(bucket.to_owned()).filter(|bucket| !bucket.is_empty());
+    }
+}
+
+/// The line of a password file for this bucket, or else the one for all.
+fn passwords(
+    row: &Row,
+    path: &std::path::Path,
+    bucket: &str,
+    command: &Command,
+    trail: &Trail,
+    picture: &mut Picture,
+) {
+    match row.read(path, &command.environment) {
+        Ok(Some(mut reading)) => {
+            let own = |name: &Option<String>| name.as_deref() == Some(bucket);
+            let has_own = reading.entries.iter().any(|entry| own(&entry.name));
+            reading.entries.retain(|entry| {
+                if has_own {
+                    own(&entry.name)
+                } else {
+                    entry.name.is_none()
+                }
+            });
+            picture.files_read += 1;
+            reading.tell(KIND, trail, picture, |standing| standing);
+        }
+        Ok(None) => {}
+        Err(error) => picture.unusable(trail, path.display().to_string(), &error),
+    }
+}
+
+/// What a mount is told.
+struct Options<'c> {
+    bucket: &'c str,
+    options: Vec<(&'c str, &'c str)>,
+}
+
+impl<'c> Options<'c> {
+    fn of(command: &'c Command) -> Self {
+        let mut bucket = "";
+        let mut options = Vec::new();
+        let mut arguments = command.arguments.iter().skip(1);
+        while let Some(argument) = arguments.next() {
+            let list = match argument.strip_prefix("-o") {
+                Some("") => arguments.next().map_or("", String::as_str),
+                Some(list) => list,
+                None if argument.starts_with('-') => continue,
+                None => {
+                    if bucket.is_empty() {
+                        bucket = argument.strip_prefix("s3fs#").unwrap_or(argument);
+                    }
+                    continue;
+                }
+            };
+            let pairs = list
+                .split(',')
+                .map(|option| option.split_once('=').unwrap_or((option, "")));
+            options.extend(pairs);
+        }
+        if let Some((_, named)) = options.iter().find(|(name, _)| *name == "bucket") {
+            bucket = named;
+        }
+        Self { bucket, options }
+    }
+
+    fn get(&self, name: &str) -> Option<&'c str> {
+        let found = self
+            .options
+            .iter()
+            .rev()
+            .find(|(option, _)| *option == name)?;
+        Some(found.1)
+    }
+}
