@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bascule_domain::{
     audit,
-    finding::News,
+    finding::{FindingId, News, Record},
     ids::{ConnectionId, KeyId},
 };
 use bascule_store::ledger::{Observer, Passed};
@@ -30,6 +30,8 @@ pub(crate) enum Event {
     Found(KeyId, Arc<Finding>),
     /// Something became of a finding of a consumer.
     Consumer(Arc<ConsumerFinding>, News),
+    /// A finding of a consumer that an earlier daemon told is resolved. This one never saw it.
+    Gone(FindingId, Record),
     /// A change was made durable.
     Changed(audit::Entry),
 }
@@ -73,6 +75,7 @@ impl Watcher {
             Event::Passed(passed) => (Some(passed.key), Some(passed.connection)),
             Event::Found(key, _) => (Some(*key), None),
             Event::Consumer(finding, _) => finding.judgement.ids(),
+            Event::Gone(..) => (None, None),
             Event::Changed(entry) => (entry.change.key(), Some(entry.change.connection())),
         };
         self.of.holds(key, connection)
