@@ -171,7 +171,11 @@ pub async fn post(
     let mut request = Request::builder()
         .method(Method::POST)
         .uri(format!("{}{}", to.endpoint, to.path))
-        .body(Full::new(body).map_err(|never| match never {}).boxed_unsync())
+        .body(
+            Full::new(body)
+                .map_err(|never| match never {})
+                .boxed_unsync(),
+        )
         .map_err(|_| PostError::Request)?;
     *request.headers_mut() = headers;
     let host = to.endpoint.authority().parse();
@@ -218,11 +222,23 @@ mod tests {
 
     #[test]
     fn plain_text_beyond_this_machine_is_known() {
-        for here in ["http://127.0.0.1:1/x", "http://[::1]/", "http://localhost/a", "https://a.b/"] {
+        for here in [
+            "http://127.0.0.1:1/x",
+            "http://[::1]/",
+            "http://localhost/a",
+            "https://a.b/",
+        ] {
             assert!(!parse(here).unwrap().is_plain_beyond_loopback(), "{here}");
         }
-        for beyond in ["http://10.0.0.1/", "http://localhost.evil.test/", "http://a/"] {
-            assert!(parse(beyond).unwrap().is_plain_beyond_loopback(), "{beyond}");
+        for beyond in [
+            "http://10.0.0.1/",
+            "http://localhost.evil.test/",
+            "http://a/",
+        ] {
+            assert!(
+                parse(beyond).unwrap().is_plain_beyond_loopback(),
+                "{beyond}"
+            );
         }
     }
 

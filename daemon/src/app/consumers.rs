@@ -98,7 +98,7 @@ impl Consumers {
     }
 
     /// How many want attention: neither known to the user nor copies that no tool reads.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         let wants = |finding: &&ConsumerFinding| {
             finding.record.acknowledged.is_none() && finding.found.rank != Rank::Leftover
         };
@@ -197,6 +197,7 @@ impl App {
         doubted
     }
 
+    #[expect(clippy::type_complexity, reason = "three results of one pass")]
     fn compare_consumers(
         &self,
         absence: Absence,
