@@ -1,6 +1,6 @@
-//! Lengths of time as people type and read them: `24h`, `30d`, `90s`.
+//! Lengths of time as people type them: `24h`, `30d`, `90s`.
 
-use bascule_domain::SignedDuration;
+use bascule_domain::{SignedDuration, moment};
 
 /// Seconds in each unit.
 const UNITS: [(&str, i64); 6] = [
@@ -28,27 +28,10 @@ pub(crate) fn parse(text: &str) -> Result<SignedDuration, String> {
         .ok_or_else(|| "expected a number and a unit, such as 90s, 30min, 24h or 7d".to_owned())
 }
 
-/// The two largest units that say something: `1 d 2 h`.
-pub(crate) fn words(seconds: i64) -> String {
-    let seconds = seconds.unsigned_abs();
-    let parts = [
-        (seconds / 86_400, "d"),
-        (seconds / 3_600 % 24, "h"),
-        (seconds / 60 % 60, "min"),
-        (seconds % 60, "s"),
-    ];
-    let said: Vec<_> = parts
-        .iter()
-        .skip_while(|(number, _)| *number == 0)
-        .take(2)
-        .filter(|(number, _)| *number != 0)
-        .map(|(number, unit)| format!("{number} {unit}"))
-        .collect();
-    if said.is_empty() {
-        "0 s".to_owned()
-    } else {
-        said.join(" ")
-    }
+/// From the wire, in words.
+pub(crate) fn words(wire: &prost_types::Duration) -> String {
+    let whole = SignedDuration::from_secs(wire.seconds);
+    moment::span(whole.saturating_add(SignedDuration::from_nanos(wire.nanos.into())))
 }
 
 /// As the wire has it.
@@ -88,6 +71,5 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
-        assert_eq!(words(90_000), "1 d 1 h");
     }
 }

@@ -16,7 +16,7 @@ use bascule_gateway::{
 };
 use http_body_util::BodyExt;
 
-use crate::{app::registry::Entry, clock::Clock};
+use crate::{alarm::Alarm, app::registry::Entry, clock::Clock};
 
 /// The daemon's clock for the gateway.
 pub(crate) struct GatewayClock(pub(crate) Arc<dyn Clock>);
@@ -24,6 +24,18 @@ pub(crate) struct GatewayClock(pub(crate) Arc<dyn Clock>);
 impl bascule_gateway::Clock for GatewayClock {
     fn now(&self) -> Timestamp {
         self.0.now()
+    }
+}
+
+/// An alarm of the gateway's own, by the daemon's clock.
+pub(crate) struct GatewayAlarm {
+    pub(crate) alarm: Alarm,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl bascule_gateway::Alarm for GatewayAlarm {
+    async fn until(&self, due: Option<Timestamp>) {
+        self.alarm.until(due, &*self.clock).await;
     }
 }
 

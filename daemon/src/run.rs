@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use bascule_gateway::{Gateway, Settings};
+use bascule_gateway::{Gateway, Keyring, Settings};
 use bascule_os::InstanceLock;
 use bascule_store::Store;
 use tokio::{
@@ -111,7 +111,7 @@ async fn serve(
     let stop = CancellationToken::new();
     let gateway = Arc::new(Gateway::new(
         app.keyring(),
-        Arc::new(bridge::GatewayClock(clock)),
+        Arc::new(bridge::GatewayClock(clock.clone())),
         app.graves(),
         app.recorder(),
         app.knocks(),
@@ -124,6 +124,8 @@ async fn serve(
             ..Settings::default()
         },
     ));
+    // Not stopped with the servers: what they still have open ends in time, too.
+    let mut ends = tokio::spawn(end_keys(app.keyring(), clock)?);
     let mut servers = JoinSet::new();
     for listener in listeners {
         let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
@@ -144,6 +146,7 @@ async fn serve(
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
+        _ = &mut ends => Err(anyhow::anyhow!("the watch over the ends of keys failed")),
         Some(ended) = servers.join_next() => Err(match ended {
             Ok(Err(error)) => error.context("the control socket closed"),
             Ok(Ok(())) => anyhow::anyhow!("a server closed by itself"),
@@ -178,6 +181,20 @@ async fn serve(
     )
     .ok();
     outcome
+}
+
+/// Ends what keys have open when their time has come.
+fn end_keys(
+    keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<impl Future<Output = ()>> {
+    let alarm = Alarm::new().context("the timer for the ends of keys could not be made")?;
+    let alarm = bridge::GatewayAlarm {
+        alarm,
+        clock: clock.clone(),
+    };
+    let clock = bridge::GatewayClock(clock);
+    Ok(async move { keyring.end_keys_in_time(&clock, &alarm).await })
 }
 
 fn announce(config: &Config, gateway: &[Address]) {

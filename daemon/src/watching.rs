@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use bascule_watch::{
     Environment, Machine,
     changes::{Changes, Noticed},
-    scan,
+    scan::{self, Scope},
 };
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -102,15 +102,23 @@ async fn look(
     absence: Absence,
 ) -> bool {
     let machine = Machine::local(environment.clone(), bascule_os::effective_uid(), app.now());
+    let scope = Scope {
+        jobs: true,
+        processes: covered == Covered::Everything,
+        everyone: machine.user.uid == 0,
+    };
     // Watched before it is read, so that no change falls between.
     if let Some(changes) = changes {
-        let not_watched = changes.cover(&scan::interests(&machine));
+        let mut interests = scan::interests(&machine, scope);
+        // Scripts and files that jobs name are known once they were looked at.
+        interests.extend(app.consumers().paths());
+        let not_watched = changes.cover(&interests);
         let told = not_watched
             .iter()
             .map(|refused| format!("changes in {}: {}", refused.folder.display(), refused.why));
         app.consumers().not_noticed(told.collect());
     }
-    let looked = tokio::task::spawn_blocking(move || scan::known(&machine)).await;
+    let looked = tokio::task::spawn_blocking(move || scan::known(&machine, scope)).await;
     match looked {
         Ok(picture) => app.seen(picture, covered, absence).await,
         Err(_) => {

@@ -63,6 +63,12 @@ impl Signers {
         format!("http://{}", self.address)
     }
 
+    /// Whether somebody signed since the last call of [`Signers::take`].
+    #[must_use]
+    pub fn has_seen(&self) -> bool {
+        !self.ids().is_empty()
+    }
+
     /// The access key ids that signed since the last call, each once, in order.
     #[must_use]
     pub fn take(&self) -> Vec<String> {

@@ -128,6 +128,47 @@ fn every_change_is_kept_with_who_what_and_why_over_a_kill() {
 }
 
 #[test]
+fn every_verb_that_changes_something_takes_a_reason() {
+    let Some(world) = World::new() else { return };
+    let bucket = world.minio.bucket();
+    let (id, secret) = world.minio.credentials();
+    let pair = format!("{id}\n{secret}\n");
+    let cli = world.cli();
+    let because = |args: &[&str], input: &str| {
+        let why = ["--reason", args[0]];
+        cli.run_with(&[args, &why].concat(), input).ok()
+    };
+    let endpoint = world.minio.endpoint();
+    let connect = ["connect", "photos", "--provider", "minio", "--endpoint"];
+    let rest = ["--bucket", &bucket, "--allow-http", "--credentials-stdin"];
+    because(&[&connect[..], &[&endpoint], &rest].concat(), &pair);
+    because(&["credentials", "photos", "--credentials-stdin"], &pair);
+    because(&["rename", "photos", "pictures"], "");
+    because(&["limit", "pictures", "--requests", "8"], "");
+    because(&["pause", "pictures"], "");
+    because(&["resume", "pictures"], "");
+    let issued = because(&["key", "issue", "pictures", "--label", "tool"], "");
+    let key = issued["key"]["access_key_id"].as_str().unwrap();
+    because(&["leak", key], "");
+    let all = audit(&world, &[]);
+    let reasons: Vec<_> = all.iter().map(|entry| entry["reason"].as_str()).collect();
+    let verbs = [
+        "connect",
+        "credentials",
+        "rename",
+        "limit",
+        "pause",
+        "resume",
+        "key",
+        "leak",
+    ];
+    assert_eq!(reasons, verbs.map(Some), "{:?}", changes(&all));
+    // To look is no change.
+    cli.run(&["limit", "pictures", "--reason", "x"])
+        .exits(USAGE);
+}
+
+#[test]
 fn an_erasure_leaves_ids_and_times_of_the_connection_and_all_of_the_others() {
     let Some(mut world) = World::new() else {
         return;

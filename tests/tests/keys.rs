@@ -16,7 +16,7 @@ use std::{
 };
 
 use bascule_tests::{
-    Issued, Recorder, S3, World,
+    Clock, Home, Issued, Minio, Recorder, S3, World,
     cli::{NOT_FOUND, REFUSED, USAGE},
     scale, wait,
 };
@@ -178,6 +178,40 @@ fn each_part_of_a_living_keys_rights_is_changed_and_cleared_for_the_very_next_re
     for field in ["prefixes", "addresses", "buckets"] {
         assert_eq!(cleared[field], json!([]));
     }
+}
+
+#[test]
+fn what_a_key_has_open_ends_when_the_clock_goes_past_its_end_in_one_step() {
+    let Some(minio) = Minio::shared() else {
+        return;
+    };
+    let home = Home::new();
+    let clock = Clock::new(&home);
+    let world = World {
+        daemon: clock.start().run(&home),
+        home,
+        minio,
+    };
+    let bucket = world.minio.bucket();
+    let large = vec![0; 64 << 20];
+    world.minio.s3().put(&bucket, "large", large).unwrap();
+    world.connect("photos", &[&bucket]);
+    let ending = issue(&world, "ending", &["--expires", "1h"]);
+    let lasting = issue(&world, "lasting", &["--expires", "30d"]);
+    let open = |key: &Issued| {
+        let mut download = key.s3().open(&bucket, "large").unwrap();
+        assert!(download.take().unwrap());
+        download
+    };
+    let (mut ended, mut goes_on) = (open(&ending), open(&lasting));
+    // As a machine that slept does, or a time server.
+    clock.jump(2 * 3600);
+    wait::until("what the ended key has open to be cut", || {
+        let status = world.cli().run(&["status"]).ok();
+        (status["open_requests"] == 1).then_some(())
+    });
+    assert!(ended.finish().is_err(), "short of its length");
+    assert_eq!(goes_on.finish().unwrap(), 64 << 20);
 }
 
 #[test]

@@ -20,7 +20,8 @@ use std::{
 };
 
 use bascule_tests::{
-    Cli, Conduct, Daemon, Home, Issued, Recorder, Relay, S3, Treat, World, measure, scale, wait,
+    Cli, Conduct, Daemon, Home, Issued, Recorder, Relay, S3, Treat, World, cli::STEPS_REMAIN,
+    measure, scale, wait,
 };
 use bytes::Bytes;
 use http::Method;
@@ -625,6 +626,74 @@ fn c8_a_pause_on_a_full_disk_holds_and_says_that_it_is_not_durable() {
     daemon.restart(&home);
     cli.run(&["key", "pause", &key.id]).ok();
     assert_eq!(status(&key), 403);
+}
+
+#[test]
+fn c8_a_leak_on_a_full_disk_stops_the_key_and_says_that_it_is_not_durable() {
+    let Some(minio) = bascule_tests::Minio::shared() else {
+        return;
+    };
+    let home = Home::new();
+    let Some(disk) = SmallDisk::mount(home.state()) else {
+        return;
+    };
+    let mut daemon = Daemon::start(&home);
+    let cli = Cli::new(&home);
+    let Some((id, secret)) = minio.user() else {
+        return;
+    };
+    let bucket = minio.bucket();
+    minio.s3().put(&bucket, "a", "x").unwrap();
+    let endpoint = minio.endpoint();
+    let connect = ["connect", "photos", "--provider", "minio", "--endpoint"];
+    let rest = ["--bucket", &bucket, "--allow-http", "--credentials-stdin"];
+    cli.run_with(
+        &[&connect[..], &[&endpoint], &rest].concat(),
+        &format!("{id}\n{secret}\n"),
+    )
+    .ok();
+    let issue = |label: &str, more: &[String]| {
+        let more: Vec<_> = more.iter().map(String::as_str).collect();
+        let args = [&["key", "issue", "photos", "--label", label], &more[..]].concat();
+        cli.run(&args)
+    };
+    let leaked = Issued::of(&issue("leaked", &[]).ok());
+    let other = Issued::of(&issue("other", &[]).ok());
+    let status = |key: &Issued| {
+        let path = format!("/{bucket}/a");
+        key.s3().call(Method::GET, &path, "").unwrap().status
+    };
+    disk.fill();
+    let large: Vec<_> = (0..100)
+        .map(|number| format!("--prefix={number:01000}/"))
+        .collect();
+    let full = (0..100).find(|number| issue(&format!("{number}"), &large).code != Some(0));
+    assert!(full.is_some(), "the disk is full");
+    assert_eq!([status(&leaked), status(&other)], [200, 200]);
+    // An issued key is dead, and nobody gets a successor that a restart would forget.
+    let told = cli.run(&["leak", &leaked.id]);
+    assert!(
+        told.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("could not be made durable")
+    );
+    assert_eq!([status(&leaked), status(&other)], [403, 200], "{told}");
+    // The provider's key is stopped likewise, with all that goes through it.
+    let told = cli.run(&["leak", &id]);
+    assert!(
+        told.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("could not be made durable")
+    );
+    assert_eq!(status(&other), 403, "{told}");
+    disk.empty();
+    daemon.kill();
+    daemon.restart(&home);
+    cli.run(&["leak", &leaked.id]).ok();
+    cli.run(&["leak", &id]).exits(STEPS_REMAIN);
+    assert_eq!([status(&leaked), status(&other)], [403, 403]);
 }
 
 #[test]

@@ -130,8 +130,11 @@ fn both_keys_work_until_the_deadline_and_then_the_old_one_is_dead_by_itself() {
     let entries = scene.run(&["audit", &new.id]).ok()["entries"].clone();
     assert_eq!(entries[0]["change"], "rotation-begun", "{entries}");
     assert_eq!(entries[0]["successor_id"], answer["issued"]["key"]["id"]);
-    let two = scene.run(&["audit", "photos/viewer"]).error()["message"].to_string();
+    let two = scene.run(&["key", "show", "photos/viewer"]).error()["message"].to_string();
     assert!(two.contains("stands for two keys"), "{two}");
+    let both = scene.run(&["audit", "photos/viewer"]).ok()["entries"].clone();
+    assert_eq!(both[0]["change"], "key-issued", "{both}");
+    assert_eq!(both[1], entries[0]);
 
     let shown = scene.rotation(&new.id);
     assert_eq!(shown["not_known"].as_array().unwrap().len(), 0, "{shown}");
@@ -560,4 +563,72 @@ fn a_key_that_expires_follows_the_clock_that_is_set_and_a_retiring_one_too() {
     scene.clock.pass(7 * HOUR);
     scene.wait_for_death(&old.id);
     assert_eq!(state(&new.id), "active");
+}
+
+#[test]
+fn a_label_that_is_rotated_at_once_again_and_again_gets_one_new_key() {
+    let Some(scene) = Scene::new() else { return };
+    let old = scene.world.issue("photos", "viewer");
+    let first = scene.rotate(&["photos/viewer", "--now"]);
+    let new = issued(&first);
+    assert_eq!(scene.living(), [&*new.id]);
+    for _ in 0..3 {
+        let again = scene.rotate(&["photos/viewer", "--now"]);
+        assert!(again["issued"].is_null(), "{again}");
+        assert_eq!(again["rotation"]["successor"]["access_key_id"], *new.id);
+        assert_eq!(scene.living(), [&*new.id]);
+    }
+    let said = scene
+        .world
+        .cli()
+        .say(&["key", "rotate", "photos/viewer", "--now"]);
+    let said = said.exits(0).stderr;
+    assert!(said.contains("No new key was made"), "{said}");
+    assert!(
+        said.contains("if the new key's secret never arrived"),
+        "{said}"
+    );
+    // The secret never arrived: its key is dead, and there is another one.
+    let another = issued(&scene.rotate(&["photos/viewer", "--again"]));
+    assert_eq!(scene.living(), [&*another.id]);
+    assert!(scene.works(&another.s3()));
+    // What is used is a key like any other: it can be replaced, and its secret did arrive.
+    let refused = scene.run(&["key", "rotate", "photos/viewer", "--again"]);
+    assert_eq!(refused.error()["kind"], "REFUSED");
+    let third = issued(&scene.rotate(&["photos/viewer", "--now"]));
+    assert_eq!(scene.living(), [&*third.id]);
+    for dead in [old, new, another] {
+        assert_eq!(scene.refused_as(&dead.s3()), "InvalidAccessKeyId");
+    }
+}
+
+#[test]
+fn a_paused_key_that_is_replaced_is_paused_still_and_says_so() {
+    let Some(scene) = Scene::new() else { return };
+    let old = scene.world.issue("photos", "viewer");
+    scene.run(&["key", "pause", &old.id]).ok();
+    let said = scene.world.cli().say(&["key", "rotate", &old.id, "--now"]);
+    let said = said.exits(0).stderr;
+    assert!(said.contains("The new key is paused"), "{said}");
+    let new = scene.living().remove(0);
+    assert!(
+        said.contains(&format!("bascule key resume {new}")),
+        "{said}"
+    );
+    let shown = scene.run(&["key", "show", &new]).ok();
+    assert_eq!(shown["key"]["state"], "paused");
+}
+
+#[test]
+fn a_rotation_that_is_called_off_is_why_its_new_key_is_dead() {
+    let Some(scene) = Scene::new() else { return };
+    let old = scene.world.issue("photos", "viewer");
+    let new = issued(&scene.rotate(&[&old.id]));
+    scene.run(&["key", "rotation", &old.id, "--cancel"]).ok();
+    let shown = scene.run(&["key", "show", &new.id]).ok();
+    assert_eq!(shown["key"]["cause"], "rotation called off");
+    let path = format!("/{}/object", scene.bucket);
+    let refused = new.s3().call(Method::GET, &path, "").unwrap();
+    assert_eq!(refused.code(), "InvalidAccessKeyId");
+    assert!(refused.text().contains("called off"), "{}", refused.text());
 }

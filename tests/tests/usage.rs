@@ -125,6 +125,9 @@ fn real_tools_show_up_with_their_counts_and_the_last_use_survives_a_restart() {
     assert_eq!(row(&by_key, "label", "spare")["last_at"], Value::Null);
     let by_address = usage(&world, &[&shared.id, "--by", "address"]);
     assert_eq!(row(&by_address, "who", "127.0.0.1")["key"], *shared.id);
+    let by_label = usage(&world, &["photos/shared"]);
+    assert_eq!(row(&by_label, "label", "shared")["key"], *shared.id);
+    assert_eq!(by_label["rows"].as_array().unwrap().len(), 1);
     assert_eq!(world.cli().run(&["usage", "nobody"]).code, Some(NOT_FOUND));
 
     let last_use = |world: &World| {
@@ -386,7 +389,9 @@ impl Watch {
     fn start(world: &World, args: &[&str]) -> Self {
         let mut command = world.cli().command();
         command.arg("--json").arg("watch").args(args);
-        let log = world.home.path(&format!("watch-{}", args.join("-")));
+        let log = world
+            .home
+            .path(&format!("watch-{}", args.join("-").replace('/', "-")));
         let watch = Self(Process::start(command, &log));
         watch.wait_for("it to begin", |event| event["event"] == "watching");
         watch
@@ -422,7 +427,11 @@ fn what_happens_can_be_watched_until_ctrl_c() {
     let key = world.issue("photos", "laptop");
     let stranger = world.issue("other", "stranger");
     assert_eq!(world.cli().run(&["watch", "nobody"]).code, Some(NOT_FOUND));
-    let (all, of_key) = (Watch::start(&world, &[]), Watch::start(&world, &[&key.id]));
+    let (all, of_key) = (
+        Watch::start(&world, &[]),
+        Watch::start(&world, &["photos/laptop"]),
+    );
+    let of_connection = Watch::start(&world, &["photos"]);
 
     put(&stranger, &bucket, "stranger/1", "b");
     put(&key, &bucket, "rclone/1.0", "a");
@@ -450,6 +459,7 @@ fn what_happens_can_be_watched_until_ctrl_c() {
     let finding = of_key.wait_for("the finding", |event| event["event"] == "finding");
     assert_eq!(finding["finding"]["reason"], "KEY-REVOKED", "{finding:#}");
     assert_eq!(finding["key"], masked, "{finding:#}");
+    of_connection.wait_for("the finding", |event| event["event"] == "finding");
     of_key.wait_for("the refusal to be counted", |event| {
         event["requests"]["refused"][0]["reason"] == "KEY-REVOKED"
     });
@@ -458,8 +468,40 @@ fn what_happens_can_be_watched_until_ctrl_c() {
         !of_key.events().iter().any(foreign),
         "only what was asked for"
     );
-    of_key.end();
-    all.end();
+    let dead = usage(&world, &["photos/laptop"]);
+    assert_eq!(row(&dead, "label", "laptop")["key"], masked, "{dead:#}");
+    for watch in [of_key, of_connection, all] {
+        watch.end();
+    }
+}
+
+#[test]
+fn a_label_stands_for_both_keys_while_it_is_rotated() {
+    let Some(world) = World::new() else { return };
+    let bucket = world.minio.bucket();
+    world.connect("photos", &[&bucket]);
+    let old = world.issue("photos", "laptop");
+    let rotated = world.cli().run(&["key", "rotate", "photos/laptop"]).ok();
+    let new = Issued::of(&rotated["issued"]);
+    let watch = Watch::start(&world, &["photos/laptop"]);
+    for key in [&old, &new] {
+        put(key, &bucket, "rclone/1.0", "a");
+        let whose = format!("the use of {}", key.id);
+        watch.wait_for(&whose, |event| event["key"] == *key.id);
+    }
+    watch.end();
+    let report = usage(&world, &["photos/laptop"]);
+    for key in [&old, &new] {
+        row(&report, "key", &key.id);
+    }
+    let audit = world.cli().run(&["audit", "photos/laptop"]).ok();
+    let changes: Vec<_> = audit["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| &entry["change"])
+        .collect();
+    assert_eq!(changes, ["key-issued", "rotation-begun"]);
 }
 
 #[test]

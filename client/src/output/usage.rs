@@ -179,25 +179,6 @@ pub(crate) fn sparkline(cells: &[v1::UsageCell]) -> String {
         .collect()
 }
 
-/// `12 s`, `3 h 20 min`, `2 days 4 h`.
-pub(crate) fn span(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    let two = |large: u64, unit: &str, small: u64, small_unit: &str| {
-        if small == 0 {
-            format!("{large} {unit}")
-        } else {
-            format!("{large} {unit} {small} {small_unit}")
-        }
-    };
-    match whole {
-        0 => "below 1 s".to_owned(),
-        s @ 1..=119 => format!("{s} s"),
-        s @ 120..=7_199 => format!("{} min", s / 60),
-        s @ 7_200..=172_799 => two(s / 3_600, "h", s % 3_600 / 60, "min"),
-        s => two(s / 86_400, "days", s % 86_400 / 3_600, "h"),
-    }
-}
-
 /// A process in a few words: its unit or container, and its command line.
 pub(crate) fn process(wire: &v1::UsageProcess) -> String {
     let command = [&wire.command, &wire.exe]
@@ -256,20 +237,6 @@ mod tests {
         assert_eq!(line, "·▁▄█?");
         assert_eq!(sparkline(&cells(&[(0, false); 3])), "···");
         assert_eq!(sparkline(&[]), "");
-    }
-
-    #[test]
-    fn spans_are_told_in_the_units_that_fit() {
-        for (seconds, text) in [
-            (0.2, "below 1 s"),
-            (59.6, "60 s"),
-            (3_600.0, "60 min"),
-            (12_000.0, "3 h 20 min"),
-            (7_200.0, "2 h"),
-            (187_200.0, "2 days 4 h"),
-        ] {
-            assert_eq!(span(seconds), text);
-        }
     }
 
     #[test]

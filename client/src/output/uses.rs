@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use bascule_domain::{Timestamp, access_key::AccessKeyId};
 use bascule_proto::v1;
-use bascule_watch::{Gap, Link, NextRun, Place, Rank, Standing, Use};
+use bascule_watch::{Gap, Left, Link, NextRun, Place, Rank, Standing, Use};
 use serde::Serialize;
 
 use super::{
@@ -86,6 +86,25 @@ pub(crate) struct GapDocument {
     pub(crate) why: String,
     pub(crate) remedy: String,
     pub(crate) chain: Vec<LinkDocument>,
+}
+
+/// What was left out on purpose, summed by its reason.
+#[derive(Debug, Serialize)]
+pub(crate) struct LeftDocument {
+    pub(crate) why: String,
+    pub(crate) count: u64,
+    pub(crate) examples: Vec<String>,
+}
+
+impl From<&Left> for LeftDocument {
+    fn from(left: &Left) -> Self {
+        let examples = left.examples.iter();
+        Self {
+            why: left.why.to_string(),
+            count: left.count,
+            examples: examples.map(|path| path.display().to_string()).collect(),
+        }
+    }
 }
 
 impl From<&v1::Judgement> for StateDocument {
@@ -371,6 +390,23 @@ pub(crate) fn render_gaps(gaps: &[GapDocument], home: Option<&Path>) -> String {
                 escape(&gap.remedy)
             ));
         }
+    }
+    text
+}
+
+/// What was left out, for people.
+pub(crate) fn render_left(left: &[LeftDocument], home: Option<&Path>) -> String {
+    let mut text = String::new();
+    for left in left {
+        let example = left.examples.first().map_or(String::new(), |path| {
+            let document = PlaceDocument {
+                path: Some(path.clone()),
+                ..PlaceDocument::default()
+            };
+            format!(", such as {}", place(&document, home))
+        });
+        let told = format!("left out: {} {}{example}", left.count, left.why);
+        text.push_str(&format!("{}\n", styled(DIM, &escape(&told))));
     }
     text
 }

@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// A connection, a key or a deletion; everything if left out
+    /// A connection, a key (access key id or CONNECTION/LABEL) or a deletion; everything if left out
     #[arg(value_name = "NAME|KEY_ID")]
     subject: Option<String>,
     /// Only what came since: 30d, 12h, 2027-01-01 (local time) or RFC 3339
@@ -55,7 +55,7 @@ impl Why {
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
     let request = v1::ReadAuditRequest {
-        subject: arguments.subject.unwrap_or_default(),
+        subject: arguments.subject.clone().unwrap_or_default(),
         since: arguments.since.map(|since| WireTime {
             seconds: since.as_second(),
             nanos: since.subsec_nanosecond(),
@@ -69,6 +69,10 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     };
     while let Some(page) = pages.message().await? {
         printed.page(&page.entries)?;
+    }
+    if printed.entries == 0 && !context.output.is_json() {
+        let nothing = nothing(arguments.subject.as_deref(), arguments.since);
+        context.output.status(&nothing);
     }
     printed.end()?;
     Ok(Exit::Ok)
@@ -102,13 +106,16 @@ impl Printed {
         match (self.output.is_json(), self.entries) {
             (true, 0) => self.output.raw("{\n  \"entries\": []\n}\n"),
             (true, _) => self.output.raw("\n  ]\n}\n"),
-            (false, 0) => {
-                self.output.status("nothing was changed");
-                Ok(())
-            }
             (false, _) => Ok(()),
         }
     }
+}
+
+/// What was looked for in vain.
+fn nothing(subject: Option<&str>, since: Option<Timestamp>) -> String {
+    let subject = subject.map_or_else(String::new, |subject| format!(" of {}", escape(subject)));
+    let since = since.map_or_else(String::new, |since| format!(" since {}", absolute(since)));
+    format!("no changes{subject} are recorded{since}")
 }
 
 fn words(entry: &v1::AuditEntry) -> String {
@@ -238,6 +245,16 @@ mod tests {
                 "    reason: a reason\\nforged",
             ]
         );
+    }
+
+    #[test]
+    fn what_was_looked_for_in_vain_is_said() {
+        let since = Timestamp::from_second(1_800_000_000).ok();
+        assert_eq!(
+            nothing(Some("photos"), since),
+            "no changes of photos are recorded since 2027-01-15 08:00:00 UTC"
+        );
+        assert_eq!(nothing(None, None), "no changes are recorded");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use clap::{Args, builder::PossibleValuesParser};
 
 use super::{
     Context,
+    audit::Why,
     source::{self, Source},
 };
 use crate::{
@@ -85,6 +86,11 @@ pub(crate) struct Arguments {
     /// Take keys, endpoint and region of an rclone remote
     #[arg(long, value_name = "REMOTE", conflicts_with_all = ["credentials_stdin", "aws_profile"])]
     pub(crate) rclone_remote: Option<String>,
+    /// Take a pair of which a leak was reported
+    #[arg(long)]
+    pub(crate) allow_leaked: bool,
+    #[command(flatten)]
+    pub(crate) why: Why,
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
@@ -122,6 +128,8 @@ fn request(arguments: Arguments) -> Result<v1::ConnectRequest, Error> {
         allow_http: arguments.allow_http,
         allow_link_local: arguments.allow_link_local,
         addressing: arguments.addressing.unwrap_or_default(),
+        allow_leaked: arguments.allow_leaked,
+        reason: arguments.why.text(),
         ..v1::ConnectRequest::default()
     };
     let mut provider: Option<ProviderKind> = arguments.provider.and_then(|name| name.parse().ok());

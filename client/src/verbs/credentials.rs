@@ -4,7 +4,9 @@ use bascule_proto::v1;
 use clap::Args;
 
 use super::{
-    Context, connect,
+    Context,
+    audit::Why,
+    connect,
     source::{self, Source},
 };
 use crate::{credentials::to_wire, error::Error, exit::Exit};
@@ -23,9 +25,15 @@ pub(crate) struct Arguments {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) source: Source,
+    /// Take a pair of which a leak was reported
+    #[arg(long)]
+    allow_leaked: bool,
+    #[command(flatten)]
+    why: Why,
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    let reason = arguments.why.text();
     let found = arguments
         .source
         .take()?
@@ -33,6 +41,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let request = v1::ReplaceCredentialsRequest {
         name: arguments.name,
         credentials: Some(to_wire(&found.credentials)),
+        allow_leaked: arguments.allow_leaked,
+        reason,
     };
     let response = context
         .client()

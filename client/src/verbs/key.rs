@@ -1,5 +1,6 @@
 //! `bascule key`: tools' own keys. Lists them; what else can be done has a file each.
 
+mod handed_out;
 pub(super) mod issue;
 mod mark_dead;
 mod pause;

@@ -10,7 +10,7 @@ use bascule_watch::holders;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Context, key::rotate, scan};
+use super::{Context, audit::Why, key::rotate, scan};
 use crate::{
     channel::Client,
     clock,
@@ -39,12 +39,18 @@ use crate::{
 /// Examples:
 ///   bascule leak BSCQ…
 ///   bascule leak AKIA…7F3Q
+///   bascule leak minio-root --connection photos
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     /// The access key id
     #[arg(value_name = "ACCESS_KEY_ID")]
     id: String,
+    /// A connection whose key it is, where several servers have a key with this id
+    #[arg(long, value_name = "NAME")]
+    connection: Option<String>,
+    #[command(flatten)]
+    why: Why,
 }
 
 #[derive(Serialize)]
@@ -62,6 +68,8 @@ struct Document {
     /// What is left to do, in order.
     remaining: Vec<Step>,
     also_used_by: Vec<String>,
+    /// Connections to other servers, whose key merely has the same id.
+    same_id_elsewhere: Vec<String>,
     holders: Holders,
 }
 
@@ -96,8 +104,11 @@ struct Holders {
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
     let client = context.client().await?;
+    let reason = arguments.why.text();
     let request = v1::ReportLeakRequest {
-        access_key_id: arguments.id.clone(),
+        access_key_id: arguments.id,
+        connection: arguments.connection.unwrap_or_default(),
+        reason: reason.clone(),
     };
     let reported = client.leaks().report(request).await?.into_inner();
     let id = reported.access_key_id;
@@ -114,7 +125,14 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             let no_successor = document::given(&reported.no_successor);
             dead(&key, &id, no_successor, context)
         }
-        Some(Leaked::Provider(leak)) => provider(&client, leak, context).await,
+        Some(Leaked::Provider(leak)) => {
+            let walk = Walk {
+                client: &client,
+                reason: &reason,
+                context,
+            };
+            walk.provider(leak).await
+        }
         None => Err(
             Error::new(Kind::Failed, "the daemon did not say what it did").next("bascule status"),
         ),
@@ -155,139 +173,162 @@ fn dead(
         proof: None,
         remaining: Vec::new(),
         also_used_by: Vec::new(),
+        same_id_elsewhere: Vec::new(),
         holders: found,
     };
     context.output.result(&document, || text)?;
     Ok(Exit::Ok)
 }
 
-/// A provider's key: does what is due as far as it can be done now.
-async fn provider(
-    client: &Client,
-    mut leak: v1::ProviderLeak,
-    context: &Context,
-) -> Result<Exit, Error> {
-    let walks = !context.output.is_json() && credentials::can_ask() && io::stderr().is_terminal();
-    let name = |leak: &v1::ProviderLeak| {
-        leak.connection
-            .as_ref()
-            .map(|connection| connection.name.clone())
-            .unwrap_or_default()
-    };
-    let due = |leak: &v1::ProviderLeak, step| leak.remaining().any(|due| due == step);
-    let output = context.output;
-    output.status(&format!(
-        "{} is the provider's key of the connection {}.",
-        escape(&leak.access_key_id),
-        escape(&name(&leak))
-    ));
-    if due(&leak, v1::LeakStep::Replace) {
+/// The way through the leak of a provider's key.
+struct Walk<'a> {
+    client: &'a Client,
+    /// For the audit of each step.
+    reason: &'a str,
+    context: &'a Context,
+}
+
+impl Walk<'_> {
+    /// Does what is due as far as it can be done now.
+    async fn provider(&self, mut leak: v1::ProviderLeak) -> Result<Exit, Error> {
+        let output = self.context.output;
+        let walks = !output.is_json() && credentials::can_ask() && io::stderr().is_terminal();
+        let due = |leak: &v1::ProviderLeak, step| leak.remaining().any(|due| due == step);
         output.status(&format!(
-            "{} No request is admitted through it any more.",
-            styled(GOOD, "paused.")
+            "{} is the provider's key of the connection {}.",
+            escape(&leak.access_key_id),
+            escape(name(&leak))
         ));
-        // A key of several connections is replaced in each.
-        while walks && due(&leak, v1::LeakStep::Replace) {
-            leak = hand_over(client, leak, context).await?;
+        if due(&leak, v1::LeakStep::Replace) {
+            output.status(&format!(
+                "{} No request is admitted through it any more.",
+                styled(GOOD, "paused.")
+            ));
+            // A key of several connections is replaced in each.
+            while walks && due(&leak, v1::LeakStep::Replace) {
+                leak = self.hand_over(leak).await?;
+            }
         }
+        while !due(&leak, v1::LeakStep::Replace) && due(&leak, v1::LeakStep::Resume) {
+            let request = v1::ResumeConnectionRequest {
+                name: name(&leak).to_owned(),
+                reason: self.reason.to_owned(),
+            };
+            self.client.connections().resume(request).await?;
+            output.status(&format!(
+                "{} Requests go to the provider with the new pair.",
+                styled(GOOD, "resumed.")
+            ));
+            leak = self.report(&leak).await?;
+        }
+        let mut proof = None;
+        while !due(&leak, v1::LeakStep::Replace) && due(&leak, v1::LeakStep::Prove) {
+            let request = v1::ProveLeakRequest {
+                access_key_id: leak.access_key_id.clone(),
+                connection: name(&leak).to_owned(),
+                reason: self.reason.to_owned(),
+            };
+            let response = self.client.leaks().prove(request).await?.into_inner();
+            let (result, style) = match response.proof() {
+                v1::LeakProof::Dead => ("dead", GOOD),
+                v1::LeakProof::Alive => ("alive", BAD),
+                v1::LeakProof::NotKnown | v1::LeakProof::Unspecified => ("not-known", WARN),
+            };
+            output.status(&format!(
+                "{} {}",
+                styled(style, &format!("the old pair: {result}.")),
+                escape(&response.evidence)
+            ));
+            proof = Some(Proof {
+                result,
+                evidence: response.evidence,
+            });
+            if result != "dead" {
+                leak = response.leak.unwrap_or(leak);
+                break;
+            }
+            leak = self.report(&leak).await?;
+        }
+        let exit = if leak.remaining.is_empty() {
+            Exit::Ok
+        } else {
+            Exit::StepsRemain
+        };
+        print(&leak, proof, self.context)?;
+        Ok(exit)
     }
-    while !due(&leak, v1::LeakStep::Replace) && due(&leak, v1::LeakStep::Resume) {
-        let request = v1::ResumeConnectionRequest { name: name(&leak) };
-        client.connections().resume(request).await?;
-        output.status(&format!(
-            "{} Requests go to the provider with the new pair.",
-            styled(GOOD, "resumed.")
+
+    /// Shows how the key is revoked, and takes the new pair.
+    async fn hand_over(&self, leak: v1::ProviderLeak) -> Result<v1::ProviderLeak, Error> {
+        let output = self.context.output;
+        output.stderr(&format!(
+            "\n{}\n",
+            styled(
+                HEAD,
+                "Make a new key at the provider, and revoke the old one:"
+            )
         ));
-        leak = report(client, &leak).await?;
+        for line in &leak.at_the_provider {
+            output.stderr(&format!("  {}\n", escape(line)));
+        }
+        output.stderr(&format!(
+            "\nPress Enter when you have the new pair (Ctrl-C leaves; {} stays paused): ",
+            escape(name(&leak))
+        ));
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line).map_err(|error| {
+            Error::new(
+                Kind::Failed,
+                format!("the terminal could not be read: {error}"),
+            )
+        })?;
+        let credentials = credentials::from_stdin()?;
+        let request = v1::ReplaceCredentialsRequest {
+            name: name(&leak).to_owned(),
+            credentials: Some(to_wire(&credentials)),
+            allow_leaked: false,
+            reason: self.reason.to_owned(),
+        };
+        self.client
+            .connections()
+            .replace_credentials(request)
+            .await?;
+        output.status(&format!(
+            "{} The buckets are the same ones.",
+            styled(GOOD, "replaced.")
+        ));
+        self.report(&leak).await
     }
-    let mut proof = None;
-    while !due(&leak, v1::LeakStep::Replace) && due(&leak, v1::LeakStep::Prove) {
-        let request = v1::ProveLeakRequest {
+
+    /// How it stands now.
+    async fn report(&self, leak: &v1::ProviderLeak) -> Result<v1::ProviderLeak, Error> {
+        let request = v1::ReportLeakRequest {
             access_key_id: leak.access_key_id.clone(),
+            connection: name(leak).to_owned(),
+            reason: self.reason.to_owned(),
         };
-        let response = client.leaks().prove(request).await?.into_inner();
-        let (result, style) = match response.proof() {
-            v1::LeakProof::Dead => ("dead", GOOD),
-            v1::LeakProof::Alive => ("alive", BAD),
-            v1::LeakProof::NotKnown | v1::LeakProof::Unspecified => ("not-known", WARN),
-        };
-        output.status(&format!(
-            "{} {}",
-            styled(style, &format!("the old pair: {result}.")),
-            escape(&response.evidence)
-        ));
-        proof = Some(Proof {
-            result,
-            evidence: response.evidence,
-        });
-        if result != "dead" {
-            leak = response.leak.unwrap_or(leak);
-            break;
+        match self
+            .client
+            .leaks()
+            .report(request)
+            .await?
+            .into_inner()
+            .leaked
+        {
+            Some(Leaked::Provider(leak)) => Ok(leak),
+            _ => Err(
+                Error::new(Kind::Failed, "the daemon does not know this leak any more")
+                    .next("bascule status"),
+            ),
         }
-        leak = report(client, &leak).await?;
     }
-    let exit = if leak.remaining.is_empty() {
-        Exit::Ok
-    } else {
-        Exit::StepsRemain
-    };
-    print(&leak, proof, context)?;
-    Ok(exit)
 }
 
-/// Shows how the key is revoked, and takes the new pair.
-async fn hand_over(
-    client: &Client,
-    leak: v1::ProviderLeak,
-    context: &Context,
-) -> Result<v1::ProviderLeak, Error> {
-    let connection = leak.connection.clone().unwrap_or_default();
-    context.output.stderr(&format!(
-        "\n{}\n",
-        styled(
-            HEAD,
-            "Make a new key at the provider, and revoke the old one:"
-        )
-    ));
-    for line in &leak.at_the_provider {
-        context.output.stderr(&format!("  {}\n", escape(line)));
-    }
-    context.output.stderr(&format!(
-        "\nPress Enter when you have the new pair (Ctrl-C leaves; {} stays paused): ",
-        escape(&connection.name)
-    ));
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).map_err(|error| {
-        Error::new(
-            Kind::Failed,
-            format!("the terminal could not be read: {error}"),
-        )
-    })?;
-    let credentials = credentials::from_stdin()?;
-    let request = v1::ReplaceCredentialsRequest {
-        name: connection.name,
-        credentials: Some(to_wire(&credentials)),
-    };
-    client.connections().replace_credentials(request).await?;
-    context.output.status(&format!(
-        "{} The buckets are the same ones.",
-        styled(GOOD, "replaced.")
-    ));
-    report(client, &leak).await
-}
-
-/// How it stands now.
-async fn report(client: &Client, leak: &v1::ProviderLeak) -> Result<v1::ProviderLeak, Error> {
-    let request = v1::ReportLeakRequest {
-        access_key_id: leak.access_key_id.clone(),
-    };
-    match client.leaks().report(request).await?.into_inner().leaked {
-        Some(Leaked::Provider(leak)) => Ok(leak),
-        _ => Err(
-            Error::new(Kind::Failed, "the daemon does not know this leak any more")
-                .next("bascule status"),
-        ),
-    }
+fn name(leak: &v1::ProviderLeak) -> &str {
+    leak.connection
+        .as_ref()
+        .map(|connection| connection.name.as_str())
+        .unwrap_or_default()
 }
 
 fn print(leak: &v1::ProviderLeak, proof: Option<Proof>, context: &Context) -> Result<(), Error> {
@@ -322,6 +363,14 @@ fn print(leak: &v1::ProviderLeak, proof: Option<Proof>, context: &Context) -> Re
             escape(other)
         ));
     }
+    for other in &leak.same_id_elsewhere {
+        text.push_str(&format!(
+            "{} a key of another server has the same id, that of the connection {other}; if it has leaked too: bascule leak {} --connection {other}\n",
+            styled(WARN, "not touched:"),
+            escape(&leak.access_key_id),
+            other = escape(other)
+        ));
+    }
     text.push_str(&told(&found));
     let document = Document {
         outcome: "provider",
@@ -333,18 +382,18 @@ fn print(leak: &v1::ProviderLeak, proof: Option<Proof>, context: &Context) -> Re
         proof,
         remaining: steps,
         also_used_by: leak.also_used_by.clone(),
+        same_id_elsewhere: leak.same_id_elsewhere.clone(),
         holders: found,
     };
     context.output.result(&document, || text)
 }
 
 fn describe(step: v1::LeakStep, leak: &v1::ProviderLeak) -> Option<Step> {
-    let name = leak
-        .connection
-        .as_ref()
-        .map(|connection| connection.name.as_str())
-        .unwrap_or_default();
-    let again = format!("bascule leak {}", leak.access_key_id);
+    let name = name(leak);
+    let mut again = format!("bascule leak {}", leak.access_key_id);
+    if !leak.same_id_elsewhere.is_empty() {
+        again.push_str(&format!(" --connection {name}"));
+    }
     let (step, what, commands) = match step {
         v1::LeakStep::Pause => (
             "pause",

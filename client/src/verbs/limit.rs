@@ -5,9 +5,9 @@ use bascule_proto::v1;
 use clap::Args;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, audit::Why};
 use crate::{
-    error::Error,
+    error::{Error, Kind},
     exit::Exit,
     output::{document, text::escape},
 };
@@ -32,6 +32,8 @@ pub(crate) struct Arguments {
     /// Bytes a second in each direction, such as 500KiB or 10MiB, or none for no limit
     #[arg(long, value_name = "RATE|none", value_parser = bandwidth)]
     bandwidth: Option<u64>,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// 0 is how the wire says "no limit".
@@ -64,7 +66,14 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         name: arguments.name,
         requests: arguments.requests,
         bandwidth: arguments.bandwidth,
+        reason: arguments.why.text(),
     };
+    if !request.reason.is_empty() && request.requests.is_none() && request.bandwidth.is_none() {
+        return Err(Error::new(
+            Kind::Invalid,
+            "--reason is for --requests or --bandwidth",
+        ));
+    }
     let response = context
         .client()
         .await?

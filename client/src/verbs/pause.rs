@@ -4,7 +4,7 @@ use bascule_proto::v1;
 use clap::Args;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, audit::Why};
 use crate::{
     error::Error,
     exit::Exit,
@@ -25,6 +25,8 @@ use crate::{
 pub(crate) struct PauseArguments {
     /// The connection
     name: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// Admit requests through a paused connection again
@@ -36,6 +38,8 @@ pub(crate) struct PauseArguments {
 pub(crate) struct ResumeArguments {
     /// The connection
     name: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 #[derive(Serialize)]
@@ -46,6 +50,7 @@ struct Document {
 pub(crate) async fn pause(arguments: PauseArguments, context: &Context) -> Result<Exit, Error> {
     let request = v1::PauseConnectionRequest {
         name: arguments.name,
+        reason: arguments.why.text(),
     };
     let client = context.client().await?;
     let response = client.connections().pause(request).await?.into_inner();
@@ -60,6 +65,7 @@ pub(crate) async fn pause(arguments: PauseArguments, context: &Context) -> Resul
 pub(crate) async fn resume(arguments: ResumeArguments, context: &Context) -> Result<Exit, Error> {
     let request = v1::ResumeConnectionRequest {
         name: arguments.name,
+        reason: arguments.why.text(),
     };
     let client = context.client().await?;
     let response = client.connections().resume(request).await?.into_inner();

@@ -4,7 +4,7 @@ use bascule_proto::v1;
 use clap::Args;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, audit::Why};
 use crate::{
     error::Error,
     exit::Exit,
@@ -25,6 +25,8 @@ pub(crate) struct Arguments {
     pub(crate) old: String,
     /// Its name from now on
     pub(crate) new: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 #[derive(Serialize)]
@@ -36,6 +38,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let request = v1::RenameRequest {
         old_name: arguments.old.clone(),
         new_name: arguments.new,
+        reason: arguments.why.text(),
     };
     let response = context
         .client()

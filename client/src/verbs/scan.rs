@@ -2,14 +2,20 @@
 
 use std::{
     collections::BTreeMap,
+    ops::ControlFlow,
     path::PathBuf,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use bascule_domain::access_key::AccessKeyId;
 use bascule_proto::v1;
-use bascule_watch::{Environment, Machine, Picture, Use, scan};
-use clap::Args;
+use bascule_watch::{
+    Environment, Machine, Picture, Use,
+    scan::{self, Scope},
+    sweep,
+};
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::{Context, source};
@@ -18,38 +24,56 @@ use crate::{
     error::{Error, Kind},
     exit::Exit,
     output::{
-        text::{GOOD, NEXT, WARN, count, styled},
-        uses::{self, GapDocument, KeyDocument},
+        self, Output,
+        text::{GOOD, NEXT, WARN, count, size, styled},
+        uses::{self, GapDocument, KeyDocument, LeftDocument},
     },
 };
 
 /// Find every S3 key on this machine, and the jobs behind it
 ///
-/// Looks at the configurations of your tools, at jobs and at processes, and tells each key (masked)
-/// with what leads to it: job → command → entry → file and line. Nothing is sent anywhere, no
-/// other program is run, and no daemon is needed; if one runs, it is asked which keys are dead.
-/// With PATHs, only these are searched.
+/// Looks at the configurations of your tools, at jobs and at processes, and searches your home, /etc,
+/// /opt and /srv for what none of them explains. Tells each key (masked) with what leads to it:
+/// job → command → entry → file and line. Nothing is sent anywhere, no other program is run, and no
+/// daemon is needed; if one runs, it is asked which keys are dead. With PATHs, only these are searched.
 ///
 /// Examples:
 ///   bascule scan
 ///   bascule scan ~/projects /srv
+///   bascule scan --skip search
 ///   RCLONE_PASSWORD_COMMAND='pass show rclone' bascule scan --unlock
 ///   bascule scan --json
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// Files and folders to search instead of the known places
+    /// Files and folders to search instead
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Leave out: jobs, processes, or the search through folders
+    #[arg(long, value_name = "WHAT", value_enum, conflicts_with = "paths")]
+    skip: Vec<Part>,
+    /// The configurations of every user whose home may be entered, too
+    #[arg(long, conflicts_with = "paths")]
+    all_users: bool,
     /// Open an encrypted rclone configuration: runs your RCLONE_PASSWORD_COMMAND to get its password
     #[arg(long)]
     unlock: bool,
+}
+
+/// A part of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Jobs,
+    Processes,
+    Search,
 }
 
 #[derive(Serialize)]
 struct Document {
     keys: Vec<KeyDocument>,
     not_checked: Vec<GapDocument>,
+    /// What was left out on purpose.
+    skipped: Vec<LeftDocument>,
     summary: Summary,
 }
 
@@ -71,13 +95,24 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         unlock(&mut machine.environment)?;
     }
     let home = machine.user.home.clone();
+    let scope = Scope {
+        jobs: !arguments.skip.contains(&Part::Jobs),
+        processes: !arguments.skip.contains(&Part::Processes),
+        everyone: arguments.all_users,
+    };
+    let searches = !arguments.skip.contains(&Part::Search);
     let paths = arguments.paths;
+    let mut told = Searching::new(context.output);
     let picture = look(move || {
-        if paths.is_empty() {
-            scan::known(&machine)
+        let picture = if !paths.is_empty() {
+            scan::paths(&machine, &paths, |progress| told.tell(progress))
+        } else if searches {
+            scan::everything(&machine, scope, |progress| told.tell(progress))
         } else {
-            scan::paths(&machine, &paths)
-        }
+            scan::known(&machine, scope)
+        };
+        told.progress.clear();
+        picture
     })
     .await?;
     let states = judged(&picture.uses, context).await;
@@ -90,11 +125,41 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             text.push('\n');
         }
         text.push_str(&uses::render_gaps(&document.not_checked, home.as_deref()));
+        text.push_str(&uses::render_left(&document.skipped, home.as_deref()));
         text.push_str(&document.summary.told());
         text
     })?;
     Ok(document.exit())
 }
+
+/// Tells how far a search is, once it takes long enough to wonder.
+struct Searching {
+    began: Instant,
+    progress: output::progress::Progress,
+}
+
+impl Searching {
+    fn new(output: Output) -> Self {
+        Self {
+            began: Instant::now(),
+            progress: output::progress::Progress::new(output),
+        }
+    }
+
+    fn tell(&mut self, progress: &sweep::Progress<'_>) -> ControlFlow<()> {
+        if self.began.elapsed() >= WONDER {
+            self.progress.figures(&format!(
+                "searching: {}, {}",
+                count(progress.files, "file"),
+                size(progress.bytes)
+            ));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// So long nobody wonders.
+const WONDER: Duration = Duration::from_secs(1);
 
 /// Has the password command of the user's own surroundings say the password, as rclone itself would:
 /// without a shell, words between blanks, double quotes around those that hold some.
@@ -182,6 +247,7 @@ impl Document {
             },
             keys,
             not_checked: picture.gaps.iter().map(Into::into).collect(),
+            skipped: picture.skipped.iter().map(Into::into).collect(),
         }
     }
 
@@ -198,10 +264,17 @@ impl Document {
 
 impl Summary {
     fn told(&self) -> String {
+        let keys = match self.keys {
+            0 => "no S3 key was found".to_owned(),
+            keys => format!(
+                "{}, {}",
+                count(keys as u64, "key"),
+                count(self.uses as u64, "use")
+            ),
+        };
         let mut text = format!(
-            "{}: {} in {} read",
-            styled(GOOD, &count(self.keys as u64, "key")),
-            count(self.uses as u64, "use"),
+            "{} in {}",
+            styled(GOOD, &keys),
             count(self.files_read, "file")
         );
         if self.not_checked > 0 {

@@ -1,5 +1,6 @@
 //! `bascule status`: how the daemon is.
 
+use bascule_domain::Timestamp;
 use bascule_proto::v1;
 use clap::Args;
 use serde::Serialize;
@@ -38,6 +39,15 @@ struct Document<'a> {
     deletions: &'a [String],
     troubles: &'a [String],
     findings: u32,
+    paused: Vec<Paused<'a>>,
+}
+
+#[derive(Serialize)]
+struct Paused<'a> {
+    name: &'a str,
+    since: Option<String>,
+    /// user, leak
+    by: &'a str,
 }
 
 pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> {
@@ -61,6 +71,7 @@ pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> 
         deletions: &status.deletions,
         troubles: &status.troubles,
         findings: status.findings,
+        paused: status.paused.iter().map(Paused::from).collect(),
     };
     context.output.result(&document, || {
         let mut facts = Facts::default();
@@ -85,6 +96,9 @@ pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> 
         for id in &status.deletions {
             facts.add("Deletion", Cell::new(format!("{id} under way")).style(WARN));
         }
+        for paused in &status.paused {
+            facts.add("Paused", Cell::new(words(paused, clock::now())).style(WARN));
+        }
         if status.findings > 0 {
             let findings = count(status.findings.into(), "finding");
             let text =
@@ -102,4 +116,23 @@ pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> 
             .status(&count(status.troubles.len() as u64, "trouble"));
     }
     Ok(Exit::Ok)
+}
+
+impl<'a> From<&'a v1::PausedConnection> for Paused<'a> {
+    fn from(wire: &'a v1::PausedConnection) -> Self {
+        Self {
+            name: &wire.name,
+            since: rfc3339(wire.since.as_ref()),
+            by: &wire.by,
+        }
+    }
+}
+
+fn words(paused: &v1::PausedConnection, now: Timestamp) -> String {
+    let name = &paused.name;
+    let why = match paused.by.as_str() {
+        "leak" => "its key at the provider has leaked".to_owned(),
+        _ => format!("until: bascule resume {name}"),
+    };
+    format!("{name} since {}; {why}", human(paused.since.as_ref(), now))
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Context;
 use crate::{
-    clock,
+    clock, duration,
     error::Error,
     exit::Exit,
     moment,
@@ -16,7 +16,7 @@ use crate::{
         table::{Cell, Table},
         text::{BAD, DIM, PLAIN, WARN, count, escape, size, styled},
         time::{absolute, ago, parsed, rfc3339},
-        usage::{self, process, seconds, span, sparkline},
+        usage::{self, process, seconds, sparkline},
     },
 };
 
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// A connection's name or a key's id; everything if left out
+    /// A connection, a key (access key id or CONNECTION/LABEL) or a deletion; everything if left out
     #[arg(value_name = "NAME|KEY_ID")]
     of: Option<String>,
     /// From when on: 30d, 12h, a date, or RFC 3339
@@ -150,7 +150,7 @@ fn table(report: &v1::UsageReportResponse, by: By, now: Timestamp) -> String {
         };
         let pause = row.longest_interval.as_ref().map(|longest| {
             let at_most = if row.at_most { "at most " } else { "" };
-            format!("{at_most}{}", span(seconds(longest)))
+            format!("{at_most}{}", duration::words(longest))
         });
         let who = match (&row.process, by) {
             (_, By::Key) => row.tools.join(", "),
@@ -302,7 +302,7 @@ mod tests {
                 "3",
                 "2 days ago",
                 "60 s ago",
-                "24 h",
+                "1 d",
                 "rclone",
             ]
         );
@@ -336,6 +336,6 @@ mod tests {
             text.contains("backup.service: rclone\\r\\nnext: rm"),
             "{text}"
         );
-        assert!(text.contains("at most 24 h"), "{text}");
+        assert!(text.contains("at most 1 d"), "{text}");
     }
 }

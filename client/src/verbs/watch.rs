@@ -29,7 +29,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// A connection's name or a key's id; everything if left out
+    /// A connection, a key (access key id or CONNECTION/LABEL) or a deletion; everything if left out
     #[arg(value_name = "NAME|KEY_ID")]
     of: Option<String>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bascule_watch::{
     reference::{self, Reference},
-    scan,
+    scan::{self, Scope},
 };
 use clap::Args;
 use serde::Serialize;
@@ -55,7 +55,13 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let home = machine.user.home.clone();
     let (named, mut picture) = {
         let asked = asked.clone();
-        look(move || (reference::resolve(&asked, &machine), scan::known(&machine))).await?
+        look(move || {
+            (
+                reference::resolve(&asked, &machine),
+                scan::known(&machine, Scope::OWN),
+            )
+        })
+        .await?
     };
     let ids: BTreeSet<_> = named.uses.iter().map(|found| &found.key.id).collect();
     picture.uses.retain(|found| ids.contains(&found.key.id));

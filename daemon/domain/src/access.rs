@@ -236,30 +236,14 @@ fn within_prefixes(prefixes: &[Prefix], operation: &Operation) -> Result<(), Den
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        access_key::AccessKeyId,
-        key::{KeyKind, Origin, Scope},
-        operation::CopySource,
-    };
+    use crate::operation::CopySource;
 
     const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     fn key(permission: Permission) -> Key {
         Key {
-            id: KeyId::from_random([1; 10]),
-            access_key_id: AccessKeyId::issue([1; 15]),
-            connection: ConnectionId::from_random([2; 10]),
-            kind: KeyKind::Gateway,
-            origin: Origin::Issued,
-            label: "test".parse().unwrap(),
             permission,
-            scope: Scope::default(),
-            expires_at: None,
-            state: KeyState::Active,
-            generation: 1,
-            predecessor: None,
-            successor: None,
-            issued_at: Timestamp::UNIX_EPOCH,
+            ..Key::sample()
         }
     }
 

@@ -92,6 +92,38 @@ pub enum Location {
     },
 }
 
+/// Within what an access key id means one key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeySpace {
+    /// A provider with many addresses gives each id once.
+    Domain(&'static str),
+    /// Host and port of a server that gives ids without knowing of others.
+    Server(String, u16),
+    /// Nobody checks the keys of a folder.
+    Folder(PathBuf),
+}
+
+impl Location {
+    /// Where else an access key id means the same key.
+    #[must_use]
+    pub fn key_space(&self) -> KeySpace {
+        const DOMAINS: [&str; 3] = [
+            ".amazonaws.com",
+            ".amazonaws.com.cn",
+            ".r2.cloudflarestorage.com",
+        ];
+        let endpoint = match self {
+            Self::Server { endpoint, .. } => endpoint,
+            Self::Folder { path } => return KeySpace::Folder(path.clone()),
+        };
+        let host = endpoint.host();
+        match DOMAINS.iter().find(|domain| host.ends_with(**domain)) {
+            Some(domain) => KeySpace::Domain(domain),
+            None => KeySpace::Server(host.to_owned(), endpoint.port()),
+        }
+    }
+}
+
 /// What tells a bucket from another one of the same name made later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "by", content = "value")]
@@ -253,5 +285,25 @@ mod tests {
             serde_json::from_str::<Connection>(&new).unwrap(),
             connection
         );
+    }
+
+    #[test]
+    fn an_access_key_id_means_one_key_at_a_provider_and_at_each_server() {
+        let at = |endpoint: &str| {
+            let location = Location::Server {
+                endpoint: endpoint.parse().unwrap(),
+                region: Region::AUTO,
+                addressing: Addressing::Path,
+                extra_ca: None,
+                allow_link_local: false,
+            };
+            location.key_space()
+        };
+        let frankfurt = at("https://s3.eu-central-1.amazonaws.com");
+        assert_eq!(frankfurt, at("https://s3.us-east-1.amazonaws.com"));
+        assert_ne!(frankfurt, at("https://s3.cn-north-1.amazonaws.com.cn"));
+        assert_ne!(frankfurt, at("https://amazonaws.com.example.net"));
+        assert_eq!(at("http://minio.lan"), at("http://minio.lan:80"));
+        assert_ne!(at("http://minio.lan:9000"), at("http://minio.lan:9001"));
     }
 }

@@ -210,6 +210,29 @@ pub struct Key {
 }
 
 #[cfg(test)]
+impl Key {
+    /// One that may do everything, for ever.
+    pub(crate) fn sample() -> Self {
+        Self {
+            id: KeyId::from_random([1; 10]),
+            access_key_id: AccessKeyId::issue([1; 15]),
+            connection: ConnectionId::from_random([2; 10]),
+            kind: KeyKind::Gateway,
+            origin: Origin::Issued,
+            label: "test".parse().unwrap(),
+            permission: Permission::ReadWrite,
+            scope: Scope::default(),
+            expires_at: None,
+            state: KeyState::Active,
+            generation: 1,
+            predecessor: None,
+            successor: None,
+            issued_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -40,7 +40,10 @@ impl Leak {
     #[must_use]
     pub fn remaining(&self, connection: &Connection) -> Vec<Remaining> {
         let replaced = connection.credentials_generation > self.generation;
-        let paused = connection.paused_at.is_some();
+        // A pause that came after all this has another cause.
+        let paused = connection
+            .paused_at
+            .is_some_and(|at| self.seen_dead_at.is_none_or(|dead| at <= dead));
         let mut remaining = Vec::new();
         if !replaced && !paused {
             remaining.push(Remaining::Pause);
@@ -99,6 +102,12 @@ mod tests {
         connection.paused_at = None;
         assert_eq!(leak.remaining(&connection), [Prove]);
         leak.seen_dead_at = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(leak.remaining(&connection), []);
+        // The provider was asked before the connection was resumed.
+        connection.paused_at = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(leak.remaining(&connection), [Resume]);
+        // Somebody pauses it later.
+        connection.paused_at = Some(Timestamp::from_second(1).unwrap());
         assert_eq!(leak.remaining(&connection), []);
     }
 }

@@ -1,5 +1,6 @@
 //! Points in time that two clocks vouch for: the wall clock, which people and programs set, and
-//! the boot clock, which nobody can. A wall clock that jumped shows in their difference.
+//! the boot clock, which nobody can. A wall clock that jumped shows in their difference. And what
+//! lies between two points, in words.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -49,9 +50,52 @@ impl Moment {
     }
 }
 
+/// A length of time for people: the two largest units that say something, such as `1 d 2 h`.
+#[must_use]
+pub fn span(length: SignedDuration) -> String {
+    // Clocks are read one after the other, so what lies between two of them is never whole.
+    let seconds = (length.as_millis().unsigned_abs() + 500) / 1000;
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3_600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
+    let said: Vec<_> = parts
+        .iter()
+        .skip_while(|(number, _)| *number == 0)
+        .take(2)
+        .filter(|(number, _)| *number != 0)
+        .map(|(number, unit)| format!("{number} {unit}"))
+        .collect();
+    match (said.is_empty(), length.is_zero()) {
+        (false, _) => said.join(" "),
+        (true, true) => "0 s".to_owned(),
+        (true, false) => "below 1 s".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_are_told_in_two_units_at_most() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (3_600, "1 h"),
+            (12_000, "3 h 20 min"),
+            (86_399, "23 h 59 min"),
+            (86_400 + 61, "1 d"),
+            (90_061, "1 d 1 h"),
+            (187_200, "2 d 4 h"),
+        ] {
+            assert_eq!(span(SignedDuration::from_secs(seconds)), text);
+        }
+        assert_eq!(span(SignedDuration::from_millis(200)), "below 1 s");
+        assert_eq!(span(SignedDuration::from_millis(-86_399_999)), "1 d");
+    }
 
     fn moment(wall: i64, boot: u8, up: i64) -> Moment {
         Moment {

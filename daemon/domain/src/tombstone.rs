@@ -22,6 +22,11 @@ pub enum CauseOfDeath {
         /// Why just then.
         ending: Ending,
     },
+    /// It was to take another key's place, and that rotation was called off.
+    CalledOff {
+        /// The key that lived on; it may be dead itself by now.
+        kept: KeyId,
+    },
     /// Its connection was deleted.
     ConnectionDeleted {
         /// By which deletion.

@@ -280,29 +280,15 @@ mod tests {
     use super::*;
     use crate::{
         access::{Verified, decide},
-        access_key::AccessKeyId,
         connection::Buckets,
-        ids::{ConnectionId, KeyId},
-        key::{KeyKind, Origin},
+        ids::KeyId,
         operation::{Action, Operation, Target},
     };
 
     fn key() -> Key {
         Key {
-            id: KeyId::from_random([1; 10]),
-            access_key_id: AccessKeyId::issue([1; 15]),
-            connection: ConnectionId::from_random([2; 10]),
-            kind: KeyKind::Gateway,
-            origin: Origin::Issued,
-            label: "test".parse().unwrap(),
-            permission: Permission::ReadWrite,
-            scope: Scope::default(),
-            expires_at: None,
-            state: KeyState::Active,
             generation: 7,
-            predecessor: None,
-            successor: None,
-            issued_at: Timestamp::UNIX_EPOCH,
+            ..Key::sample()
         }
     }
 

@@ -21,14 +21,46 @@ use crate::cells::ConnectionCell;
 
 /// Whether a connection's requests are admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Admission {
     /// They are.
     Open,
     /// They are refused, reversibly.
-    Paused,
+    Paused(PausedBy),
     /// They are refused for ever.
     Dead,
+}
+
+/// What paused a connection. Only who is refused is told a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PausedBy {
+    /// Somebody wanted it so.
+    User,
+    /// Its key at the provider has leaked.
+    Leak,
+    /// It is being deleted.
+    Deletion,
+}
+
+impl Admission {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Open => 0,
+            Self::Paused(PausedBy::User) => 1,
+            Self::Paused(PausedBy::Leak) => 2,
+            Self::Paused(PausedBy::Deletion) => 3,
+            Self::Dead => 4,
+        }
+    }
+
+    const fn of(code: u8) -> Self {
+        match code {
+            0 => Self::Open,
+            1 => Self::Paused(PausedBy::User),
+            2 => Self::Paused(PausedBy::Leak),
+            3 => Self::Paused(PausedBy::Deletion),
+            _ => Self::Dead,
+        }
+    }
 }
 
 /// A change at the provider that may or may not have happened.
@@ -59,7 +91,7 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn new(admission: Admission) -> Self {
         Self {
-            admission: AtomicU8::new(admission as u8),
+            admission: AtomicU8::new(admission.code()),
             open: AtomicUsize::new(0),
             emptied: Notify::new(),
             ended: Notify::new(),
@@ -69,15 +101,11 @@ impl Gate {
     }
 
     pub(crate) fn admission(&self) -> Admission {
-        match self.admission.load(Ordering::SeqCst) {
-            0 => Admission::Open,
-            1 => Admission::Paused,
-            _ => Admission::Dead,
-        }
+        Admission::of(self.admission.load(Ordering::SeqCst))
     }
 
     pub(crate) fn set(&self, admission: Admission) {
-        self.admission.store(admission as u8, Ordering::SeqCst);
+        self.admission.store(admission.code(), Ordering::SeqCst);
     }
 
     pub(crate) fn open(&self) -> usize {

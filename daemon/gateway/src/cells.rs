@@ -24,7 +24,8 @@ use bascule_sigv4::SigningKeys;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admission::{Admission, Gate, Ticket},
+    admission::{Admission, Gate, PausedBy, Ticket},
+    expiry::End,
     keyring::ConnectionSpec,
     meter::Meter,
     route::{ConditionalWrites, Route, Trouble},
@@ -158,6 +159,20 @@ impl ConnectionCell {
 pub(crate) struct Living {
     pub(crate) key: Key,
     pub(crate) token: CancellationToken,
+    /// Of a key that expires.
+    pub(crate) end: Option<Arc<End>>,
+}
+
+impl Living {
+    fn new(key: Key, token: CancellationToken) -> Self {
+        let end = End::of(&key, &token).map(Arc::new);
+        Self { key, token, end }
+    }
+
+    /// The token that ends a request: with its rights, and with its key's time.
+    pub(crate) fn ending(&self) -> &CancellationToken {
+        self.end.as_ref().map_or(&self.token, |end| end.token())
+    }
 }
 
 /// A key as requests see it.
@@ -199,7 +214,7 @@ impl KeyCell {
             signing_keys: SigningKeys::default(),
             connection,
             generation: AtomicU64::new(key.generation),
-            living: ArcSwapOption::from_pointee(Living { key, token }),
+            living: ArcSwapOption::from_pointee(Living::new(key, token)),
             last_used: AtomicI64::new(0),
             uses: AtomicU64::new(0),
             open: AtomicUsize::new(0),
@@ -283,13 +298,21 @@ impl KeyCell {
         let kept = self
             .living
             .load_full()
-            .filter(|old| old.key.generation == key.generation)
-            .map(|old| old.token.clone());
-        let token = kept
-            .clone()
-            .unwrap_or_else(|| self.connection.token.load().child_token());
+            .filter(|old| old.key.generation == key.generation);
+        let token = kept.as_ref().map_or_else(
+            || self.connection.token.load().child_token(),
+            |old| old.token.clone(),
+        );
         self.generation.store(key.generation, Ordering::SeqCst);
-        let old = self.living.swap(Some(Arc::new(Living { key, token })));
+        let mut living = Living::new(key, token);
+        // What runs ends with the key's time, whenever that is now.
+        let end = kept.as_ref().and_then(|old| old.end.clone());
+        if let (Some(_), Some(end)) = (&living.end, end)
+            && !end.is_over()
+        {
+            living.end = Some(end);
+        }
+        let old = self.living.swap(Some(Arc::new(living)));
         if let (Some(old), None) = (old, kept) {
             old.token.cancel();
         }
@@ -298,10 +321,16 @@ impl KeyCell {
     /// Ties the rights to a new token, after a pause cancelled the old one.
     pub(crate) fn renew(&self, parent: &CancellationToken) {
         if let Some(living) = self.living.load_full() {
-            self.living.store(Some(Arc::new(Living {
-                key: living.key.clone(),
-                token: parent.child_token(),
-            })));
+            let living = Living::new(living.key.clone(), parent.child_token());
+            self.living.store(Some(Arc::new(living)));
+        }
+    }
+
+    /// Forgets that the key's time has come: it has not any more.
+    pub(crate) fn renew_end(&self) {
+        if let Some(living) = self.living.load_full() {
+            let living = Living::new(living.key.clone(), living.token.clone());
+            self.living.store(Some(Arc::new(living)));
         }
     }
 
@@ -319,7 +348,7 @@ impl KeyCell {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Closed {
     /// The connection is paused.
-    Paused,
+    Paused(PausedBy),
     /// It is gone.
     Dead,
     /// It has as many requests open as it may.
@@ -336,7 +365,7 @@ pub(crate) fn enter(cell: &Arc<ConnectionCell>) -> Result<Ticket, Closed> {
     let ticket = Ticket::take(cell, limit);
     match cell.gate.admission() {
         Admission::Open => ticket.ok_or(Closed::Busy { limit }),
-        Admission::Paused => Err(Closed::Paused),
+        Admission::Paused(by) => Err(Closed::Paused(by)),
         Admission::Dead => Err(Closed::Dead),
     }
 }

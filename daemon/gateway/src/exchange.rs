@@ -26,7 +26,7 @@ use crate::{
     admission::{Change, Phase, Ticket},
     cells::KeyCell,
     checksum::ChecksumError,
-    expiry::Expiry,
+    expiry::End,
     meter::Meter,
     ports::{Exchange, Outcome, UsageSink},
     throttle::Throttle,
@@ -54,7 +54,7 @@ pub(crate) struct Bounds {
     /// Ends with the key, its time, or with a pause of the connection.
     pub(crate) token: CancellationToken,
     /// For a key that expires.
-    pub(crate) expiry: Option<Expiry>,
+    pub(crate) end: Option<Arc<End>>,
     /// For a write that must not overwrite.
     pub(crate) addition: Option<Addition>,
 }
@@ -148,7 +148,7 @@ impl InFlight {
 
     /// Whether the key's time ended meanwhile.
     pub(crate) fn has_expired(&self) -> bool {
-        self.bounds.expiry.as_ref().is_some_and(Expiry::is_over)
+        self.bounds.end.as_ref().is_some_and(|end| end.is_over())
     }
 
     pub(crate) const fn action(&self) -> Action {

@@ -1,203 +1,223 @@
-//! The end of a key's time, for what it has open: one timer for each open request of a key that
-//! expires, and none for any other. It must never end a request before its key's second.
+//! The end of keys' time, for what they have open. One sleeper for the whole gateway wakes when the
+//! next key's time has come, or when the wall clock was set; requests only hold the token that it
+//! cancels. It must never end a request before its key's second.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::task::AbortHandle;
+use bascule_domain::{Timestamp, key::Key};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cells::{KeyCell, Living},
-    ports::Clock,
+    cells::KeyCell,
+    keyring::Keyring,
+    ports::{Alarm, Clock},
 };
 
-/// Watches one request of a key that expires, until dropped.
-pub(crate) struct Expiry {
-    over: Arc<AtomicBool>,
-    timer: AbortHandle,
+/// The end of a key that expires. What the key has open ends with the token.
+pub(crate) struct End {
+    token: CancellationToken,
+    over: AtomicBool,
 }
 
-impl Expiry {
-    /// The token that ends a request of this key, and what watches its time, if it has an end.
-    pub(crate) fn watch(
-        clock: &Arc<dyn Clock>,
-        key: &Arc<KeyCell>,
-        living: &Living,
-    ) -> (CancellationToken, Option<Self>) {
-        if living.key.expires_at.is_none() {
-            return (living.token.clone(), None);
-        }
-        let token = living.token.child_token();
-        let over = Arc::new(AtomicBool::new(false));
-        let task = {
-            let (clock, key) = (Arc::clone(clock), Arc::clone(key));
-            let (token, over) = (token.clone(), Arc::clone(&over));
-            async move {
-                // A key that is changed may get more time.
-                while let Some(end) = key.living().and_then(|living| living.key.expires_at) {
-                    let left = end.duration_since(clock.now());
-                    match std::time::Duration::try_from(left) {
-                        Ok(left) if !left.is_zero() => tokio::time::sleep(left).await,
-                        _ => {
-                            over.store(true, Ordering::SeqCst);
-                            token.cancel();
-                            return;
-                        }
-                    }
-                }
-            }
-        };
-        let timer = tokio::spawn(task).abort_handle();
-        (token, Some(Self { over, timer }))
+impl End {
+    /// Of a key whose rights end with `rights`; `None` if its time has no end.
+    pub(crate) fn of(key: &Key, rights: &CancellationToken) -> Option<Self> {
+        key.expires_at.map(|_| Self {
+            token: rights.child_token(),
+            over: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) const fn token(&self) -> &CancellationToken {
+        &self.token
     }
 
     /// Whether the key's time ended.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst)
     }
+
+    fn come(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        self.token.cancel();
+    }
 }
 
-impl Drop for Expiry {
-    fn drop(&mut self) {
-        self.timer.abort();
+/// Ends what the key has open if its time has come. Where the clock was set back behind that time,
+/// later requests are not ended by it. `None` if the key has no end.
+pub(crate) fn enforce(cell: &KeyCell, now: &mut dyn FnMut() -> Timestamp) -> Option<Timestamp> {
+    let living = cell.living()?;
+    let (at, end) = (living.key.expires_at?, living.end.as_ref()?);
+    if now() >= at {
+        end.come();
+    } else if end.is_over() {
+        cell.renew_end();
+    }
+    Some(at)
+}
+
+impl Keyring {
+    /// Ends what keys have open when their time has come. Runs as long as requests are served.
+    pub async fn end_keys_in_time(&self, clock: &dyn Clock, alarm: &impl Alarm) {
+        loop {
+            let changed = self.ends_changed();
+            let ahead = self.enforce_ends(clock);
+            if ahead.any {
+                tokio::select! {
+                    () = changed => {}
+                    () = alarm.until(ahead.next) => {}
+                }
+            } else {
+                changed.await;
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
-    use bascule_domain::{
-        Timestamp,
-        access_key::AccessKeyId,
-        endpoint::{Addressing, Region},
-        ids::{ConnectionId, KeyId},
-        key::{Key, KeyKind, KeyState, Origin, Permission, Scope},
-        limits::Limits,
-        secret::{Credentials, SecretKey},
-    };
     use jiff::SignedDuration;
-    use tokio::time::Instant;
+    use tokio::{sync::watch, time::Instant};
 
     use super::*;
-    use crate::{
-        Admission, ConnectionSpec, Upstream, UpstreamAccess, UpstreamBody, UpstreamFuture,
-        cells::ConnectionCell,
-    };
+    use crate::fixture;
 
-    struct Nowhere;
+    /// Goes as the runtime's time does, which stands still but for timers, and can be set.
+    #[derive(Clone)]
+    struct Wall {
+        began: Instant,
+        ahead: watch::Sender<SignedDuration>,
+    }
 
-    impl Upstream for Nowhere {
-        fn send(&self, _: http::Request<UpstreamBody>) -> UpstreamFuture<'_> {
-            Box::pin(std::future::pending())
+    impl Wall {
+        fn set(&self, by: i64) {
+            self.ahead
+                .send_modify(|ahead| *ahead += SignedDuration::from_secs(by));
         }
     }
 
-    /// Goes as the runtime's time does, which stands still but for timers.
-    struct Paused(Instant);
-
-    impl Clock for Paused {
+    impl Clock for Wall {
         fn now(&self) -> Timestamp {
-            let elapsed = SignedDuration::try_from(self.0.elapsed()).unwrap();
-            Timestamp::UNIX_EPOCH + elapsed
+            let elapsed = SignedDuration::try_from(self.began.elapsed()).unwrap();
+            Timestamp::UNIX_EPOCH + elapsed + *self.ahead.borrow()
+        }
+    }
+
+    impl Alarm for Wall {
+        async fn until(&self, due: Option<Timestamp>) {
+            let mut ahead = self.ahead.subscribe();
+            let left = due.map(|due| Duration::try_from(due.duration_since(self.now())).unwrap());
+            let due = async {
+                match left {
+                    Some(left) => tokio::time::sleep(left).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => {}
+                _ = ahead.changed() => {}
+            }
         }
     }
 
     fn ending(seconds: Option<i64>) -> Key {
         Key {
-            id: KeyId::from_random([1; 10]),
-            access_key_id: AccessKeyId::issue([1; 15]),
-            connection: ConnectionId::from_random([2; 10]),
-            kind: KeyKind::Gateway,
-            origin: Origin::Issued,
-            label: "test".parse().unwrap(),
-            permission: Permission::Read,
-            scope: Scope::default(),
             expires_at: seconds.map(|seconds| Timestamp::from_second(seconds).unwrap()),
-            state: KeyState::Active,
-            generation: 1,
-            predecessor: None,
-            successor: None,
-            issued_at: Timestamp::UNIX_EPOCH,
+            ..fixture::key(1)
         }
     }
 
-    fn cell(key: Key) -> Arc<KeyCell> {
-        let secret = || SecretKey::parse("secretsecret").unwrap();
-        let connection = ConnectionCell::new(ConnectionSpec {
-            id: key.connection,
-            name: "vault".parse().unwrap(),
-            buckets: vec!["photos".parse().unwrap()].try_into().unwrap(),
-            created_at: Timestamp::UNIX_EPOCH,
-            access: UpstreamAccess {
-                credentials: Credentials {
-                    access_key_id: AccessKeyId::issue([3; 15]),
-                    secret: secret(),
-                },
-                region: Region::AUTO,
-                addressing: Addressing::Path,
-                tls: false,
-                authority: "provider.test".into(),
-                honours_conditions: false,
-                generation: 1,
-            },
-            upstream: Arc::new(Nowhere),
-            admission: Admission::Open,
-            limits: Limits::default(),
-        });
-        Arc::new(KeyCell::new(key, secret(), Arc::new(connection)))
+    /// A keyring with one key, whose time is looked after.
+    fn keyring(key: Key) -> (Arc<Keyring>, Wall) {
+        let keyring = Arc::new(Keyring::new());
+        keyring.add_connection(fixture::connection()).unwrap();
+        keyring.add_key(key, fixture::secret()).unwrap();
+        let wall = Wall {
+            began: Instant::now(),
+            ahead: watch::Sender::new(SignedDuration::ZERO),
+        };
+        let (watched, clock) = (Arc::clone(&keyring), wall.clone());
+        tokio::spawn(async move { watched.end_keys_in_time(&clock, &clock).await });
+        (keyring, wall)
     }
 
-    fn watch(key: &Arc<KeyCell>) -> (CancellationToken, Option<Expiry>) {
-        let clock: Arc<dyn Clock> = Arc::new(Paused(Instant::now()));
-        Expiry::watch(&clock, key, &key.living().unwrap())
+    /// The token of a request that begins now.
+    fn request(keyring: &Keyring) -> CancellationToken {
+        let cell = keyring.key(&fixture::key(1).access_key_id).unwrap();
+        cell.living().unwrap().ending().clone()
+    }
+
+    /// Lets the sleeper look.
+    async fn settle() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_open_ends_at_the_keys_second_and_not_before() {
-        let key = cell(ending(Some(3600)));
-        let (token, expiry) = watch(&key);
-        let expiry = expiry.unwrap();
+        let (keyring, _) = keyring(ending(Some(3600)));
+        let open = request(&keyring);
         tokio::time::sleep(Duration::from_millis(3_599_999)).await;
-        assert!(!token.is_cancelled() && !expiry.is_over());
-        tokio::time::sleep(Duration::from_millis(2)).await;
-        assert!(token.is_cancelled() && expiry.is_over());
+        assert!(!open.is_cancelled());
+        settle().await;
+        assert!(open.is_cancelled());
+        let key = keyring.key(&fixture::key(1).access_key_id).unwrap();
         let living = key.living().unwrap();
-        assert!(!living.token.is_cancelled(), "only this request ends");
+        assert!(living.end.as_ref().unwrap().is_over());
+        assert!(!living.token.is_cancelled(), "its rights are as they were");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_key_whose_time_is_moved_keeps_what_it_has_open_until_then() {
-        let key = cell(ending(Some(60)));
-        let (token, _expiry) = watch(&key);
-        let (forever, _open) = watch(&key);
+        let (keyring, _) = keyring(ending(Some(60)));
+        let open = request(&keyring);
         tokio::time::sleep(Duration::from_secs(30)).await;
-        key.change(ending(Some(120)));
+        keyring.change_key(ending(Some(120))).unwrap();
         tokio::time::sleep(Duration::from_secs(89)).await;
-        assert!(!token.is_cancelled());
+        assert!(!open.is_cancelled());
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(token.is_cancelled() && forever.is_cancelled());
+        assert!(open.is_cancelled());
+        // Given more time afterwards, it serves again.
+        keyring.change_key(ending(Some(180))).unwrap();
+        let next = request(&keyring);
+        settle().await;
+        assert!(!next.is_cancelled());
+        keyring.change_key(ending(None)).unwrap();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert!(!next.is_cancelled(), "its time has no end any more");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_key_without_an_end_is_not_watched_and_an_ended_request_no_more() {
-        let tasks = || {
-            tokio::runtime::Handle::current()
-                .metrics()
-                .num_alive_tasks()
-        };
-        let before = tasks();
-        let (token, expiry) = watch(&cell(ending(None)));
-        assert!(expiry.is_none() && !token.is_cancelled());
-        assert_eq!(tasks(), before);
+    async fn a_clock_that_is_set_forward_ends_what_is_open_and_set_back_not_what_comes_then() {
+        let (keyring, wall) = keyring(ending(Some(3600)));
+        let open = request(&keyring);
+        settle().await;
+        // As after a suspension, too: the runtime's own time did not go on.
+        wall.set(86_400);
+        settle().await;
+        assert!(open.is_cancelled());
+        wall.set(-86_400);
+        settle().await;
+        let next = request(&keyring);
+        assert!(!next.is_cancelled());
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert!(next.is_cancelled());
+    }
 
-        let (_, expiry) = watch(&cell(ending(Some(60))));
-        assert_eq!(tasks(), before + 1);
-        drop(expiry);
-        tokio::task::yield_now().await;
-        assert_eq!(tasks(), before);
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_added_later_is_looked_after_too_and_one_without_an_end_is_not() {
+        let (keyring, _) = keyring(ending(None));
+        settle().await;
+        let open = request(&keyring);
+        let key = Key {
+            expires_at: ending(Some(60)).expires_at,
+            ..fixture::key(7)
+        };
+        keyring.add_key(key.clone(), fixture::secret()).unwrap();
+        let cell = keyring.key(&key.access_key_id).unwrap();
+        let ends = cell.living().unwrap().ending().clone();
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        assert!(ends.is_cancelled() && !open.is_cancelled());
     }
 }

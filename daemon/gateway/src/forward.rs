@@ -319,7 +319,7 @@ fn withdrawn(gateway: &Gateway, exchange: &InFlight) -> Refusal {
         return Refusal::denied(Denial::Expired);
     }
     match (key.living(), key.connection().admission()) {
-        (Some(_), Admission::Paused) => Refusal::ConnectionPaused(key.connection().name()),
+        (Some(_), Admission::Paused(by)) => Refusal::ConnectionPaused(key.connection().name(), by),
         (Some(_), Admission::Open) => Refusal::Withdrawn,
         (None, _) | (_, Admission::Dead) => {
             Refusal::Revoked(gateway.dead_keys.find(key.access_key_id()).map(Box::new))

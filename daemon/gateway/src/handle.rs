@@ -20,7 +20,6 @@ use crate::{
     cells::{self, Closed, ConnectionCell},
     classify::{self, Asked, Place},
     exchange::{Bounds, InFlight, Slot},
-    expiry::Expiry,
     forward,
     framing::Violation,
     headers,
@@ -156,7 +155,7 @@ async fn run(
     let connection = key.connection();
     let ticket = cells::enter(connection).map_err(|closed| match closed {
         Closed::Dead => Refusal::Revoked(dead()),
-        Closed::Paused => Refusal::ConnectionPaused(connection.name()),
+        Closed::Paused(by) => Refusal::ConnectionPaused(connection.name(), by),
         Closed::Busy { limit } => Refusal::ConnectionBusy {
             connection: connection.name(),
             limit,
@@ -220,7 +219,7 @@ async fn run(
     if load::has_body(action) {
         refuse_absent_body(&parcel)?;
     }
-    let (token, expiry) = Expiry::watch(&gateway.clock, &key, &living);
+    let token = living.ending().clone();
     let tied = slot.tie(&token);
     let addition = additions::admit(gateway, &key, &permit, &route, &parcel.headers).await?;
     let idle = gateway.settings.idle_limit;
@@ -252,7 +251,7 @@ async fn run(
         permit,
         Bounds {
             token,
-            expiry,
+            end: living.end.clone(),
             addition,
         },
         objects,

@@ -17,13 +17,16 @@ use bascule_domain::{
     names::ConnectionName,
     secret::SecretKey,
 };
+use tokio::sync::{Notify, futures::Notified};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admission::{Admission, InDoubt},
+    admission::{Admission, InDoubt, PausedBy},
     cells::{ConnectionCell, KeyCell, KeyUse},
+    expiry,
     meter::{Meter, Meters},
     metrics::Family,
+    ports::Clock,
     route::ConditionalWrites,
     upstream::{Upstream, UpstreamAccess},
 };
@@ -62,6 +65,15 @@ pub enum KeyringError {
     Taken,
 }
 
+/// Which ends of keys are still to come.
+#[derive(Default)]
+pub(crate) struct Ahead {
+    /// Whether any key has an end, past ones included.
+    pub(crate) any: bool,
+    /// The first that is to come.
+    pub(crate) next: Option<Timestamp>,
+}
+
 /// All living keys and connections.
 #[derive(Default)]
 pub struct Keyring {
@@ -70,6 +82,8 @@ pub struct Keyring {
     meters: Meters,
     /// Serialises changes. No request takes it.
     changes: Mutex<()>,
+    /// Wakes whoever looks after the ends of keys.
+    ends: Notify,
 }
 
 impl Keyring {
@@ -118,7 +132,10 @@ impl Keyring {
         let access_key_id = key.access_key_id.clone();
         let cell = KeyCell::new(key, secret, connection);
         match self.keys.pin().try_insert(access_key_id, Arc::new(cell)) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.ends.notify_one();
+                Ok(())
+            }
             Err(_) => Err(KeyringError::Taken),
         }
     }
@@ -131,7 +148,30 @@ impl Keyring {
             .key(&key.access_key_id)
             .ok_or(KeyringError::UnknownKey)?;
         cell.change(key);
+        self.ends.notify_one();
         Ok(())
+    }
+
+    pub(crate) fn ends_changed(&self) -> Notified<'_> {
+        self.ends.notified()
+    }
+
+    /// Ends what keys whose time has come have open.
+    pub(crate) fn enforce_ends(&self, clock: &dyn Clock) -> Ahead {
+        let _changing = self.changing();
+        let mut now = None;
+        let mut ahead = Ahead::default();
+        for cell in self.keys.pin().values() {
+            // The clock is not asked as long as no key has an end.
+            let mut now = || *now.get_or_insert_with(|| clock.now());
+            if let Some(end) = expiry::enforce(cell, &mut now) {
+                ahead.any = true;
+                if now() < end {
+                    ahead.next = Some(ahead.next.map_or(end, |next| next.min(end)));
+                }
+            }
+        }
+        ahead
     }
 
     /// Kills a key: its permits are void, what it has open is cut, and later requests find it
@@ -147,13 +187,14 @@ impl Keyring {
         true
     }
 
-    /// Stops admitting requests and cuts what is open. Repeating it changes nothing.
-    pub fn pause(&self, connection: ConnectionId) -> Result<(), KeyringError> {
+    /// Stops admitting requests and cuts what is open. Repeating it changes at most what is told as
+    /// the cause.
+    pub fn pause(&self, connection: ConnectionId, by: PausedBy) -> Result<(), KeyringError> {
         let _changing = self.changing();
         let cell = self
             .connection(connection)
             .ok_or(KeyringError::UnknownConnection)?;
-        cell.gate.set(Admission::Paused);
+        cell.gate.set(Admission::Paused(by));
         cell.cut();
         Ok(())
     }
@@ -338,7 +379,7 @@ impl Keyring {
         }
     }
 
-    /// Pauses a connection, cuts its client streams and the uploads whose last frame was not
+    /// Pauses a connection for its deletion, cuts its client streams and the uploads whose last frame was not
     /// handed upstream yet, and waits for its exchanges with the provider to end, at most
     /// `limit`. Returns the changes whose outcome is unknown: those still running then, and those
     /// that broke off after the provider had the whole request.
@@ -347,7 +388,7 @@ impl Keyring {
         connection: ConnectionId,
         limit: Duration,
     ) -> Result<Vec<InDoubt>, KeyringError> {
-        self.pause(connection)?;
+        self.pause(connection, PausedBy::Deletion)?;
         let cell = self
             .connection(connection)
             .ok_or(KeyringError::UnknownConnection)?;

@@ -21,7 +21,7 @@ pub(crate) fn knock(
 ) -> Option<String> {
     let message = match refusal {
         Refusal::Revoked(_)
-        | Refusal::ConnectionPaused(_)
+        | Refusal::ConnectionPaused(..)
         | Refusal::Denied { .. }
         | Refusal::NotAllowed(_) => refusal.message(),
         _ => return None,

@@ -18,6 +18,8 @@ mod classify;
 mod exchange;
 mod expiry;
 mod failures;
+#[cfg(test)]
+mod fixture;
 mod forward;
 mod framing;
 mod handle;
@@ -49,12 +51,12 @@ mod wire;
 mod writers;
 
 pub use account::ACCESS_LOG;
-pub use admission::{Admission, InDoubt};
+pub use admission::{Admission, InDoubt, PausedBy};
 pub use cells::{ConnectionCell, KeyCell, KeyUse};
 pub use keyring::{ConnectionSpec, Keyring, KeyringError};
 pub use metrics::{Family, Kind, Sample};
 pub use ports::{
-    Clock, DeadKeys, Ends, Exchange, FindingSink, Knock, Outcome, UsageSink, Visit, Visitor,
+    Alarm, Clock, DeadKeys, Ends, Exchange, FindingSink, Knock, Outcome, UsageSink, Visit, Visitor,
 };
 pub use reason::Reason;
 pub use route::{ConditionalWrites, Trouble};

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     thread,
 };
 
@@ -11,21 +10,17 @@ use bascule_domain::{
     SignedDuration, Timestamp,
     access_key::AccessKeyId,
     audit::Caller,
-    connection::Buckets,
-    ids::{ConnectionId, KeyId},
-    key::{Key, KeyKind, KeyState, Origin, Permission, Scope},
-    limits::Limits,
+    ids::KeyId,
+    key::{Key, KeyState, Permission},
     moment::{BootId, Moment},
     rotation::{self, Effect, Ending, Event, Evidence, Grace, KeyChange, Rotation, Terms},
-    secret::{Credentials, SecretKey},
     tombstone::CauseOfDeath,
     transition::{Restriction, Transition},
 };
 
 use crate::{
-    admission::Admission,
-    keyring::{ConnectionSpec, Keyring},
-    upstream::{Upstream, UpstreamAccess, UpstreamBody, UpstreamErrorKind, UpstreamFuture},
+    fixture::{self, CONNECTION, secret},
+    keyring::Keyring,
 };
 
 /// Sequences in all, and steps in each.
@@ -34,14 +29,6 @@ const STEPS: usize = 10;
 
 /// What the clocks may differ by unnoticed, generously.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(10);
-
-struct Nowhere;
-
-impl Upstream for Nowhere {
-    fn send(&self, _: http::Request<UpstreamBody>) -> UpstreamFuture<'_> {
-        Box::pin(async { Err(UpstreamErrorKind::Unreachable.into()) })
-    }
-}
 
 /// xorshift64*: quick, and the same on every machine.
 struct Dice(u64);
@@ -88,17 +75,12 @@ struct Life {
     given_up: BTreeSet<usize>,
 }
 
-const CONNECTION: ConnectionId = ConnectionId::from_random([7; 10]);
 const BY: Caller = Caller {
     uid: 0,
     pid: None,
     program: None,
     parent: None,
 };
-
-fn secret() -> SecretKey {
-    SecretKey::parse("aSecretAccessKeyOfForty0000000000000000000").unwrap()
-}
 
 impl Life {
     fn new(seed: u64) -> Self {
@@ -125,29 +107,7 @@ impl Life {
     }
 
     fn open(&self) {
-        let credentials = Credentials {
-            access_key_id: "PROVIDER".parse().unwrap(),
-            secret: secret(),
-        };
-        let spec = ConnectionSpec {
-            id: CONNECTION,
-            name: "vault".parse().unwrap(),
-            buckets: Buckets::try_from(vec!["vault".parse().unwrap()]).unwrap(),
-            created_at: Timestamp::UNIX_EPOCH,
-            access: UpstreamAccess {
-                credentials,
-                region: bascule_domain::endpoint::Region::AUTO,
-                addressing: bascule_domain::endpoint::Addressing::Path,
-                tls: false,
-                authority: "localhost".into(),
-                honours_conditions: true,
-                generation: 1,
-            },
-            upstream: Arc::new(Nowhere),
-            admission: Admission::Open,
-            limits: Limits::default(),
-        };
-        self.keyring.add_connection(spec).unwrap();
+        self.keyring.add_connection(fixture::connection()).unwrap();
     }
 
     fn moment(&self) -> Moment {
@@ -178,18 +138,8 @@ impl Life {
         let key = Key {
             id,
             access_key_id,
-            connection: CONNECTION,
-            kind: KeyKind::Gateway,
-            origin: Origin::Issued,
-            label: "a tool".parse().unwrap(),
-            permission: Permission::ReadWrite,
-            scope: Scope::default(),
-            expires_at: None,
-            state: KeyState::Active,
-            generation: 1,
-            predecessor: None,
-            successor: None,
             issued_at: self.moment().wall,
+            ..fixture::key(0)
         };
         self.keyring.add_key(key.clone(), secret()).unwrap();
         self.keys.insert(id, key);

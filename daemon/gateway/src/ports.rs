@@ -23,6 +23,13 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
+/// Wakes one sleeper by the wall clock.
+pub trait Alarm: Send + Sync {
+    /// Returns when the time has come, or when the clock was set; without a time only for the latter.
+    /// It may return early.
+    fn until(&self, due: Option<Timestamp>) -> impl Future<Output = ()> + Send;
+}
+
 /// Remembers dead keys, so that a refusal can name its cause.
 pub trait DeadKeys: Send + Sync {
     /// What remains of the key with this id, if there was one. Asked only for ids that no living

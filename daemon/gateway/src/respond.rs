@@ -16,8 +16,8 @@ use jiff::SignedDuration;
 use quick_xml::escape::escape;
 
 use crate::{
-    checksum::ChecksumError, exchange::Fault, framing::Violation, reason::Reason, reply::ReplyBody,
-    upstream::UpstreamErrorKind,
+    admission::PausedBy, checksum::ChecksumError, exchange::Fault, framing::Violation,
+    reason::Reason, reply::ReplyBody, upstream::UpstreamErrorKind,
 };
 
 /// Whose key it is, for messages.
@@ -37,7 +37,7 @@ pub(crate) enum Refusal {
     /// The key is dead.
     Revoked(Option<Box<Tombstone>>),
     /// The whole connection is paused.
-    ConnectionPaused(Arc<ConnectionName>),
+    ConnectionPaused(Arc<ConnectionName>, PausedBy),
     /// The connection has as many requests open as it may.
     ConnectionBusy {
         /// Which.
@@ -180,13 +180,7 @@ impl Refusal {
             )
             .next("bascule key list"),
             Self::Revoked(tombstone) => revoked(tombstone.as_deref()),
-            Self::ConnectionPaused(name) => Answer::new(
-                FORBIDDEN,
-                "AccessDenied",
-                format!("Bascule: connection \"{name}\" is paused, usually by a deletion under way."),
-                Reason::KeyPaused,
-            )
-            .next("bascule deletion list"),
+            Self::ConnectionPaused(name, by) => paused(name, *by),
             Self::ConnectionBusy { connection, limit } => Answer::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "SlowDown",
@@ -486,12 +480,34 @@ impl Answer {
     }
 }
 
+fn paused(connection: &ConnectionName, by: PausedBy) -> Answer {
+    let (because, next) = match by {
+        PausedBy::User => ("", format!("bascule resume {connection}")),
+        PausedBy::Leak => (
+            ", because its key at the provider has leaked",
+            "bascule status".to_owned(),
+        ),
+        PausedBy::Deletion => (
+            ", because it is being deleted",
+            "bascule deletion list".to_owned(),
+        ),
+    };
+    Answer::new(
+        StatusCode::FORBIDDEN,
+        "AccessDenied",
+        format!("Bascule: connection \"{connection}\" is paused{because}."),
+        Reason::KeyPaused,
+    )
+    .next(next)
+}
+
 fn revoked(tombstone: Option<&Tombstone>) -> Answer {
     let message = match tombstone {
         Some(dead) => {
             let why = match dead.cause {
                 CauseOfDeath::Revoked => "was revoked",
                 CauseOfDeath::Rotated { .. } => "was replaced by a new key",
+                CauseOfDeath::CalledOff { .. } => "was given up when its rotation was called off",
                 CauseOfDeath::ConnectionDeleted { .. } => {
                     "was revoked when its connection was deleted"
                 }

@@ -9,17 +9,19 @@ use bascule_domain::{
     deletion::Deletion,
     endpoint::{Addressing, Endpoint, Region},
     ids::ConnectionId,
+    leak::Leak,
     limits::Limits,
     names::ConnectionName,
     provider::ProviderKind,
     secret::Credentials,
 };
 
-use bascule_gateway::Admission;
+use bascule_gateway::{Admission, PausedBy};
 
 use super::{
     App,
     error::{Error, Kind, Result},
+    pause::paused_by,
     registry::{Entry, View},
 };
 use crate::{bridge, random};
@@ -30,6 +32,8 @@ pub(crate) struct Wish {
     pub place: Place,
     /// May be absent for a local folder.
     pub credentials: Option<Credentials>,
+    /// Also if a leak of it was reported.
+    pub allow_leaked: bool,
 }
 
 /// Where it is said to be.
@@ -99,6 +103,9 @@ impl App {
                 );
             }
         };
+        if !wish.allow_leaked {
+            self.refuse_leaked(&credentials).await?;
+        }
         let storage = adapter(provider).open(&location, &self.surroundings)?;
         let probe = storage.probe(&credentials, &buckets).await?;
         // Only now: a revocation must never wait for a provider's answer.
@@ -138,7 +145,7 @@ impl App {
                 .await?;
         }
         tracing::info!(connection = %connection.id, "connected");
-        let entry = self.put_up(connection, credentials, None);
+        let entry = self.put_up(connection, credentials, Vec::new(), None);
         Ok((self.view(&entry), probe))
     }
 
@@ -180,6 +187,7 @@ impl App {
         &self,
         connection: Connection,
         credentials: Credentials,
+        leaks: Vec<Leak>,
         deletion: Option<&Deletion>,
     ) -> Entry {
         let storage = self.open_storage(&connection);
@@ -191,14 +199,16 @@ impl App {
             storage,
             keys: BTreeMap::new(),
             rotations: BTreeMap::new(),
-            leaks: Vec::new(),
+            leaks,
             deletion: deletion.map(|deletion| deletion.id),
             severed: deletion.is_some_and(|deletion| deletion.phase.keys_are_dead()),
             connection,
         };
         self.registry.insert(entry.clone());
-        let admission = if deletion.is_some() || entry.connection.paused_at.is_some() {
-            Admission::Paused
+        let admission = if deletion.is_some() {
+            Admission::Paused(PausedBy::Deletion)
+        } else if entry.connection.paused_at.is_some() {
+            Admission::Paused(paused_by(&entry.connection, &entry.leaks))
         } else {
             Admission::Open
         };

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -68,6 +69,7 @@ struct Board {
     /// What was seen last, without secrets.
     uses: Vec<Use>,
     gaps: Vec<Gap>,
+    paths: BTreeSet<PathBuf>,
     looked_at: Option<Timestamp>,
     /// What changes without being noticed, and why.
     not_noticed: Vec<String>,
@@ -108,6 +110,11 @@ impl Consumers {
     /// Whether the user said that this key is dead elsewhere.
     pub(super) fn marked(&self, id: &AccessKeyId) -> Option<MarkedKey> {
         self.board().marked.get(id).cloned()
+    }
+
+    /// The files that what was seen last is about.
+    pub(crate) fn paths(&self) -> BTreeSet<PathBuf> {
+        self.board().paths.clone()
     }
 
     /// Says what changes without being noticed.
@@ -163,7 +170,9 @@ impl App {
     /// second look before it is believed.
     pub(crate) async fn seen(&self, picture: Picture, covered: Covered, absence: Absence) -> bool {
         {
+            let paths = picture.paths();
             let mut board = self.consumers.board();
+            board.paths = paths;
             let mut uses = picture.uses;
             for found in &mut uses {
                 found.key.secret = None;

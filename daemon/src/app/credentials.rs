@@ -21,15 +21,11 @@ impl App {
         by: Asked,
         name: &str,
         credentials: Credentials,
+        allow_leaked: bool,
     ) -> Result<(View, Probe)> {
         let before = self.unhindered(name)?;
-        if self.has_leaked(&credentials).await? {
-            return Err(
-                Error::new(Kind::Refused, "this is the pair that has leaked").next(format!(
-                    "make a new one at the provider: bascule leak {}",
-                    credentials.access_key_id
-                )),
-            );
+        if !allow_leaked {
+            self.refuse_leaked(&credentials).await?;
         }
         let storage = self
             .storage(&before)
@@ -92,6 +88,19 @@ impl App {
 }
 
 impl App {
+    /// A pair that somebody else has too is taken only if that is meant.
+    pub(super) async fn refuse_leaked(&self, credentials: &Credentials) -> Result<()> {
+        if !self.has_leaked(credentials).await? {
+            return Ok(());
+        }
+        Err(
+            Error::new(Kind::Refused, "this is the pair that has leaked").next(format!(
+                "make a new one at the provider: bascule leak {}; or take it all the same: --allow-leaked",
+                credentials.access_key_id
+            )),
+        )
+    }
+
     /// Whether this pair, of whichever connection, has leaked and was not seen dead since.
     async fn has_leaked(&self, credentials: &Credentials) -> Result<bool> {
         for leak in self.registry.living().into_iter().flat_map(|e| e.leaks) {

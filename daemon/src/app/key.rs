@@ -11,13 +11,14 @@ use bascule_domain::{
     key::{Key, KeyKind, KeyState, Origin, Permission, Scope},
     names::{BucketName, Label},
     secret::SecretKey,
-    tombstone::Tombstone,
+    tombstone::{CauseOfDeath, Tombstone},
 };
 use bascule_gateway::{ConditionalWrites, InDoubt};
 
 use super::{
     App,
     error::{Error, Kind, Result},
+    named::Named,
     registry::Entry,
 };
 use crate::random;
@@ -34,12 +35,6 @@ pub(crate) struct KeyView {
     pub expired: bool,
     /// What is known about its connection's provider; `None` where the key may overwrite anyway.
     pub conditional_writes: Option<ConditionalWrites>,
-}
-
-/// The key that an id, or a connection's name and a label, stand for.
-pub(crate) enum Named {
-    Living(Box<Entry>, Key),
-    Dead(Tombstone),
 }
 
 /// The key a user wants.
@@ -184,38 +179,6 @@ impl App {
         }
     }
 
-    /// Finds a key by its access key id, its record's id, or `CONNECTION/LABEL`: neither id has a
-    /// slash, nor has a connection's name. A dead one is found where no living one is.
-    pub(crate) fn find_key(&self, text: &str) -> Result<Named> {
-        if let Some(key) = self.registry.key(text)
-            && let Some(entry) = self.registry.get(key.connection)
-        {
-            return Ok(Named::Living(Box::new(entry), key));
-        }
-        let dead = match text.split_once('/') {
-            Some((name, label)) => {
-                if let Some(entry) = self.registry.by_name(name) {
-                    let mut labelled = entry.keys.values().filter(|k| k.label.as_str() == label);
-                    match (labelled.next().cloned(), labelled.next()) {
-                        (None, _) => {}
-                        (Some(key), None) => return Ok(Named::Living(Box::new(entry), key)),
-                        (Some(one), Some(other)) => return Err(two_keys(text, &one, other)),
-                    }
-                }
-                self.graves
-                    .last(|t| t.connection_name.as_str() == name && t.label.as_str() == label)
-            }
-            None => match text.parse::<KeyId>() {
-                Ok(id) => self.graves.last(|tombstone| tombstone.key == id),
-                Err(_) => text
-                    .parse()
-                    .ok()
-                    .and_then(|id| bascule_gateway::DeadKeys::find(&*self.graves, &id)),
-            },
-        };
-        dead.map(Named::Dead).ok_or_else(|| Error::no_key(text))
-    }
-
     fn refuse_past(&self, expires_at: Option<Timestamp>) -> Result<()> {
         match expires_at {
             Some(end) if end <= self.clock.now() => Err(Error::new(
@@ -256,24 +219,12 @@ impl App {
             Named::Dead(tombstone) => return Ok(tombstone),
         };
         let tombstone = self
-            .bury(by, &entry, &key)
+            .bury(by, &entry, &key, CauseOfDeath::Revoked)
             .await
             .map_err(|error| error.next(format!("bascule key revoke {}", key.access_key_id)))?;
         tracing::info!(connection = %key.connection, key = %key.id, "key revoked");
         Ok(tombstone)
     }
-}
-
-/// While a key is rotated, two have its label.
-fn two_keys(label: &str, one: &Key, other: &Key) -> Error {
-    Error::new(
-        Kind::Invalid,
-        format!(
-            "{label} is being rotated and stands for two keys, {} and {}; say which",
-            one.access_key_id, other.access_key_id
-        ),
-    )
-    .next(format!("bascule key rotation {}", one.access_key_id))
 }
 
 /// A key reaches no bucket that its connection does not.

@@ -4,20 +4,25 @@
 
 mod shown;
 
+use std::collections::BTreeSet;
+
 use bascule_adapters::ProbeFailure;
 use bascule_domain::{
     access_key::AccessKeyId,
     audit::{Asked, Change, Details},
-    connection::{Connection, Location},
+    connection::{Connection, KeySpace, Location},
+    ids::ConnectionId,
     leak::{Leak, Remaining},
     provider::ProviderKind,
-    tombstone::Tombstone,
+    tombstone::{CauseOfDeath, Tombstone},
 };
+use bascule_gateway::PausedBy;
 use bascule_store::ReportedLeak;
 
 use self::shown::Meant;
 use super::{
     App, Rotated,
+    connect::location_text,
     error::{Error, Kind, Result},
     pause::not_durable,
     registry::{Entry, View},
@@ -44,6 +49,16 @@ pub(crate) struct Brought {
     pub at_the_provider: Vec<String>,
     /// Other connections that use the same key.
     pub also_used_by: Vec<String>,
+    /// Connections to other servers, whose key merely has the same id.
+    pub same_id_elsewhere: Vec<String>,
+}
+
+/// Whose key at a provider it is.
+struct Holders {
+    /// The connections with this very key.
+    same: Vec<Entry>,
+    /// The names of those whose key has this id at another server.
+    elsewhere: Vec<String>,
 }
 
 /// What the provider said about a leaked key.
@@ -57,7 +72,13 @@ pub(crate) enum Proof {
 }
 
 impl App {
-    pub(crate) async fn leak(&self, by: Asked, id: &str) -> Result<Leaked> {
+    /// `connection` says whose key it is, where several servers have one with this id.
+    pub(crate) async fn leak(
+        &self,
+        by: Asked,
+        id: &str,
+        connection: Option<&str>,
+    ) -> Result<Leaked> {
         let _changing = self.one_change_at_a_time().await;
         match self.shown(id)? {
             Meant::Issued(entry, key) => {
@@ -71,7 +92,7 @@ impl App {
                     None
                 };
                 if let Some(why) = why {
-                    let tombstone = self.bury(by, &entry, &key).await?;
+                    let tombstone = self.bury(by, &entry, &key, CauseOfDeath::Revoked).await?;
                     return Ok(Leaked::Buried(id, tombstone, why));
                 }
                 let rotated = if entry.rotations.contains_key(&key.id) {
@@ -84,23 +105,32 @@ impl App {
             }
             Meant::Dead(id, tombstone) => Ok(Leaked::Dead(id, tombstone)),
             Meant::Provider(id) => {
-                self.report_leak(by, &id).await?;
-                let (entry, leak) = self.brought(&id)?;
-                self.standing(&entry.connection, leak)
+                let holders = self.holders(&id, connection)?;
+                self.report_leak(by, &id, holders.same).await?;
+                let holders = self.holders(&id, connection)?;
+                let (entry, leak) = brought(&id, &holders)?;
+                self.standing(entry.connection.id, leak, holders.elsewhere)
                     .map(|brought| Leaked::Brought(Box::new(brought)))
             }
         }
     }
 
     /// Asks the provider whether it still takes a leaked key.
-    pub(crate) async fn prove_leak(&self, by: Asked, id: &str) -> Result<(Proof, Brought)> {
+    pub(crate) async fn prove_leak(
+        &self,
+        by: Asked,
+        id: &str,
+        connection: Option<&str>,
+    ) -> Result<(Proof, Brought)> {
         let Meant::Provider(whole) = self.shown(id)? else {
             return Err(unknown(id));
         };
-        let (entry, leak) = self.brought(&whole)?;
+        let holders = self.holders(&whole, connection)?;
+        let (entry, leak) = brought(&whole, &holders)?;
+        let standing = |leak| self.standing(entry.connection.id, leak, holders.elsewhere);
         if let Some(at) = leak.seen_dead_at {
             let proof = Proof::Dead(format!("the provider was seen to refuse it at {at:.0}"));
-            return Ok((proof, self.standing(&entry.connection, leak)?));
+            return Ok((proof, standing(leak)?));
         }
         if entry.connection.credentials_generation == leak.generation {
             return Err(Error::new(
@@ -127,7 +157,7 @@ impl App {
         let probed = storage.probe(&credentials, &entry.connection.buckets).await;
         let proof = judge(probed.map(|_| ()));
         if !matches!(proof, Proof::Dead(_)) {
-            return Ok((proof, self.standing(&entry.connection, leak)?));
+            return Ok((proof, standing(leak)?));
         }
         let _changing = self.one_change_at_a_time().await;
         let leak = Leak {
@@ -148,12 +178,7 @@ impl App {
         }
         self.remember(&leak);
         tracing::info!(connection = %leak.connection, "a leaked key is dead at the provider");
-        // Read again: the connection may have been resumed meanwhile.
-        let entry = self
-            .registry
-            .get(leak.connection)
-            .ok_or_else(|| unknown(id))?;
-        Ok((proof, self.standing(&entry.connection, leak)?))
+        Ok((proof, standing(leak)?))
     }
 
     /// Leaks that are not dealt with, each in words.
@@ -176,9 +201,9 @@ impl App {
 
     /// Pauses every connection that uses the key, in one go, and keeps it for the proof. What was
     /// reported before stays as it is.
-    async fn report_leak(&self, by: Asked, id: &AccessKeyId) -> Result<()> {
+    async fn report_leak(&self, by: Asked, id: &AccessKeyId, holders: Vec<Entry>) -> Result<()> {
         let mut reported = Vec::new();
-        for entry in self.providers() {
+        for entry in holders {
             let generation = entry.connection.credentials_generation;
             let known = entry
                 .leaks
@@ -189,7 +214,7 @@ impl App {
             }
             let connection = self.paused(&entry);
             // Closed in memory first: whatever becomes of the commit, nothing is admitted meanwhile.
-            self.close(&connection)?;
+            self.close(&connection, PausedBy::Leak)?;
             reported.push(ReportedLeak {
                 leak: Leak {
                     connection: connection.id,
@@ -232,15 +257,22 @@ impl App {
         });
     }
 
-    fn standing(&self, connection: &Connection, leak: Leak) -> Result<Brought> {
-        let entry = self.living(connection.name.as_str())?;
+    /// The connection is read again: it may have been resumed meanwhile.
+    fn standing(
+        &self,
+        connection: ConnectionId,
+        leak: Leak,
+        same_id_elsewhere: Vec<String>,
+    ) -> Result<Brought> {
+        let entry = self.registry.get(connection);
+        let entry = entry.ok_or_else(|| unknown(leak.access_key_id.as_str()))?;
+        let space = entry.connection.location.key_space();
         let also_used_by = self
-            .registry
-            .living()
-            .into_iter()
+            .providers()
             .filter(|other| {
-                other.connection.id != connection.id
+                other.connection.id != connection
                     && other.credentials.access_key_id == leak.access_key_id
+                    && other.connection.location.key_space() == space
             })
             .map(|other| other.connection.name.to_string())
             .collect();
@@ -250,6 +282,7 @@ impl App {
             view: self.view(&entry),
             leak,
             also_used_by,
+            same_id_elsewhere,
         })
     }
 
@@ -262,39 +295,105 @@ impl App {
             .filter(|entry| entry.connection.provider != ProviderKind::Local)
     }
 
-    /// The connection where most is left to do about a leaked key, and how that stands.
-    fn brought(&self, id: &AccessKeyId) -> Result<(Entry, Leak)> {
-        let mut deleted = None;
-        let mut found = Vec::new();
-        for entry in self.providers() {
-            let leak = entry.leaks.iter().find(|leak| leak.access_key_id == *id);
-            match (entry.deletion, leak.cloned()) {
-                (Some(deletion), leak) => {
-                    if leak.is_some() || entry.credentials.access_key_id == *id {
-                        deleted = Some((entry, deletion));
-                    }
-                }
-                (None, Some(leak)) => found.push((entry, leak)),
-                (None, None) => {}
-            }
-        }
-        let urgency = |(entry, leak): &(Entry, Leak)| {
-            let next = leak.remaining(&entry.connection).first().copied();
-            (next.is_none(), next)
+    /// Whose key it is, or was. Servers that don't know one another may have keys with the same id,
+    /// and which of them has leaked is never guessed.
+    fn holders(&self, id: &AccessKeyId, connection: Option<&str>) -> Result<Holders> {
+        let of = |entry: &Entry| {
+            let mut leaked = entry.leaks.iter().map(|leak| &leak.access_key_id);
+            entry.credentials.access_key_id == *id || leaked.any(|leaked| leaked == id)
         };
-        if let Some(most) = found.into_iter().min_by_key(urgency) {
-            return Ok(most);
-        }
-        let (entry, deletion) = deleted.ok_or_else(|| unknown(id.as_str()))?;
-        Err(Error::new(
-            Kind::Refused,
-            format!(
-                "this is the provider's key of {}, which is being deleted: nothing is admitted through it any more, but the key stays valid at the provider until you revoke it there",
-                entry.connection.name
-            ),
-        )
-        .next(format!("bascule deletion show {deletion}")))
+        let all: Vec<_> = self.providers().filter(of).collect();
+        let meant = match connection {
+            Some(name) => {
+                let named = |entry: &&Entry| entry.connection.name.as_str() == name;
+                let entry = all.iter().find(named).ok_or_else(|| {
+                    Error::new(Kind::NotFound, format!("{id} is no key of {name}"))
+                        .next("bascule list")
+                })?;
+                entry.connection.location.key_space()
+            }
+            None => {
+                // A leak that is being dealt with is gone on with.
+                let under_way = |entry: &&Entry| {
+                    let mut leaks = entry.leaks.iter().filter(|leak| leak.access_key_id == *id);
+                    leaks.any(|leak| !leak.remaining(&entry.connection).is_empty())
+                };
+                only(all.iter())
+                    .or_else(|| only(all.iter().filter(under_way)))
+                    .ok_or_else(|| several(id, &all))?
+            }
+        };
+        let (same, others): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|entry| entry.connection.location.key_space() == meant);
+        let elsewhere = others.iter().map(|entry| entry.connection.name.to_string());
+        Ok(Holders {
+            same,
+            elsewhere: elsewhere.collect(),
+        })
     }
+}
+
+/// The connection where most is left to do about a leaked key, and how that stands.
+fn brought(id: &AccessKeyId, holders: &Holders) -> Result<(Entry, Leak)> {
+    let mut deleted = None;
+    let mut found = Vec::new();
+    for entry in &holders.same {
+        let leak = entry.leaks.iter().find(|leak| leak.access_key_id == *id);
+        match (entry.deletion, leak) {
+            (Some(deletion), _) => deleted = Some((entry, deletion)),
+            (None, Some(leak)) => found.push((entry.clone(), leak.clone())),
+            (None, None) => {}
+        }
+    }
+    let urgency = |(entry, leak): &(Entry, Leak)| {
+        let next = leak.remaining(&entry.connection).first().copied();
+        (next.is_none(), next)
+    };
+    if let Some(most) = found.into_iter().min_by_key(urgency) {
+        return Ok(most);
+    }
+    let (entry, deletion) = deleted.ok_or_else(|| unknown(id.as_str()))?;
+    Err(Error::new(
+        Kind::Refused,
+        format!(
+            "this is the provider's key of {}, which is being deleted: nothing is admitted through it any more, but the key stays valid at the provider until you revoke it there",
+            entry.connection.name
+        ),
+    )
+    .next(format!("bascule deletion show {deletion}")))
+}
+
+/// Where all of them have their keys, if that is one place.
+fn only<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<KeySpace> {
+    let spaces: BTreeSet<_> = entries
+        .map(|entry| entry.connection.location.key_space())
+        .collect();
+    let mut spaces = spaces.into_iter();
+    spaces.next().filter(|_| spaces.next().is_none())
+}
+
+/// The id stands for keys of several servers.
+fn several(id: &AccessKeyId, all: &[Entry]) -> Error {
+    let Some(first) = all.first() else {
+        return unknown(id.as_str());
+    };
+    let told = |entry: &Entry| {
+        let place = location_text(&entry.connection.location);
+        format!("{} ({place})", entry.connection.name)
+    };
+    let told: Vec<_> = all.iter().map(told).collect();
+    Error::new(
+        Kind::Invalid,
+        format!(
+            "keys of different servers have the id {id}: {}; say which has leaked",
+            told.join(", ")
+        ),
+    )
+    .next(format!(
+        "bascule leak {id} --connection {}",
+        first.connection.name
+    ))
 }
 
 fn unknown(id: &str) -> Error {

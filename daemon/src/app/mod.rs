@@ -20,6 +20,7 @@ mod limit;
 mod list;
 mod ls;
 mod metrics;
+mod named;
 mod own_changes;
 mod pause;
 mod receipt;
@@ -66,12 +67,14 @@ pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered};
 pub(crate) use delete::{Progress, Subscription};
 pub(crate) use findings::Finding;
 pub(crate) use judge::{IssuedState, Judgement};
-pub(crate) use key::{Changed, Issued, KeyView, KeyWish, Named};
+pub(crate) use key::{Changed, Issued, KeyView, KeyWish};
 pub(crate) use leak::{Brought, Leaked, Proof};
 pub(crate) use limit::LimitWish;
 pub(crate) use ls::Level;
+pub(crate) use named::Named;
 pub(crate) use registry::View;
 pub(crate) use rotate::{Consumer, Former, Report, RotateWish, Rotated};
+pub(crate) use status::PausedConnection;
 pub(crate) use usage::NamedKey;
 pub(crate) use watch::{Event, Watcher};
 
@@ -163,7 +166,9 @@ impl App {
                 .iter()
                 .map(|(deletion, _)| deletion)
                 .find(|deletion| deletion.connection == connection.id && !deletion.phase.is_over());
-            app.put_up(connection, credentials, deletion);
+            let mut leaks = image.leaks.clone();
+            leaks.retain(|leak| leak.connection == connection.id);
+            app.put_up(connection, credentials, leaks, deletion);
         }
         for (key, secret) in image.keys {
             app.registry.add_key(key.clone());
@@ -181,10 +186,6 @@ impl App {
                 };
                 entry.rotations.insert(running.rotation.old, running);
             });
-        }
-        for leak in image.leaks {
-            app.registry
-                .update(leak.connection, |entry| entry.leaks.push(leak));
         }
         for (deletion, findings) in image.deletions {
             app.deletions.remember(deletion, findings);

@@ -4,7 +4,9 @@
 use bascule_domain::{
     audit::{Asked, Change, Details},
     connection::Connection,
+    leak::{Leak, Remaining},
 };
+use bascule_gateway::PausedBy;
 
 use super::{
     App,
@@ -27,7 +29,7 @@ impl App {
             Details::of(&connection),
         );
         // Closed in memory first: whatever becomes of the commit, nothing is admitted meanwhile.
-        self.close(&connection)?;
+        self.close(&connection, paused_by(&connection, &entry.leaks))?;
         self.stored(move |store| store.update_connection(&connection, &audit))
             .await
             .map_err(not_durable)?;
@@ -72,9 +74,9 @@ impl App {
     }
 
     /// Admits nothing any more, and cuts what is open; in memory only.
-    pub(super) fn close(&self, connection: &Connection) -> Result<()> {
+    pub(super) fn close(&self, connection: &Connection, by: PausedBy) -> Result<()> {
         self.keyring
-            .pause(connection.id)
+            .pause(connection.id, by)
             .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
         self.registry.update(connection.id, |entry| {
             entry.connection.paused_at = connection.paused_at;
@@ -93,6 +95,16 @@ impl App {
                     .next(format!("bascule deletion show {deletion}")),
             ),
         }
+    }
+}
+
+/// What a connection that is paused, and not deleted, is paused by.
+pub(super) fn paused_by(connection: &Connection, leaks: &[Leak]) -> PausedBy {
+    let by_leak = |leak: &Leak| leak.remaining(connection).contains(&Remaining::Resume);
+    if leaks.iter().any(by_leak) {
+        PausedBy::Leak
+    } else {
+        PausedBy::User
     }
 }
 

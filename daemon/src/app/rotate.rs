@@ -2,37 +2,37 @@
 //! happens when is decided by `domain::rotation`; here it is performed, each step in one durable
 //! transaction.
 
+mod evidence;
 mod report;
+mod turn;
 mod watch;
 
 use std::time::Duration;
 
 use bascule_domain::{
     SignedDuration, Timestamp,
-    access_key::AccessKeyId,
-    audit::{Asked, Change, Details},
+    audit::{Asked, Change},
     ids::KeyId,
     key::Key,
-    rotation::{
-        self, Effect, Ending, Event, Evidence, Grace, KeyChange, NotRotatable, Rhythm, Rotation,
-        Step, Terms,
-    },
+    rotation::{self, Effect, Ending, Event, Grace, NotRotatable, Rotation, Step, Terms},
     secret::SecretKey,
     tombstone::{CauseOfDeath, Tombstone},
 };
 use bascule_gateway::InDoubt;
 use bascule_store::KeyTurn;
 
+use self::{
+    evidence::LastUse,
+    turn::{rotated, rotations},
+};
 use super::{
     App,
     error::{Error, Kind, Result},
-    key::{Issued, Named},
+    key::Issued,
+    named::Named,
     registry::Entry,
 };
-use crate::{
-    crash::{self, Side},
-    random,
-};
+use crate::random;
 
 pub(crate) use report::{Consumer, Former, Report};
 
@@ -68,34 +68,10 @@ pub(crate) struct Running {
     pub counted_before: u64,
 }
 
-/// Whether anybody has used a key. What is not known is never taken for unused.
-enum LastUse {
-    Used(Timestamp),
-    Never,
-    /// It was there before this daemon, and the ledger can't tell.
-    NotKnown,
-}
-
-impl LastUse {
-    /// Why the key may be in use, after its id; `None` when nobody has used it.
-    fn not_unused(&self) -> Option<String> {
-        match self {
-            Self::Used(last) => Some(format!(
-                "is in use, last at {last:.0}: its secret did arrive somewhere"
-            )),
-            Self::NotKnown => Some(
-                "may be in use: whether it was used before the daemon was started is not known"
-                    .into(),
-            ),
-            Self::Never => None,
-        }
-    }
-}
-
 impl App {
     pub(crate) async fn rotate_key(&self, by: Asked, wish: RotateWish) -> Result<Rotated> {
         let _changing = self.one_change_at_a_time().await;
-        let key = match self.meant(&wish.key)? {
+        let key = match self.rotated_key(&wish.key)? {
             Named::Living(_, key) => key,
             Named::Dead(tombstone) => return self.rotate_dead(by, &wish, &tombstone).await,
         };
@@ -104,8 +80,14 @@ impl App {
             let running = running.rotation.clone();
             return self.rotate_retiring(by, &wish, &key, running).await;
         }
+        if wish.again && key.predecessor.is_some() {
+            return self.replace_unused(by, key.id).await;
+        }
         if wish.now {
-            return self.replace(by, &entry, &key).await;
+            return match self.turned_already(&wish.key, &key)? {
+                Some(done) => Ok(done),
+                None => self.replace(by, &entry, &key).await,
+            };
         }
         if let Some(older) = entry
             .rotations
@@ -216,6 +198,22 @@ impl App {
         Ok(rotated)
     }
 
+    /// A label goes over to the new key, so whoever repeats a command means the turn that is done,
+    /// as long as nobody has used that key. Its access key id always means the key itself.
+    fn turned_already(&self, named: &str, key: &Key) -> Result<Option<Rotated>> {
+        let old = key.predecessor.and_then(|old| self.grave(old));
+        let heir = old.as_ref().and_then(|old| self.heir(old));
+        let unused = matches!(self.last_use(key), LastUse::Never);
+        match old {
+            Some(old) if named.contains('/') && unused && heir.is_some() => Ok(Some(Rotated {
+                issued: None,
+                report: self.report(old.key)?,
+                in_doubt: Vec::new(),
+            })),
+            _ => Ok(None),
+        }
+    }
+
     /// The key is dead. If that was a rotation whose answer got lost, its successor is replaced.
     async fn rotate_dead(
         &self,
@@ -283,7 +281,7 @@ impl App {
     }
 
     fn rotation_of(&self, id: &str) -> Result<Report> {
-        match self.meant(id)? {
+        match self.rotated_key(id)? {
             Named::Dead(tombstone) => self.report(tombstone.key),
             Named::Living(_, key) => {
                 let entry = self.entry_of(&key)?;
@@ -305,7 +303,7 @@ impl App {
     /// The old key dies now.
     pub(crate) async fn end_rotation(&self, by: Asked, id: &str) -> Result<Rotated> {
         let _changing = self.one_change_at_a_time().await;
-        match self.meant(id)? {
+        match self.rotated_key(id)? {
             Named::Living(_, key) if self.running(&key).is_ok() => {
                 self.end_retiring(by, &key).await
             }
@@ -325,7 +323,7 @@ impl App {
     /// The successor dies, and the old key is as it was before.
     pub(crate) async fn call_rotation_off(&self, by: Asked, id: &str) -> Result<Key> {
         let _changing = self.one_change_at_a_time().await;
-        let key = match self.meant(id)? {
+        let key = match self.rotated_key(id)? {
             Named::Living(_, key) => key,
             Named::Dead(tombstone) => {
                 return Err(dead(&tombstone).next(format!("bascule key rotation {id}")));
@@ -344,7 +342,8 @@ impl App {
                 key.access_key_id, successor.access_key_id
             )));
         }
-        self.bury(by, &entry, successor).await?;
+        let cause = CauseOfDeath::CalledOff { kept: running.old };
+        self.bury(by, &entry, successor, cause).await?;
         let old = self.registry.key(&running.old.to_string());
         old.ok_or_else(defect)
     }
@@ -352,7 +351,7 @@ impl App {
     /// Somebody says that the clock is right now.
     pub(crate) async fn go_on_with_rotation(&self, by: Asked, id: &str) -> Result<Report> {
         let _changing = self.one_change_at_a_time().await;
-        let key = match self.meant(id)? {
+        let key = match self.rotated_key(id)? {
             Named::Living(_, key) => key,
             Named::Dead(tombstone) => return self.report(tombstone.key),
         };
@@ -364,11 +363,17 @@ impl App {
 
     /// Kills a key for good. If it was to take another one's place, that one lives on; if it
     /// retired, its rotation is over.
-    pub(super) async fn bury(&self, by: Asked, entry: &Entry, key: &Key) -> Result<Tombstone> {
-        let change = rotation::bury(key, CauseOfDeath::Revoked, rotations(entry));
+    pub(super) async fn bury(
+        &self,
+        by: Asked,
+        entry: &Entry,
+        key: &Key,
+        cause: CauseOfDeath,
+    ) -> Result<Tombstone> {
+        let change = rotation::bury(key, cause, rotations(entry));
         let audit = match change.update.first() {
             Some(old) => {
-                tracing::warn!(key = %old.id, "a rotation was called off, because the new key was revoked");
+                tracing::warn!(key = %old.id, "a rotation was called off: the new key is dead");
                 rotated(old, key.id, Step::CalledOff)
             }
             None => Change::KeyRevoked {
@@ -430,97 +435,6 @@ impl App {
                 self.turn(turn, by, change, None).await
             }
         }
-    }
-
-    /// Makes a change of several keys: dead in memory first, so that whatever becomes of the
-    /// commit, nothing is admitted meanwhile; alive last.
-    async fn turn(
-        &self,
-        turn: KeyTurn,
-        by: Option<Asked>,
-        change: Change,
-        reason: Option<&str>,
-    ) -> Result<()> {
-        let step = match &change {
-            Change::Rotation { step, .. } => Some(*step),
-            _ => None,
-        };
-        let details = self.registry.get(turn.connection).and_then(|entry| {
-            let key = entry.keys.get(&change.key()?)?;
-            Some(Details::of_key(&entry.connection.name, key))
-        });
-        let mut audit = self.audit(by, change, details.unwrap_or_default());
-        if let Some(details) = &mut audit.details {
-            let fixed = reason.and_then(|reason| reason.parse().ok());
-            details.reason = details.reason.take().or(fixed);
-        }
-        for (key, tombstone) in &turn.bury {
-            self.graves.add(&key.access_key_id, tombstone.clone());
-            self.keyring.remove_key(&key.access_key_id);
-        }
-        if let Some(step) = step {
-            crash::point(Side::Before, step);
-        }
-        {
-            let turn = turn.clone();
-            let buried = turn.bury.first().map(|(key, _)| key.access_key_id.clone());
-            self.stored(move |store| store.turn_keys(&turn, &audit))
-                .await
-                .map_err(|error| not_durable(error, buried.as_ref()))?;
-        }
-        if let Some(step) = step {
-            crash::point(Side::After, step);
-        }
-        let now = self.clock.now();
-        self.registry.update(turn.connection, |entry| {
-            for (key, _) in &turn.bury {
-                entry.keys.remove(&key.id);
-            }
-            let added = turn.add.iter().map(|(key, _)| key);
-            for key in turn.update.iter().chain(added) {
-                entry.keys.insert(key.id, key.clone());
-            }
-            for old in &turn.over {
-                entry.rotations.remove(old);
-            }
-            for rotation in turn.rotations {
-                let before = entry.keys.get(&rotation.old).map_or(0, |old| {
-                    let usage = self.keyring.key_use(&old.access_key_id);
-                    usage.unwrap_or_default().requests
-                });
-                entry
-                    .rotations
-                    .entry(rotation.old)
-                    .and_modify(|running| running.rotation = rotation.clone())
-                    .or_insert(Running {
-                        rotation,
-                        counted_since: now,
-                        counted_before: before,
-                    });
-            }
-        });
-        if let Some((key, secret)) = turn.add {
-            self.keyring
-                .add_key(key, secret)
-                .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
-        }
-        self.rotations_changed.notify_one();
-        Ok(())
-    }
-
-    /// The key that a user means. Of two with the same label it is the old one, whose rotation it
-    /// is.
-    pub(super) fn meant(&self, id: &str) -> Result<Named> {
-        let retiring = id.split_once('/').and_then(|(name, label)| {
-            let entry = self.registry.by_name(name)?;
-            let mut old = entry
-                .keys
-                .values()
-                .filter(|key| key.label.as_str() == label && entry.rotations.contains_key(&key.id));
-            let key = old.next()?.clone();
-            Some(Named::Living(Box::new(entry), key))
-        });
-        retiring.map_or_else(|| self.find_key(id), Ok)
     }
 
     fn grave(&self, key: KeyId) -> Option<Tombstone> {
@@ -590,73 +504,7 @@ impl App {
             .map(|successor| (successor, credentials.secret))
             .map_err(|why| refused(key, why))
     }
-
-    /// A change as the store makes it.
-    fn key_turn(&self, entry: &Entry, change: KeyChange, secret: Option<&SecretKey>) -> KeyTurn {
-        let bury = change.bury.map(|(key, cause)| {
-            let tombstone = self.tombstone(entry, &key, cause);
-            (key, tombstone)
-        });
-        KeyTurn {
-            connection: entry.connection.id,
-            add: change.add.zip(secret.cloned()),
-            update: change.update,
-            bury: bury.into_iter().collect(),
-            rotations: change.rotations,
-            over: change.over,
-        }
-    }
-
-    fn tombstone(&self, entry: &Entry, key: &Key, cause: CauseOfDeath) -> Tombstone {
-        Tombstone {
-            key: key.id,
-            masked: key.access_key_id.masked(),
-            label: key.label.clone(),
-            connection: key.connection,
-            connection_name: entry.connection.name.clone(),
-            died_at: self.clock.now(),
-            cause,
-        }
-    }
-
-    /// What is known of a key's rhythm; nothing where uses are not recorded. A ledger that does not
-    /// answer in time is not waited for: its grace is only a default.
-    async fn rhythm(&self, key: &Key) -> Option<Rhythm> {
-        let asked = tokio::time::timeout(PATIENCE, self.longest_interval(key)).await;
-        let known = asked.ok()?.ok()?;
-        let longest = known.longest.map(SignedDuration::try_from);
-        // Where uses are missing the longest interval can only be too long: the safe side.
-        Some(Rhythm {
-            observed_since: known.observed_since,
-            longest: longest.and_then(std::result::Result::ok),
-        })
-    }
-
-    /// When a key was last used, as far as that can be told.
-    fn last_use(&self, key: &Key) -> LastUse {
-        match self.keyring.last_used(&key.access_key_id) {
-            Some(at) => LastUse::Used(at),
-            None if self.uses_not_known.contains(&key.id) => LastUse::NotKnown,
-            None => LastUse::Never,
-        }
-    }
-
-    /// What the gateway knows of a key's use.
-    fn evidence(&self, key: &Key) -> Evidence {
-        let usage = self.keyring.key_use(&key.access_key_id);
-        let usage = usage.unwrap_or_default();
-        Evidence {
-            last_use: match usage.open {
-                0 => usage.last,
-                _ => Some(self.clock.now()),
-            },
-            watched_since: self.started_at,
-        }
-    }
 }
-
-/// How long a rotation waits for what the ledger knows.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a step that failed waits before it is tried again by itself.
 const RETRY: Duration = Duration::from_secs(30);
@@ -670,23 +518,6 @@ fn silence(length: Option<SignedDuration>) -> Result<Option<SignedDuration>> {
         .map(rotation::bounded)
         .transpose()
         .map_err(|error| Error::invalid("--until-silent", error))
-}
-
-/// The rotations of a connection, each with its old key.
-fn rotations(entry: &Entry) -> impl Iterator<Item = (&Rotation, &Key)> {
-    entry.rotations.values().filter_map(|running| {
-        let old = entry.keys.get(&running.rotation.old)?;
-        Some((&running.rotation, old))
-    })
-}
-
-const fn rotated(key: &Key, successor: KeyId, step: Step) -> Change {
-    Change::Rotation {
-        connection: key.connection,
-        key: key.id,
-        successor,
-        step,
-    }
 }
 
 fn refused(key: &Key, why: NotRotatable) -> Error {
@@ -718,16 +549,6 @@ fn dead(tombstone: &Tombstone) -> Error {
             tombstone.masked, tombstone.label, tombstone.died_at
         ),
     )
-}
-
-fn not_durable(mut error: Error, buried: Option<&AccessKeyId>) -> Error {
-    if let Some(id) = buried {
-        error.message = format!(
-            "the key {id} is refused from now on, but that could not be made durable, so a restart may bring it back: {}",
-            error.message
-        );
-    }
-    error
 }
 
 fn defect() -> Error {

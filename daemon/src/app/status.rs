@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use bascule_domain::{Timestamp, deletion::Deletion};
+use bascule_gateway::PausedBy;
 
-use super::App;
+use super::{App, pause::paused_by, registry::Entry};
 
 pub(crate) struct Status {
     pub started_at: Timestamp,
@@ -17,8 +18,16 @@ pub(crate) struct Status {
     pub findings: usize,
     /// Under way or parked.
     pub deletions: Vec<Deletion>,
+    /// Connections that admit nothing until they are resumed.
+    pub paused: Vec<PausedConnection>,
     /// What is not well, in words.
     pub troubles: Vec<String>,
+}
+
+pub(crate) struct PausedConnection {
+    pub name: String,
+    pub since: Timestamp,
+    pub by: PausedBy,
 }
 
 impl App {
@@ -55,7 +64,16 @@ impl App {
             open_requests: self.keyring.open_requests(),
             findings: self.knocks.count() + self.consumers.count(),
             deletions,
+            paused: living.iter().filter_map(paused).collect(),
             troubles,
         }
     }
+}
+
+fn paused(entry: &Entry) -> Option<PausedConnection> {
+    Some(PausedConnection {
+        name: entry.connection.name.to_string(),
+        since: entry.connection.paused_at?,
+        by: paused_by(&entry.connection, &entry.leaks),
+    })
 }

@@ -8,7 +8,6 @@ use bascule_domain::{
     ids::{ConnectionId, KeyId},
     key::Key,
 };
-use bascule_gateway::DeadKeys;
 use bascule_store::ledger::{
     By, Interval, Ledger, LedgerError, LedgerSettings, Query, Report, Row,
 };
@@ -16,6 +15,7 @@ use bascule_store::ledger::{
 use super::{
     App, blocking,
     error::{Error, Kind, Result},
+    named::Subject,
     watch::Live,
 };
 use crate::{clock::Clock, config::Config};
@@ -26,29 +26,6 @@ const DELAY: Duration = Duration::from_secs(1);
 const QUEUE: usize = 8_192;
 /// How long the start waits for the ledger to say when keys were last used.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What is asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Of {
-    Everything,
-    Connection(ConnectionId),
-    /// A dead key's connection may be gone.
-    Key {
-        key: KeyId,
-        connection: Option<ConnectionId>,
-    },
-}
-
-impl Of {
-    /// Whether it is about this, as far as the key and the connection are known.
-    pub(crate) fn holds(self, key: Option<KeyId>, connection: Option<ConnectionId>) -> bool {
-        match self {
-            Self::Everything => true,
-            Self::Connection(wanted) => connection == Some(wanted),
-            Self::Key { key: wanted, .. } => key == Some(wanted),
-        }
-    }
-}
 
 /// A key, living or dead, with what it is called.
 #[derive(Debug, Clone)]
@@ -179,7 +156,7 @@ impl App {
                 "the period begins in the future".to_owned(),
             ));
         }
-        let keys = self.named_of(&self.selected(of)?);
+        let keys = self.named_of(&self.subject(of)?);
         let query = Query {
             keys: keys
                 .iter()
@@ -239,48 +216,15 @@ impl App {
             .map_err(|error| Error::new(Kind::Storage, error.to_string()).next("bascule status"))
     }
 
-    /// What a user means: nothing is everything, else a connection's name or a key's id.
-    pub(super) fn selected(&self, text: &str) -> Result<Of> {
-        if text.is_empty() {
-            return Ok(Of::Everything);
-        }
-        if let Some(entry) = self.registry.by_name(text) {
-            return Ok(Of::Connection(entry.connection.id));
-        }
-        if let Some(key) = self.registry.key(text) {
-            return Ok(Of::Key {
-                key: key.id,
-                connection: Some(key.connection),
-            });
-        }
-        let dead = text.parse().ok().and_then(|id| self.graves.find(&id));
-        let dead = dead.or_else(|| {
-            let all = self.graves.all();
-            all.into_iter().find(|dead| dead.key.to_string() == text)
-        });
-        if let Some(dead) = dead {
-            return Ok(Of::Key {
-                key: dead.key,
-                connection: Some(dead.connection),
-            });
-        }
-        // A connection that was deleted still has its dead keys.
-        let all = self.graves.all();
-        match all
-            .iter()
-            .find(|dead| dead.connection_name.as_str() == text)
-        {
-            Some(dead) => Ok(Of::Connection(dead.connection)),
-            None => Err(Error::new(
-                Kind::NotFound,
-                format!("there is no connection and no key {text:?}"),
-            )
-            .next("bascule key list")),
-        }
+    /// The keys, living ones first.
+    fn named_of(&self, subject: &Subject) -> Vec<NamedKey> {
+        let mut keys = self.all_keys();
+        keys.retain(|named| subject.holds(named.connection, named.key));
+        keys
     }
 
-    /// The keys, living ones first.
-    pub(super) fn named_of(&self, of: &Of) -> Vec<NamedKey> {
+    /// Every key that is known, living ones first.
+    pub(super) fn all_keys(&self) -> Vec<NamedKey> {
         let living = self.registry.living().into_iter().flat_map(|entry| {
             let name = entry.connection.name.to_string();
             entry.keys.into_values().map(move |key| NamedKey {
@@ -302,9 +246,6 @@ impl App {
             dead: true,
             issued_at: Timestamp::UNIX_EPOCH,
         });
-        living
-            .chain(dead)
-            .filter(|named| of.holds(Some(named.key), Some(named.connection)))
-            .collect()
+        living.chain(dead).collect()
     }
 }

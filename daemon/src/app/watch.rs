@@ -12,11 +12,7 @@ use bascule_domain::{
 use bascule_store::ledger::{Observer, Passed};
 use tokio::sync::broadcast;
 
-use super::{
-    App, ConsumerFinding, Finding,
-    error::Result,
-    usage::{NamedKey, Of},
-};
+use super::{App, ConsumerFinding, Finding, error::Result, named::Subject, usage::NamedKey};
 
 /// Events that may wait for a reader.
 const KEPT: usize = 512;
@@ -65,20 +61,26 @@ impl Observer for Live {
 /// Somebody who watches.
 pub(crate) struct Watcher {
     pub(crate) events: broadcast::Receiver<Event>,
-    of: Of,
+    of: Subject,
 }
 
 impl Watcher {
     /// Whether the event is about what is watched.
-    pub(crate) fn concerns(&self, event: &Event) -> bool {
-        let (key, connection) = match event {
-            Event::Passed(passed) => (Some(passed.key), Some(passed.connection)),
-            Event::Found(key, _) => (Some(*key), None),
-            Event::Consumer(finding, _) => finding.judgement.ids(),
-            Event::Gone(..) => (None, None),
-            Event::Changed(entry) => (entry.change.key(), Some(entry.change.connection())),
-        };
-        self.of.holds(key, connection)
+    pub(crate) fn concerns(&self, event: &Event, app: &App) -> bool {
+        match event {
+            Event::Passed(passed) => self.of.holds(passed.connection, passed.key),
+            Event::Found(key, _) => match app.named(*key) {
+                Some(named) => self.of.holds(named.connection, *key),
+                None => self.of == Subject::Everything,
+            },
+            Event::Consumer(finding, _) => match finding.judgement.ids() {
+                (Some(key), Some(connection)) => self.of.holds(connection, key),
+                (None, Some(connection)) => self.of.holds_all_of(connection),
+                (_, None) => self.of == Subject::Everything,
+            },
+            Event::Gone(..) => self.of == Subject::Everything,
+            Event::Changed(entry) => self.of.concerns(&entry.change),
+        }
     }
 }
 
@@ -87,17 +89,13 @@ impl App {
     pub(crate) fn watch(&self, of: &str) -> Result<Watcher> {
         Ok(Watcher {
             events: self.live.0.subscribe(),
-            of: self.selected(of)?,
+            of: self.subject(of)?,
         })
     }
 
     /// What is known of a key: it may be new, or dead.
     pub(crate) fn named(&self, key: KeyId) -> Option<NamedKey> {
-        let of_key = Of::Key {
-            key,
-            connection: None,
-        };
-        self.named_of(&of_key).into_iter().next()
+        self.all_keys().into_iter().find(|named| named.key == key)
     }
 
     /// What a connection is called, if it is there.

@@ -25,7 +25,7 @@ type Answer<T> = std::result::Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Connections for Service {
     async fn connect(&self, request: Request<v1::ConnectRequest>) -> Answer<v1::ConnectResponse> {
-        let by = asked(&request, "")?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let wish = wish(request.into_inner()).map_err(status)?;
         let app = self.0.clone();
         let change = async move { app.connect(by, wish).await };
@@ -57,7 +57,7 @@ impl Connections for Service {
     }
 
     async fn rename(&self, request: Request<v1::RenameRequest>) -> Answer<v1::RenameResponse> {
-        let by = asked(&request, "")?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let request = request.into_inner();
         let new = convert::parse("new name", &request.new_name).map_err(status)?;
         let app = self.0.clone();
@@ -69,7 +69,7 @@ impl Connections for Service {
     }
 
     async fn limit(&self, request: Request<v1::LimitRequest>) -> Answer<v1::LimitResponse> {
-        let by = asked(&request, "")?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let request = request.into_inner();
         let wish = convert::limits(&request).map_err(status)?;
         let app = self.0.clone();
@@ -84,7 +84,7 @@ impl Connections for Service {
         &self,
         request: Request<v1::PauseConnectionRequest>,
     ) -> Answer<v1::PauseConnectionResponse> {
-        let by = asked(&request, "")?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let (app, name) = (self.0.clone(), request.into_inner().name);
         let change = async move { app.pause(by, &name).await };
         let view = self.0.to_its_end(change).await.map_err(status)?;
@@ -97,7 +97,7 @@ impl Connections for Service {
         &self,
         request: Request<v1::ResumeConnectionRequest>,
     ) -> Answer<v1::ResumeConnectionResponse> {
-        let by = asked(&request, "")?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let (app, name) = (self.0.clone(), request.into_inner().name);
         let change = async move { app.resume(by, &name).await };
         let view = self.0.to_its_end(change).await.map_err(status)?;
@@ -110,7 +110,7 @@ impl Connections for Service {
         &self,
         request: Request<v1::ReplaceCredentialsRequest>,
     ) -> Answer<v1::ReplaceCredentialsResponse> {
-        let by = asked(&request, "")?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let request = request.into_inner();
         let credentials = convert::credentials(request.credentials)
             .and_then(|given| {
@@ -119,7 +119,7 @@ impl Connections for Service {
             .map_err(status)?;
         let app = self.0.clone();
         let change = async move {
-            app.replace_credentials(by, &request.name, credentials)
+            app.replace_credentials(by, &request.name, credentials, request.allow_leaked)
                 .await
         };
         let (view, probe) = self.0.to_its_end(change).await.map_err(status)?;
@@ -213,6 +213,7 @@ fn browse_item(item: BrowseItem) -> v1::BrowseEntry {
 fn wish(request: v1::ConnectRequest) -> Result<Wish> {
     let name: ConnectionName = convert::parse("connection name", &request.name)?;
     let credentials = convert::credentials(request.credentials)?;
+    let allow_leaked = request.allow_leaked;
     if !request.card.is_empty() {
         let said = request.provider != 0
             || !request.buckets.is_empty()
@@ -246,6 +247,7 @@ fn wish(request: v1::ConnectRequest) -> Result<Wish> {
         return Ok(Wish {
             name,
             credentials,
+            allow_leaked,
             place: Place::Card(Box::new(card)),
         });
     }
@@ -280,6 +282,7 @@ fn wish(request: v1::ConnectRequest) -> Result<Wish> {
     Ok(Wish {
         name,
         credentials,
+        allow_leaked,
         place: Place::Said {
             provider,
             buckets,

@@ -205,6 +205,7 @@ pub(super) fn dead_key(tombstone: &Tombstone) -> v1::Key {
         cause: match tombstone.cause {
             CauseOfDeath::Revoked => "revoked".to_owned(),
             CauseOfDeath::Rotated { ending, .. } => format!("rotated: {}", ending.as_str()),
+            CauseOfDeath::CalledOff { .. } => "rotation called off".to_owned(),
             CauseOfDeath::ConnectionDeleted { deletion } => {
                 format!("connection deleted ({deletion})")
             }

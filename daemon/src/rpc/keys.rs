@@ -23,7 +23,7 @@ type Answer<T> = std::result::Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Keys for Service {
     async fn issue(&self, request: Request<v1::IssueKeyRequest>) -> Answer<v1::IssueKeyResponse> {
-        let by = asked(&request, "")?;
+        let by = asked(&request, &request.get_ref().reason)?;
         let wish = wish(request.into_inner()).map_err(status)?;
         let app = self.0.clone();
         let change = async move { app.issue_key(by, wish).await };

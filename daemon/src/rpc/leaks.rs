@@ -17,9 +17,12 @@ impl Leaks for Service {
         &self,
         request: Request<v1::ReportLeakRequest>,
     ) -> Result<Response<v1::ReportLeakResponse>, Status> {
-        let by = asked(&request, "")?;
-        let (app, id) = (self.0.clone(), request.into_inner().access_key_id);
-        let change = async move { app.leak(by, &id).await };
+        let by = asked(&request, &request.get_ref().reason)?;
+        let (app, asked) = (self.0.clone(), request.into_inner());
+        let change = async move {
+            app.leak(by, &asked.access_key_id, given(&asked.connection))
+                .await
+        };
         let leaked = self.0.to_its_end(change).await.map_err(status)?;
         let mut no_successor = String::new();
         let (access_key_id, wire) = match leaked {
@@ -51,9 +54,12 @@ impl Leaks for Service {
         &self,
         request: Request<v1::ProveLeakRequest>,
     ) -> Result<Response<v1::ProveLeakResponse>, Status> {
-        let by = asked(&request, "")?;
-        let (app, id) = (self.0.clone(), request.into_inner().access_key_id);
-        let change = async move { app.prove_leak(by, &id).await };
+        let by = asked(&request, &request.get_ref().reason)?;
+        let (app, asked) = (self.0.clone(), request.into_inner());
+        let change = async move {
+            app.prove_leak(by, &asked.access_key_id, given(&asked.connection))
+                .await
+        };
         let (proof, brought) = self.0.to_its_end(change).await.map_err(status)?;
         let (proof, evidence) = match proof {
             Proof::Dead(evidence) => (v1::LeakProof::Dead, evidence),
@@ -66,6 +72,10 @@ impl Leaks for Service {
             leak: Some(provider_leak(&brought)),
         }))
     }
+}
+
+fn given(connection: &str) -> Option<&str> {
+    (!connection.is_empty()).then_some(connection)
 }
 
 fn provider_leak(brought: &Brought) -> v1::ProviderLeak {
@@ -87,5 +97,6 @@ fn provider_leak(brought: &Brought) -> v1::ProviderLeak {
             .collect(),
         at_the_provider: brought.at_the_provider.clone(),
         also_used_by: brought.also_used_by.clone(),
+        same_id_elsewhere: brought.same_id_elsewhere.clone(),
     }
 }

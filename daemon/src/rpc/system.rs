@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use bascule_gateway::{Family, Kind};
+use bascule_gateway::{Family, Kind, PausedBy};
 use bascule_proto::v1::{self, system_server::System};
 use tonic::{Request, Response, Status};
 
 use super::convert;
-use crate::app::App;
+use crate::app::{App, PausedConnection};
 
 pub(super) struct Service(pub(super) Arc<App>);
 
@@ -35,6 +35,7 @@ impl System for Service {
                 .collect(),
             troubles: status.troubles,
             findings: status.findings as u32,
+            paused: status.paused.iter().map(paused).collect(),
         }))
     }
 
@@ -44,6 +45,19 @@ impl System for Service {
     ) -> Result<Response<v1::MetricsResponse>, Status> {
         let families = self.0.metrics().into_iter().map(family).collect();
         Ok(Response::new(v1::MetricsResponse { families }))
+    }
+}
+
+fn paused(paused: &PausedConnection) -> v1::PausedConnection {
+    v1::PausedConnection {
+        name: paused.name.clone(),
+        since: Some(convert::time(paused.since)),
+        by: match paused.by {
+            PausedBy::User => "user",
+            PausedBy::Leak => "leak",
+            PausedBy::Deletion => "deletion",
+        }
+        .to_owned(),
     }
 }
 

@@ -108,7 +108,7 @@ impl Usage for Service {
 async fn next(watcher: &mut Watcher, app: &App) -> Option<v1::UsageEvent> {
     loop {
         match watcher.events.recv().await {
-            Ok(event) if watcher.concerns(&event) => return Some(event_of(event, app)),
+            Ok(event) if watcher.concerns(&event, app) => return Some(event_of(event, app)),
             Ok(_) => {}
             Err(RecvError::Lagged(missed)) => {
                 return Some(v1::UsageEvent {

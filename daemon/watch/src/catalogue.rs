@@ -268,19 +268,18 @@ impl Catalogue {
         }
     }
 
-    /// The folders in which a configuration of somebody who asks can appear or change, each once, as
-    /// far as they are there.
+    /// The files and folders on which [`Catalogue::configurations`] depends for a user, whether or not
+    /// they are there. What lies in the current folder of a run is not among them.
     #[must_use]
-    pub fn folders(&self, machine: &Machine) -> Vec<PathBuf> {
-        let environment = &machine.environment;
-        let folders: BTreeSet<PathBuf> = self
+    pub fn interests(&self, environment: &Environment) -> Vec<PathBuf> {
+        let interests: BTreeSet<PathBuf> = self
             .rows
             .iter()
             .filter(|row| !row.leftover && !row.asks_on_macos)
             .flat_map(|row| &row.paths)
-            .filter_map(|rule| paths::watched(rule, environment))
+            .filter_map(|rule| paths::interest(rule, environment))
             .collect();
-        folders.into_iter().collect()
+        interests.into_iter().collect()
     }
 }
 

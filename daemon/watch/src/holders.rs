@@ -1,7 +1,12 @@
 //! Where an access key id stands on this machine. What was not looked at is said: an empty answer alone
 //! proves nothing.
 
-use crate::{catalogue::Catalogue, found::Place, machine::Machine, scan};
+use crate::{
+    catalogue::Catalogue,
+    found::Place,
+    machine::Machine,
+    scan::{self, Scope},
+};
 
 /// What a search came to.
 #[derive(Debug, Default)]
@@ -17,7 +22,7 @@ pub struct Search {
 /// Looks for an access key id, told by `is`, wherever a tool that is known keeps keys.
 #[must_use]
 pub fn search(is: impl Fn(&str) -> bool, machine: &Machine) -> Search {
-    let picture = scan::known(machine);
+    let picture = scan::known(machine, Scope::OWN);
     let held = picture
         .uses
         .iter()

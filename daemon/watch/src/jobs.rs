@@ -75,7 +75,7 @@ impl Source {
         }
     }
 
-    /// The folders that it reads, whether or not they are there: a change in one of them may change
+    /// The folders and files that it reads, whether or not they are there: a change in one may change
     /// its jobs. Files that jobs name, such as scripts, are not among them.
     #[must_use]
     pub fn folders(self, machine: &Machine) -> Vec<PathBuf> {
@@ -88,7 +88,7 @@ impl Source {
             Self::Containers => containers::folders(machine),
             Self::Cron => cron::folders(machine),
             Self::At => at::folders(machine),
-            Self::Mounts => vec![machine.path("/etc")],
+            Self::Mounts => vec![machine.path("/etc/fstab")],
             Self::Processes => Vec::new(),
         }
     }
@@ -101,7 +101,7 @@ pub fn all(machine: &Machine, picture: &mut Picture) {
     }
 }
 
-/// The folders that all sources read.
+/// The folders and files that all sources read.
 #[must_use]
 pub fn folders(machine: &Machine) -> Vec<PathBuf> {
     let all = Source::ALL

@@ -31,4 +31,6 @@ pub use catalogue::Catalogue;
 pub use environment::Environment;
 pub use found::{FoundKey, NotUsable, Place};
 pub use machine::{Machine, User};
-pub use picture::{Gap, HeldKey, Link, LinkKind, NextRun, Picture, Rank, Standing, Trail, Use};
+pub use picture::{
+    Gap, HeldKey, Left, Link, LinkKind, NextRun, Picture, Rank, Standing, Trail, Use,
+};

@@ -1,7 +1,11 @@
 //! What a look at the machine comes to: who uses which key, by which chain, and what could not be
 //! looked at. It holds secrets only as typed ones, and no other text of a file may get into it.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use bascule_domain::{
     Timestamp,
@@ -264,6 +268,17 @@ pub struct Gap {
     pub remedy: String,
 }
 
+/// What was left out, summed by its reason.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Left {
+    /// Why.
+    pub why: Cow<'static, str>,
+    /// How many files, folders or links.
+    pub count: u64,
+    /// Some of them.
+    pub examples: Vec<PathBuf>,
+}
+
 /// The way to a use while it is followed: the steps so far, and what holds for all that they lead
 /// to.
 #[derive(Debug, Clone)]
@@ -309,6 +324,8 @@ pub struct Picture {
     pub uses: Vec<Use>,
     /// What could not be looked at.
     pub gaps: Vec<Gap>,
+    /// What was left out on purpose, or is nobody's configuration: told, but no gap.
+    pub skipped: Vec<Left>,
     /// How many files were read.
     pub files_read: u64,
     overflowed: bool,
@@ -363,6 +380,24 @@ impl Picture {
     /// Adds a configuration that is not usable, for what it says itself.
     pub fn unusable(&mut self, trail: &Trail, what: impl Into<String>, error: &NotUsable) {
         self.gap(trail, what, error.told(), error.remedy());
+    }
+
+    /// The files that the uses and gaps are about.
+    #[must_use]
+    pub fn paths(&self) -> BTreeSet<PathBuf> {
+        let of_uses = self.uses.iter().flat_map(|found| {
+            let steps = found.chain.iter().filter_map(|link| link.place.as_ref());
+            steps.chain([&found.key.place])
+        });
+        let of_gaps = self.gaps.iter().flat_map(|gap| {
+            let steps = gap.chain.iter();
+            steps.filter_map(|link| link.place.as_ref())
+        });
+        let files = of_uses.chain(of_gaps).filter_map(|place| match place {
+            Place::File { path, .. } => Some(path.clone()),
+            Place::Variable(_) | Place::Argument(_) => None,
+        });
+        files.collect()
     }
 
     fn overflow(&mut self) {

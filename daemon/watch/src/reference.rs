@@ -8,7 +8,8 @@ use crate::{
     command::Command,
     machine::Machine,
     picture::{Picture, Trail},
-    scan, tools,
+    scan::{self, Scope},
+    tools,
 };
 
 /// What a person asks about.
@@ -80,7 +81,7 @@ pub fn resolve(reference: &Reference, machine: &Machine) -> Picture {
             .into(),
         Reference::Id(shown) => {
             let shown = ShownId::new(shown);
-            let mut picture = scan::known(machine);
+            let mut picture = scan::known(machine, Scope::OWN);
             picture
                 .uses
                 .retain(|found| shown.fits(found.key.id.as_str()));

@@ -1,57 +1,288 @@
 //! The whole look at a machine: what jobs use, what configurations hold, and what nobody explains.
 
-use std::path::PathBuf;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use bascule_domain::access_key::AccessKeyId;
 
 use crate::{
     aws,
     catalogue::Catalogue,
-    machine::Machine,
-    picture::{Picture, Trail},
+    found::Place,
+    jobs::Source,
+    machine::{Machine, User},
+    picture::{HeldKey, Left, Link, LinkKind, Picture, Rank, Standing, Trail},
+    sweep::{self, Confidence, Hit, Options, Progress, Reason, Recognised, Wanted},
     tools::{rclone, variables},
 };
 
-/// Looks at the places that are known: configurations of who asks, and jobs. It takes no longer than
-/// reading them.
+/// How much of a machine is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope {
+    /// Units, crontabs and what else starts something.
+    pub jobs: bool,
+    /// What runs now.
+    pub processes: bool,
+    /// Configurations of all users, not only of who asks.
+    pub everyone: bool,
+}
+
+impl Scope {
+    /// Everything of who asks.
+    pub const OWN: Self = Self {
+        jobs: true,
+        processes: true,
+        everyone: false,
+    };
+}
+
+/// Looks at the places that are known: configurations and jobs. It takes no longer than reading them.
 #[must_use]
-pub fn known(machine: &Machine) -> Picture {
-    let mut picture = Picture::default();
-    let (trail, own) = (Trail::configuration(), &machine.environment);
-    variables::surroundings(own, &trail, &mut picture);
-    rclone::configured(machine, own, &trail, &mut picture);
-    aws::configured(machine, own, &trail, &mut picture);
-    Catalogue::builtin().configurations(machine, &machine.user, &mut picture);
+pub fn known(machine: &Machine, scope: Scope) -> Picture {
+    let mut picture = known_places(machine, scope);
     picture.settle();
     picture
 }
 
-/// The files and folders on which [`known`] depends, whether or not they are there.
-#[must_use]
-pub fn interests(machine: &Machine) -> Vec<PathBuf> {
+fn known_places(machine: &Machine, scope: Scope) -> Picture {
+    let mut picture = Picture::default();
     let own = &machine.environment;
-    let files = [
-        crate::rclone::file(own),
-        aws::credentials_file(own),
-        aws::config_file(own),
-    ];
-    files.into_iter().flatten().collect()
+    variables::surroundings(own, &Trail::configuration(), &mut picture);
+    let catalogue = catalogue(machine, &mut picture);
+    for user in users(machine, scope) {
+        let asks = *user == machine.user;
+        let mut trail = Trail::configuration();
+        let bare;
+        let environment = if asks {
+            own
+        } else {
+            trail.user = Some(user.name.clone());
+            bare = machine.bare_environment(user);
+            &bare
+        };
+        let before = picture.gaps.len();
+        catalogue.configurations(machine, user, &mut picture);
+        // A home that may not be entered is told once.
+        if asks || picture.gaps.len() == before {
+            rclone::configured(machine, environment, &trail, &mut picture);
+            aws::configured(machine, environment, &trail, &mut picture);
+        }
+    }
+    for source in Source::ALL {
+        let wanted = match source {
+            Source::Processes => scope.processes,
+            _ => scope.jobs,
+        };
+        if wanted {
+            source.look(machine, &mut picture);
+        }
+    }
+    picture
+}
+
+/// The compiled-in table, and the rows of who asks.
+fn catalogue(machine: &Machine, picture: &mut Picture) -> Catalogue {
+    let Some(own) = Catalogue::own_table(&machine.environment) else {
+        return Catalogue::builtin().clone();
+    };
+    Catalogue::with(&own).unwrap_or_else(|error| {
+        picture.gap(
+            &Trail::configuration(),
+            own.display().to_string(),
+            error.to_string(),
+            "mend the table; until then only the rows that Bascule brings are looked at",
+        );
+        Catalogue::builtin().clone()
+    })
+}
+
+/// Who asks first.
+fn users(machine: &Machine, scope: Scope) -> Vec<&User> {
+    let mut users = vec![&machine.user];
+    if scope.everyone {
+        let lives = |user: &&User| {
+            let home = user.home.as_deref();
+            user.uid != machine.user.uid
+                && (user.uid == 0 || user.uid >= FIRST_PERSON)
+                && home.is_some_and(|home| home != machine.root && home.is_dir())
+        };
+        users.extend(machine.users.iter().filter(lives));
+    }
+    users
+}
+
+/// The numbers below are of the system's services, whose homes hold no person's configuration; their
+/// jobs are looked at all the same.
+const FIRST_PERSON: u32 = 1000;
+
+/// The files and folders on which [`known`] depends, whether or not they are there. Files that jobs
+/// name are not among them: the picture tells those.
+#[must_use]
+pub fn interests(machine: &Machine, scope: Scope) -> Vec<PathBuf> {
+    let mut interests = BTreeSet::new();
+    let catalogue = catalogue(machine, &mut Picture::default());
+    interests.extend(Catalogue::own_table(&machine.environment));
+    for user in users(machine, scope) {
+        let environment = if *user == machine.user {
+            machine.environment.clone()
+        } else {
+            machine.bare_environment(user)
+        };
+        interests.extend(crate::rclone::file(&environment));
+        interests.extend(aws::credentials_file(&environment));
+        interests.extend(aws::config_file(&environment));
+        interests.extend(catalogue.interests(&environment));
+    }
+    if scope.jobs {
+        interests.extend(crate::jobs::folders(machine));
+    }
+    interests.into_iter().collect()
+}
+
+/// Looks at the known places, and searches the homes of the scope, `/etc`, `/opt` and `/srv` for what
+/// none of them explains.
+#[must_use]
+pub fn everything(
+    machine: &Machine,
+    scope: Scope,
+    on_progress: impl FnMut(&Progress<'_>) -> ControlFlow<()>,
+) -> Picture {
+    let mut picture = known_places(machine, scope);
+    let homes = users(machine, scope).into_iter();
+    let mut roots: Vec<_> = homes.filter_map(|user| user.home.clone()).collect();
+    for folder in ["/etc", "/opt", "/srv"] {
+        let folder = machine.path(folder);
+        if folder.is_dir() {
+            roots.push(folder);
+        }
+    }
+    roots.retain(|root| root.is_dir());
+    let home = machine.user.home.clone();
+    let owned = |path: &Path| home.as_ref().is_some_and(|home| path.starts_with(home));
+    search(machine, &roots, owned, on_progress, &mut picture);
+    picture.settle();
+    picture
 }
 
 /// Looks at files and folders that somebody names, and at nothing else.
 #[must_use]
-pub fn paths(machine: &Machine, paths: &[PathBuf]) -> Picture {
+pub fn paths(
+    machine: &Machine,
+    paths: &[PathBuf],
+    on_progress: impl FnMut(&Progress<'_>) -> ControlFlow<()>,
+) -> Picture {
     let mut picture = Picture::default();
-    let trail = Trail::configuration();
-    for path in paths {
-        let path = machine.environment.current_folder.join(path);
-        if !path.is_file() {
-            continue;
-        }
-        let catalogue = Catalogue::builtin();
-        match catalogue.recognise(&path) {
-            Some(row) => catalogue.file(row, &path, machine, &mut picture),
-            None => rclone::configured_in(&path, machine, &trail, &mut picture),
-        }
-    }
+    let absolute = |path: &PathBuf| machine.environment.current_folder.join(path);
+    let roots: Vec<_> = paths.iter().map(absolute).collect();
+    search(machine, &roots, |_| true, on_progress, &mut picture);
     picture.settle();
     picture
+}
+
+/// Searches folders, and explains what is found: by what is known already, by the row of the table
+/// that the file belongs to, or not at all. What could not be read is a gap where `ours` says so.
+fn search(
+    machine: &Machine,
+    roots: &[PathBuf],
+    ours: impl Fn(&Path) -> bool,
+    on_progress: impl FnMut(&Progress<'_>) -> ControlFlow<()>,
+    picture: &mut Picture,
+) {
+    let wanted = Wanted {
+        by_shape: true,
+        ..Wanted::default()
+    };
+    let mut hits: BTreeMap<PathBuf, Vec<Hit>> = BTreeMap::new();
+    let summary = sweep::run(
+        roots,
+        wanted,
+        &Options::default(),
+        |hit| hits.entry(hit.path.clone()).or_default().push(hit),
+        on_progress,
+    );
+    picture.files_read += summary.files;
+    // A file that is named is of its kind, even if nothing in it looks like an id.
+    for root in roots.iter().filter(|root| root.is_file()) {
+        hits.entry(root.clone()).or_default();
+    }
+    let catalogue = catalogue(machine, picture);
+    for (path, hits) in hits {
+        let known = ids_in(picture, &path);
+        if known.is_empty()
+            && let Some(row) = catalogue.recognise(&path)
+        {
+            catalogue.file(row, &path, machine, picture);
+        }
+        let known = ids_in(picture, &path);
+        for hit in hits {
+            if !known.contains(&hit.id) {
+                unexplained(hit, picture);
+            }
+        }
+    }
+    if summary.stopped_at.is_some() {
+        picture.gap(
+            &Trail::configuration(),
+            "the rest of the folders",
+            "the search was stopped",
+            "search again: bascule scan",
+        );
+    }
+    for (reason, skipped) in summary.skipped.iter() {
+        let hides = matches!(
+            reason,
+            Reason::Denied | Reason::Unreadable | Reason::TooManyIds | Reason::Absent
+        );
+        let (gaps, left): (Vec<_>, Vec<_>) = skipped
+            .examples
+            .iter()
+            .partition(|path| hides && ours(path));
+        for path in &gaps {
+            picture.gap(
+                &Trail::configuration(),
+                path.display().to_string(),
+                reason.told(),
+                "look at it as a user who may read it",
+            );
+        }
+        if !left.is_empty() && reason != Reason::Link {
+            picture.skipped.push(Left {
+                why: reason.told().into(),
+                count: skipped.count - gaps.len() as u64,
+                examples: left.into_iter().cloned().collect(),
+            });
+        }
+    }
+}
+
+fn ids_in(picture: &Picture, path: &Path) -> BTreeSet<AccessKeyId> {
+    let here = |place: &Place| matches!(place, Place::File { path: at, .. } if at == path);
+    let uses = picture.uses.iter().filter(|found| here(&found.key.place));
+    uses.map(|found| found.key.id.clone()).collect()
+}
+
+/// A file that no rule is known for holds an id.
+fn unexplained(hit: Hit, picture: &mut Picture) {
+    let sure = hit.recognised != Recognised::Shape(Confidence::Low);
+    let mut trail = Trail::configuration();
+    if !sure {
+        trail.rank = Rank::Leftover;
+    }
+    let name = hit.path.display().to_string();
+    let why = match hit.encoding.as_str() {
+        "plain" => "holds an id".to_owned(),
+        encoding => format!("holds an id in {encoding}"),
+    };
+    trail.chain.push(Link::new(LinkKind::Unknown, name, why));
+    let place = Place::File {
+        path: hit.path,
+        line: hit.line,
+    };
+    let key = HeldKey::read(Some(hit.id.as_str()), None, place);
+    if let Some(key) = key {
+        picture.add("unknown", &trail, key, Standing::Unknown, None);
+    }
 }

@@ -1,5 +1,6 @@
 //! What each tool makes of its arguments and surroundings: one file a tool, one function each, or a
-//! row of the table where that says it all. A tool that is not listed is still looked at for the variables that a job sets for it.
+//! row of the table where that says it all. A tool that is not listed is still looked at for the
+//! variables that a job sets for it.
 
 mod aws;
 mod duplicity;
@@ -48,6 +49,7 @@ const TOOLS: &[(&str, Tool)] = &[
 /// Whether a program is one of them.
 pub(crate) fn is_known(program: &str) -> bool {
     TOOLS.iter().any(|(name, _)| *name == program)
+        || Catalogue::builtin().of_program(program).is_some()
 }
 
 /// Adds the keys that a command of a tool would use.

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Context, Why, doubts,
-    issue::{self, Issued},
+    handed_out::{self, Issued},
     rotation,
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     interruption::Interruption,
     output::{
         document,
-        text::{WARN, count, escape, styled},
+        text::{NEXT, WARN, count, escape, styled},
         time::parsed,
     },
 };
@@ -29,7 +29,8 @@ use crate::{
 /// The new key has the same label and everything that restricts the old one. Both work during the
 /// grace: twice the longest interval seen between uses, at least a day, unless --grace says so.
 /// Asked again, it goes on with the rotation that is under way and makes no further key. --grace
-/// can then only bring the old key's end nearer, and --now ends it.
+/// can then only bring the old key's end nearer, and --now ends it. CONNECTION/LABEL stands for the old
+/// key until it is dead, and with --now also as long as nobody has used the new one.
 ///
 /// Examples:
 ///   bascule key rotate BSC… --format rclone
@@ -39,7 +40,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// The old key's access key id, BSC…
+    /// The old key: its access key id, BSC…, or CONNECTION/LABEL
     #[arg(value_name = "KEY_ID", required_unless_present = "all")]
     id: Option<String>,
     /// How long the old key lives on at most, such as 24h or 7d
@@ -76,7 +77,7 @@ pub(crate) struct Arguments {
 struct Document<'a> {
     rotation: document::Rotation,
     /// `null` when there was a new key already.
-    issued: Option<issue::Document<'a>>,
+    issued: Option<handed_out::Document<'a>>,
     in_doubt: Vec<document::DoubtfulChange>,
 }
 
@@ -139,10 +140,18 @@ impl Done {
     /// stderr.
     fn tell(&self, format: Option<Format>, context: &Context) -> Result<(), Error> {
         match &self.issued {
-            Some(issued) => issue::show(issued, format, context)?,
+            Some(issued) => handed_out::show(issued, format, context)?,
             None => context
                 .output
                 .status("No new key was made: there is one already."),
+        }
+        let paused = |issued: &&Issued| issued.key.state() == v1::KeyState::Paused;
+        if let Some(issued) = self.issued.as_ref().filter(paused) {
+            context.output.status(&format!(
+                "{} as the old one was; until: bascule key resume {}",
+                styled(WARN, "The new key is paused,"),
+                escape(&issued.key.access_key_id)
+            ));
         }
         let now = clock::now();
         for line in rotation::outlook(&self.rotation, now).lines() {
@@ -150,6 +159,14 @@ impl Done {
         }
         for line in doubts(&self.in_doubt).lines() {
             context.output.status(line);
+        }
+        let next: &[String] = match &self.issued {
+            Some(_) => &[],
+            None => &self.rotation.next,
+        };
+        for next in next {
+            let line = format!("{} {}", styled(NEXT, "next:"), escape(next));
+            context.output.status(&line);
         }
         Ok(())
     }
@@ -228,7 +245,7 @@ fn document<T>(
     })
 }
 
-fn handed<'a>(issued: &'a Issued, text: Option<&'a Zeroizing<String>>) -> issue::Document<'a> {
+fn handed<'a>(issued: &'a Issued, text: Option<&'a Zeroizing<String>>) -> handed_out::Document<'a> {
     let mut document = issued.document(Some(&issued.secret));
     document.handed_out = text.map(|text| text.as_str());
     document

@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// The access key id of either key, BSC…
+    /// Either key: its access key id, BSC…, or CONNECTION/LABEL
     #[arg(value_name = "KEY_ID")]
     id: String,
     #[command(flatten)]
@@ -112,7 +112,7 @@ fn cancelled(key: &v1::Key, context: &Context) -> Result<(), Error> {
     let document = CancelDocument { key: key.into() };
     context.output.result(&document, || {
         format!(
-            "{} {} ({}, {}) is {} again; the new key is dead\n",
+            "{} {} ({}, {}) is {} again; the new key is dead, as nobody had used it\n",
             styled(GOOD, "called off"),
             escape(&key.access_key_id),
             escape(&key.label),
@@ -142,14 +142,17 @@ pub(super) fn outlook(rotation: &v1::Rotation, now: Timestamp) -> String {
     if let Some(silence) = &rotation.until_silent {
         text.push_str(&format!(
             ", or until nobody has used it for {}",
-            duration::words(silence.seconds)
+            duration::words(silence)
         ));
     }
-    text.push_str(&format!(
-        "\nGrace {}: {}\n",
-        duration::words(rotation.grace.as_ref().map_or(0, |grace| grace.seconds)),
-        escape(&rotation.grace_because)
-    ));
+    text.push('\n');
+    if let Some(grace) = &rotation.grace {
+        text.push_str(&format!(
+            "Grace {}: {}\n",
+            duration::words(grace),
+            escape(&rotation.grace_because)
+        ));
+    }
     if !rotation.parked.is_empty() {
         text.push_str(&format!(
             "{} {}; nothing dies by the clock until it is right\n",
@@ -175,11 +178,7 @@ fn render(rotation: &v1::Rotation, now: Timestamp) -> String {
     if let Some(grace) = &rotation.grace {
         facts.add(
             "Grace",
-            format!(
-                "{}: {}",
-                duration::words(grace.seconds),
-                rotation.grace_because
-            ),
+            format!("{}: {}", duration::words(grace), rotation.grace_because),
         );
     }
     if let Some(silence) = &rotation.until_silent {
@@ -187,7 +186,7 @@ fn render(rotation: &v1::Rotation, now: Timestamp) -> String {
             "Or once silent",
             format!(
                 "for {}; silent since {}",
-                duration::words(silence.seconds),
+                duration::words(silence),
                 human(rotation.silent_since.as_ref(), now)
             ),
         );

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bascule_domain::operation::Action;
 use bascule_gateway::{Outcome, UpstreamErrorKind};
-use tokio::{
-    io::AsyncReadExt,
-    sync::{Notify, mpsc},
-};
+use tokio::{io::AsyncReadExt, sync::Notify};
 
 use crate::harness::{CONNECTION, PATIENCE, Script, World, access, wait};
 
@@ -31,20 +28,7 @@ async fn c2_a_kept_connection_is_refused_on_its_next_request() {
 #[tokio::test]
 async fn c3_a_download_in_flight_is_cut() {
     let world = World::new().await;
-    let (send, receive) = mpsc::channel(1);
-    world.provider.script(
-        Script {
-            stream: Some(receive),
-            ..Script::new(200, "begin")
-        }
-        .header("content-length", "1000000"),
-    );
-    let mut client = world.dial().await;
-    client
-        .write(&world.ask("GET", "/photos/a").wire(&world))
-        .await;
-    assert_eq!(client.reply_head().await.unwrap().status, 200);
-    assert_eq!(client.take(5).await.unwrap(), b"begin");
+    let (mut client, send) = world.downloading(1_000_000).await;
     world.revoke();
     assert!(
         client.ends().await,
@@ -58,19 +42,7 @@ async fn c3_a_download_in_flight_is_cut() {
 #[tokio::test]
 async fn c3_a_download_whose_client_does_not_read_is_cut_too() {
     let world = World::new().await;
-    let (send, receive) = mpsc::channel(1);
-    world.provider.script(
-        Script {
-            stream: Some(receive),
-            ..Script::new(200, "begin")
-        }
-        .header("content-length", "1000000000"),
-    );
-    let mut client = world.dial().await;
-    client
-        .write(&world.ask("GET", "/photos/a").wire(&world))
-        .await;
-    assert_eq!(client.reply_head().await.unwrap().status, 200);
+    let (mut client, send) = world.downloading(1_000_000_000).await;
     // Fill every buffer on the way, until nothing moves any more.
     let piece = bytes::Bytes::from(vec![0; 1 << 20]);
     while tokio::time::timeout(Duration::from_millis(300), send.send(piece.clone()))

@@ -5,10 +5,8 @@ use bascule_domain::{
     key::{Key, Permission},
 };
 use bascule_gateway::{Reason, Settings};
-use bytes::Bytes;
-use tokio::sync::mpsc;
 
-use crate::harness::{Client, Script, World, key, wait};
+use crate::harness::{World, key, wait};
 
 const END: &str = "2026-11-23T12:00:01Z";
 
@@ -20,24 +18,6 @@ fn expiring(permission: Permission) -> Key {
 
 fn at(world: &World, time: &str) {
     *world.clock.now.lock().unwrap() = time.parse::<Timestamp>().unwrap();
-}
-
-/// A download of which the provider sent the beginning and no more.
-async fn downloading(world: &World) -> (Client, mpsc::Sender<Bytes>) {
-    let (send, receive) = mpsc::channel(1);
-    world.provider.script(
-        Script {
-            stream: Some(receive),
-            ..Script::new(200, "begin")
-        }
-        .header("content-length", "1000000"),
-    );
-    let mut client = world.dial().await;
-    let ask = world.ask("GET", "/photos/a");
-    client.write(&ask.wire(world)).await;
-    assert_eq!(client.reply_head().await.unwrap().status, 200);
-    assert_eq!(client.take(5).await.unwrap(), b"begin");
-    (client, send)
 }
 
 #[tokio::test]
@@ -62,7 +42,7 @@ async fn a_request_of_the_last_second_is_served_and_one_of_the_next_is_not() {
 #[tokio::test]
 async fn a_download_ends_with_its_keys_time() {
     let world = World::with(expiring(Permission::Read), Settings::default()).await;
-    let (mut client, send) = downloading(&world).await;
+    let (mut client, send) = world.downloading(1_000_000).await;
     at(&world, END);
     assert!(client.ends().await, "short of the announced length");
     send.closed().await;

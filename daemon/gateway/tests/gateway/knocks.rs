@@ -68,7 +68,10 @@ async fn r54_a_paused_key_is_a_finding() {
 #[tokio::test]
 async fn r54_a_paused_connection_is_a_finding() {
     let world = World::new().await;
-    world.keyring.pause(CONNECTION).unwrap();
+    world
+        .keyring
+        .pause(CONNECTION, bascule_gateway::PausedBy::User)
+        .unwrap();
     told(&world, Reason::KeyPaused).await;
 }
 

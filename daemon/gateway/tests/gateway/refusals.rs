@@ -89,9 +89,37 @@ async fn a1_a_forged_signature_is_refused_whatever_the_payload_form() {
 }
 
 #[tokio::test]
+async fn a_paused_connection_says_what_paused_it_and_what_helps() {
+    use bascule_gateway::PausedBy::{Deletion, Leak, User};
+    let world = World::new().await;
+    for (by, said) in [
+        (User, "is paused."),
+        (
+            Leak,
+            "is paused, because its key at the provider has leaked.",
+        ),
+        (Deletion, "is paused, because it is being deleted."),
+    ] {
+        world.keyring.pause(CONNECTION, by).unwrap();
+        let reply = refused(&world, &world.ask("GET", "/photos/a"), 403, "AccessDenied").await;
+        let text = String::from_utf8_lossy(&reply.body).into_owned();
+        assert!(text.contains(said), "{text}");
+    }
+    world.keyring.resume(CONNECTION).unwrap();
+    let mut client = world.dial().await;
+    client
+        .write(&world.ask("GET", "/photos/a").wire(&world))
+        .await;
+    assert_eq!(client.reply(false).await.unwrap().status, 200);
+}
+
+#[tokio::test]
 async fn r23_state_is_told_only_to_those_who_have_the_secret() {
     let world = World::new().await;
-    world.keyring.pause(CONNECTION).unwrap();
+    world
+        .keyring
+        .pause(CONNECTION, bascule_gateway::PausedBy::User)
+        .unwrap();
     let reply = refused(&world, &world.ask("GET", "/photos/a"), 403, "AccessDenied").await;
     assert!(
         reply

@@ -68,7 +68,10 @@ async fn a_request_over_the_limit_is_told_to_slow_down_and_the_provider_is_not_a
 async fn a_limit_never_hides_that_a_connection_is_paused() {
     let world = World::new().await;
     world.keyring.limit(CONNECTION, requests(1)).unwrap();
-    world.keyring.pause(CONNECTION).unwrap();
+    world
+        .keyring
+        .pause(CONNECTION, bascule_gateway::PausedBy::User)
+        .unwrap();
     let reply = world.send(&world.ask("GET", "/photos/b")).await;
     assert_eq!(reply.status, 403, "{}", reply.text());
     assert_eq!(world.provider.requests(), 0);

@@ -19,17 +19,21 @@ use bascule_domain::{
     tombstone::{CauseOfDeath, Tombstone},
 };
 use bascule_gateway::{
-    Admission, Clock, ConnectionSpec, DeadKeys, Ends, Exchange, FindingSink, Gateway, Keyring,
-    Knock, Outcome, Reason, Settings, Upstream, UpstreamAccess, UsageSink, Visit, Visitor,
+    Admission, Alarm, Clock, ConnectionSpec, DeadKeys, Ends, Exchange, FindingSink, Gateway,
+    Keyring, Knock, Outcome, Reason, Settings, Upstream, UpstreamAccess, UsageSink, Visit, Visitor,
 };
 use bascule_sigv4::{Payload, Service, Signer, encode_path, encode_query};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     client::{Client, Reply},
-    provider::Provider,
+    provider::{Provider, Script},
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -61,6 +65,16 @@ impl Clock for TestClock {
             run();
         }
         *self.now.lock().unwrap()
+    }
+}
+
+impl Alarm for TestClock {
+    async fn until(&self, due: Option<Timestamp>) {
+        let now = || *self.now.lock().unwrap();
+        let before = now();
+        while now() == before && due.is_none_or(|due| now() < due) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
     }
 }
 
@@ -255,6 +269,8 @@ impl World {
         ));
         let shutdown = CancellationToken::new();
         tokio::spawn(gateway.serve(listener, shutdown.clone()));
+        let (watched, alarm) = (Arc::clone(&keyring), Arc::clone(&clock));
+        tokio::spawn(async move { watched.end_keys_in_time(&*alarm, &*alarm).await });
         Self {
             address,
             keyring,
@@ -266,6 +282,23 @@ impl World {
             credentials,
             shutdown,
         }
+    }
+
+    /// A download of so many bytes, of which the provider sent the beginning and no more.
+    pub(crate) async fn downloading(&self, length: u64) -> (Client, mpsc::Sender<Bytes>) {
+        let (send, receive) = mpsc::channel(1);
+        self.provider.script(
+            Script {
+                stream: Some(receive),
+                ..Script::new(200, "begin")
+            }
+            .header("content-length", length.to_string()),
+        );
+        let mut client = self.dial().await;
+        client.write(&self.ask("GET", "/photos/a").wire(self)).await;
+        assert_eq!(client.reply_head().await.unwrap().status, 200);
+        assert_eq!(client.take(5).await.unwrap(), b"begin");
+        (client, send)
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str) -> Ask {

@@ -418,7 +418,10 @@ async fn r54_every_refusal_reaches_a_human_also_where_tools_hide_bodies() {
     let revoked = World::new().await;
     revoked.revoke();
     let connection = World::new().await;
-    connection.keyring.pause(CONNECTION).unwrap();
+    connection
+        .keyring
+        .pause(CONNECTION, bascule_gateway::PausedBy::User)
+        .unwrap();
     let cases = [
         (revoked, "/photos/a", "KEY-REVOKED-"),
         (connection, "/photos/a", "KEY-PAUSED-"),

@@ -387,7 +387,10 @@ async fn r53_an_upload_cut_before_its_end_leaves_nothing_and_after_it_is_in_doub
     client.write(&ask.head(&world)).await;
     client.write(&ask.body[..50_000]).await;
     wait(|| world.provider.received.load(Ordering::SeqCst) == 50_000).await;
-    world.keyring.pause(CONNECTION).unwrap();
+    world
+        .keyring
+        .pause(CONNECTION, bascule_gateway::PausedBy::User)
+        .unwrap();
     assert!(client.ends().await);
     world.idle().await;
     assert!(!world.provider.only().complete, "no object");
@@ -403,7 +406,10 @@ async fn r53_an_upload_cut_before_its_end_leaves_nothing_and_after_it_is_in_doub
     let late = world.ask("PUT", "/photos/late").body("whole");
     client.write(&late.wire(&world)).await;
     wait(|| world.provider.seen().len() == 2).await;
-    world.keyring.pause(CONNECTION).unwrap();
+    world
+        .keyring
+        .pause(CONNECTION, bascule_gateway::PausedBy::User)
+        .unwrap();
     assert!(client.ends().await, "the client is cut at once");
     let doubt = InDoubt {
         bucket: "photos".parse().unwrap(),

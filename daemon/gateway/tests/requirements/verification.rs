@@ -652,7 +652,10 @@ async fn r23_paused_and_expired_are_told_only_after_a_valid_signature() {
     let mut expired = key(1, Permission::ReadWrite);
     expired.expires_at = Some("2026-11-23T12:00:00Z".parse().unwrap());
     let connection = World::new().await;
-    connection.keyring.pause(CONNECTION).unwrap();
+    connection
+        .keyring
+        .pause(CONNECTION, bascule_gateway::PausedBy::User)
+        .unwrap();
     for (world, marker) in [
         (
             World::with(paused, Settings::default()).await,
@@ -681,8 +684,14 @@ async fn r23_state_is_checked_again_before_anything_is_sent() {
     let world = World::new().await;
     let keyring = Arc::clone(&world.keyring);
     // The clock is asked once to verify, and once more right before signing.
-    *world.clock.hook.lock().unwrap() =
-        Some((1, Box::new(move || keyring.pause(CONNECTION).unwrap())));
+    *world.clock.hook.lock().unwrap() = Some((
+        1,
+        Box::new(move || {
+            keyring
+                .pause(CONNECTION, bascule_gateway::PausedBy::User)
+                .unwrap();
+        }),
+    ));
     let mut client = world.dial().await;
     client
         .write(&world.ask("GET", "/photos/a").wire(&world))

@@ -69,7 +69,9 @@ async fn c5_a_pause_that_is_lifted_at_once_still_ends_what_was_sending() {
     let stage = Stage::new().await;
     let keyring = Arc::clone(&stage.world.keyring);
     *stage.shelf.on_arrival.lock().unwrap() = Some(Box::new(move || {
-        keyring.pause(VAULT).unwrap();
+        keyring
+            .pause(VAULT, bascule_gateway::PausedBy::User)
+            .unwrap();
         keyring.resume(VAULT).unwrap();
     }));
     let mut client = stage.dial().await;

@@ -76,7 +76,9 @@ fn take(keyring: &Keyring, shelf: &Arc<Shelf>, step: Step) -> bool {
             })
             .is_ok(),
         Step::Disconnect(number) => keyring.remove_connection(connection_id(number)),
-        Step::Pause(number) => keyring.pause(connection_id(number)).is_ok(),
+        Step::Pause(number) => keyring
+            .pause(connection_id(number), bascule_gateway::PausedBy::User)
+            .is_ok(),
         Step::Resume(number) => keyring.resume(connection_id(number)).is_ok(),
         Step::Rename(number) => keyring
             .rename(connection_id(number), "other".parse().unwrap())

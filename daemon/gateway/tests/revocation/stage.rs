@@ -193,7 +193,9 @@ impl Withdrawal {
     pub(crate) fn apply_to(self, keyring: &Keyring, key: &Key) {
         match self {
             Self::Revocation => assert!(keyring.remove_key(&key.access_key_id)),
-            Self::Pause => keyring.pause(VAULT).unwrap(),
+            Self::Pause => keyring
+                .pause(VAULT, bascule_gateway::PausedBy::User)
+                .unwrap(),
             Self::Removal => assert!(keyring.remove_connection(VAULT)),
             Self::Change => keyring
                 .change_key(Key {

@@ -24,6 +24,7 @@ use crate::{
     app::{
         App,
         error::{Error, Kind, Result},
+        pause::paused_by,
         registry::Entry,
     },
     crash::{self, Side},
@@ -331,16 +332,18 @@ impl Driver {
         let id = self.deletion.connection;
         self.app.own_changes.close(self.deletion.id);
         self.app.registry.update(id, |entry| entry.deletion = None);
-        let paused = self
-            .app
-            .registry
-            .get(id)
-            .is_some_and(|entry| entry.connection.paused_at.is_some());
-        if paused {
+        let paused = self.app.registry.get(id).filter(|entry| {
             // It was paused before the deletion, and stays so.
-            return;
-        }
-        if let Err(error) = self.app.keyring.resume(id) {
+            entry.connection.paused_at.is_some()
+        });
+        let done = match paused {
+            Some(entry) => {
+                let by = paused_by(&entry.connection, &entry.leaks);
+                self.app.keyring.pause(id, by)
+            }
+            None => self.app.keyring.resume(id),
+        };
+        if let Err(error) = done {
             tracing::error!(connection = %id, error = &error as &dyn std::error::Error, "keys were not resumed");
         }
     }

@@ -8,10 +8,11 @@ use bascule_domain::{
 };
 use bascule_gateway::InDoubt;
 
-use super::{KeyView, LAST_CHANGES, Named, refuse_foreign, refuse_taken};
+use super::{KeyView, LAST_CHANGES, refuse_foreign, refuse_taken};
 use crate::app::{
     App,
     error::{Error, Kind, Result},
+    named::Named,
     registry::Entry,
 };
 

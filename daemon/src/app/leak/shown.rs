@@ -11,8 +11,9 @@ use bascule_domain::{
 
 use super::unknown;
 use crate::app::{
-    App, Named,
+    App,
     error::{Error, Kind, Result},
+    named::Named,
     registry::Entry,
 };
 

@@ -6,6 +6,7 @@ use bascule_domain::{
     SignedDuration, Timestamp,
     ids::KeyId,
     key::Key,
+    moment::span,
     rotation::{Basis, Rotation},
     tombstone::{CauseOfDeath, Tombstone},
 };
@@ -17,7 +18,7 @@ use super::{
         App, KeyView,
         error::{Error, Result},
     },
-    LastUse,
+    evidence::LastUse,
 };
 
 /// The old key.
@@ -283,6 +284,7 @@ impl Report {
             Former::Dead(tombstone) => match tombstone.cause {
                 CauseOfDeath::Rotated { ending, .. } => ending.as_str().into(),
                 CauseOfDeath::Revoked => "it was revoked".into(),
+                CauseOfDeath::CalledOff { .. } => "its rotation was called off".into(),
                 CauseOfDeath::ConnectionDeleted { .. } => "its connection was deleted".into(),
             },
         }
@@ -295,47 +297,12 @@ pub(crate) fn jump(by: SignedDuration) -> String {
     format!("{sign}{}", span(by.abs()))
 }
 
-/// The two largest units that say something: `1 d 2 h`.
-pub(crate) fn span(length: SignedDuration) -> String {
-    // The clocks are read one after the other, so a jump is never whole.
-    let seconds =
-        u64::try_from((length.as_millis().unsigned_abs() + 500) / 1000).unwrap_or(u64::MAX);
-    let parts = [
-        (seconds / 86_400, "d"),
-        (seconds / 3_600 % 24, "h"),
-        (seconds / 60 % 60, "min"),
-        (seconds % 60, "s"),
-    ];
-    let said: Vec<_> = parts
-        .iter()
-        .skip_while(|(number, _)| *number == 0)
-        .take(2)
-        .filter(|(number, _)| *number != 0)
-        .map(|(number, unit)| format!("{number} {unit}"))
-        .collect();
-    if said.is_empty() {
-        "0 s".to_owned()
-    } else {
-        said.join(" ")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_told_in_two_units_at_most() {
-        for (seconds, text) in [
-            (0, "0 s"),
-            (59, "59 s"),
-            (3_600, "1 h"),
-            (86_399, "23 h 59 min"),
-            (86_400 + 61, "1 d"),
-            (90_061, "1 d 1 h"),
-        ] {
-            assert_eq!(span(SignedDuration::from_secs(seconds)), text);
-        }
+    fn a_jump_is_told_with_its_direction() {
         assert_eq!(jump(SignedDuration::from_millis(-86_399_999)), "-1 d");
         assert_eq!(jump(SignedDuration::from_secs(86_400)), "+1 d");
     }

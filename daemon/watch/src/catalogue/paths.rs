@@ -142,19 +142,15 @@ pub(super) fn likeness(rule: &str, path: &Path) -> Option<(usize, usize)> {
     Some((count, literal))
 }
 
-/// The nearest folder that is there and in which the path could appear.
-pub(super) fn watched(rule: &str, environment: &Environment) -> Option<PathBuf> {
+/// The path on which a path of the table depends: itself, or the folder of its first star. `None` for
+/// one of the current folder.
+pub(super) fn interest(rule: &str, environment: &Environment) -> Option<PathBuf> {
+    if rule.starts_with("{here}") {
+        return None;
+    }
     let (base, below) = base(rule, environment)?;
-    let steps: Vec<_> = below.split('/').collect();
-    let fixed = steps
-        .iter()
-        .take(steps.len().saturating_sub(1))
-        .take_while(|part| !part.contains('*'));
-    let folder = fixed.fold(base, |folder, part| folder.join(part));
-    folder
-        .ancestors()
-        .find(|folder| folder.is_dir() && *folder != environment.root)
-        .map(Path::to_owned)
+    let fixed = below.split('/').take_while(|part| !part.contains('*'));
+    Some(fixed.fold(base, |path, part| path.join(part)))
 }
 
 #[cfg(test)]

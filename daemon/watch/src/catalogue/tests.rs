@@ -660,12 +660,15 @@ fn rows_of_users_take_the_place_of_ours_and_a_bad_one_names_row_and_field() {
 }
 
 #[test]
-fn the_folders_to_watch_are_there_and_never_the_root() {
-    let home = home(&[(".mc/config.json", b"{}")]);
-    let folders = Catalogue::builtin().folders(&home.machine);
-    assert!(
-        folders.contains(&home.folder.path().join(".mc")),
-        "{folders:?}"
-    );
-    assert!(folders.iter().all(|folder| folder.is_dir()));
+fn what_configurations_depend_on_is_named_before_it_is_there() {
+    let home = home(&[]);
+    let interests = Catalogue::builtin().interests(&home.machine.environment);
+    for path in [
+        ".mc/config.json",
+        ".duckdb/stored_secrets",
+        "etc/litestream.yml",
+    ] {
+        assert!(interests.contains(&home.folder.path().join(path)), "{path}");
+    }
+    assert!(!interests.contains(&home.folder.path().join(".bash_history")));
 }

@@ -9,7 +9,7 @@ use crate::{
     catalogue::{Catalogue, Row},
     command::Command,
     machine::Machine,
-    picture::{HeldKey, Picture, Trail},
+    picture::{HeldKey, Picture, Standing, Trail},
     read::{Text, lenient_endpoint},
     tools::variables,
 };
@@ -41,6 +41,17 @@ pub(super) fn of_repository(
     };
     let (endpoint, bucket) = parts(place);
     let environment = &command.environment;
+    let half = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    let set = half.map(|name| environment.variable(name).is_some());
+    if set[0] != set[1] {
+        // It ends at once, whatever stands elsewhere.
+        let key = variables::key(environment, half[0], half[1]);
+        if let Some(key) = key {
+            let why = "restic refuses to run with half a pair in variables".into();
+            picture.add(kind, trail, key, Standing::Unused { why }, bucket);
+        }
+        return;
+    }
     let from = picture.uses.len();
     let mut order = Order::new(picture);
     // Each pair of variables counts only whole; the names of a pair stand in for one another.

@@ -39,14 +39,14 @@ pub(super) fn uses(command: &Command, machine: &Machine, trail: &Trail, picture:
     }
 }
 
-/// Both or none: half a key on the command line is passed over.
+/// An id alone counts too: its secret is the one that would have been used.
 fn flags(command: &Command, trail: &Trail, picture: &mut Picture) {
     let (id, secret) = (
         command.option("--access_key"),
         command.option("--secret_key"),
     );
     let place = crate::found::Place::Argument("--access_key".into());
-    if let (Some(key), Some(_)) = (HeldKey::read(id, secret, place), secret) {
+    if let Some(key) = HeldKey::read(id, secret, place) {
         picture.add(KIND, trail, key, Standing::Effective, None);
     }
 }

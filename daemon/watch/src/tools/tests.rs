@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     environment::Environment,
     picture::{Standing, Use},
-    scan,
+    scan::{self, Scope},
 };
 
 /// A home with files, seen by its user.
@@ -218,7 +218,7 @@ fn a_file_that_botocore_refuses_still_holds_its_keys() {
 #[test]
 fn a_look_at_the_known_places_tells_each_key_once_and_what_was_encrypted() {
     let home = home(&[(CONF, REMOTES), (".aws/credentials", WORK)], &[]);
-    let lines = home.lines(&scan::known(&home.machine));
+    let lines = home.lines(&scan::known(&home.machine, Scope::OWN));
     assert_eq!(
         lines.iter().filter(|line| line.contains("DEFID")).count(),
         1
@@ -230,12 +230,111 @@ fn a_look_at_the_known_places_tells_each_key_once_and_what_was_encrypted() {
         "{lines:#?}"
     );
     fs::write(home.folder.path().join(CONF), "RCLONE_ENCRYPT_V0:\nabc\n").unwrap();
-    let picture = scan::known(&home.machine);
+    let picture = scan::known(&home.machine, Scope::OWN);
     assert!(!picture.is_complete());
     assert!(
         picture.gaps[0].why.contains("encrypted"),
         "{:?}",
         picture.gaps
+    );
+}
+
+#[test]
+fn s3fs_takes_the_line_of_the_bucket_from_the_file_that_is_named() {
+    let home = home(
+        &[
+            (".passwd-s3fs", "IDALL:s\nphotos:IDPHOTOS:s\n"),
+            ("own", "OWNID:s\n"),
+            (".aws/credentials", ""),
+        ],
+        &[],
+    );
+    for path in [".passwd-s3fs", "own"] {
+        let path = home.folder.path().join(path);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(path, mode).unwrap();
+    }
+    let own = "s3fs photos:/x /mnt -o passwd_file=/own";
+    assert_eq!(
+        home.run("s3fs photos /mnt"),
+        ["bucket photos > .passwd-s3fs:2 IDPHOTOS (photos)"]
+    );
+    assert_eq!(
+        home.run("s3fs other /mnt -o ro"),
+        [".passwd-s3fs > .passwd-s3fs:1 IDALL (other)"]
+    );
+    let own = home.run(own);
+    assert!(
+        own.len() == 1 && own[0].contains("OWNID (photos)"),
+        "{own:?}"
+    );
+    assert_eq!(home.run("s3fs open /mnt -o public_bucket=1"), [""; 0]);
+}
+
+#[test]
+fn a_profile_of_resticprofile_inherits_and_leads_on_to_rclone() {
+    let profiles = "base:\n  env:\n    AWS_ACCESS_KEY_ID: BASEID\n    AWS_SECRET_ACCESS_KEY: s\n\
+        home:\n  inherit: base\n  repository: s3:h/b\nother:\n  env-file: other.env\n\
+        far:\n  repository: rclone:r2:photos\n";
+    let home = home(
+        &[
+            (".config/resticprofile/profiles.yaml", profiles),
+            (
+                ".config/resticprofile/other.env",
+                "AWS_ACCESS_KEY_ID=OTHERID\nAWS_SECRET_ACCESS_KEY=s\n",
+            ),
+            (CONF, REMOTES),
+        ],
+        &[],
+    );
+    let base = "profile base > .config/resticprofile/profiles.yaml:3 BASEID";
+    assert!(
+        home.run("resticprofile -n home backup")
+            .contains(&base.to_owned())
+    );
+    assert!(
+        home.run("resticprofile home.backup")
+            .contains(&base.to_owned())
+    );
+    let other = home.run("resticprofile --name other backup");
+    assert!(other[0].ends_with("other.env:1 OTHERID"), "{other:?}");
+}
+
+#[test]
+fn tools_of_the_table_look_where_their_row_says_in_its_order() {
+    let litestream = "dbs:\n  - path: /db\n    replicas:\n      - access-key-id: LSID\n        secret-access-key: s\n";
+    let home = home(
+        &[
+            ("etc/litestream.yml", litestream),
+            ("own.yml", litestream),
+            (".aws/credentials", WORK),
+        ],
+        &[
+            ("PGBACKREST_REPO1_S3_KEY", "PGVAR"),
+            ("PGBACKREST_REPO1_S3_KEY_SECRET", "s"),
+        ],
+    );
+    let own = "litestream replicate -config /own.yml";
+    let lines = home.run(own);
+    assert_eq!(lines[0], "database /db > own.yml:4 LSID");
+    assert!(lines[1].contains("shadowed by"), "{lines:?}");
+    assert_eq!(
+        home.run("litestream replicate")[0],
+        "database /db > etc/litestream.yml:4 LSID"
+    );
+    assert_eq!(
+        home.run("pgbackrest backup"),
+        ["$PGBACKREST_REPO1_S3_KEY PGVAR"]
+    );
+    assert_eq!(
+        home.run("mount-s3 bucket /mnt --profile work"),
+        ["profile work > .aws/credentials:5 WORKID"]
+    );
+    assert_eq!(home.run("duplicity /x boto3+s3://bucket/x").len(), 1,);
+    let gone = home.run("litestream replicate -config /gone.yml");
+    assert!(
+        gone.iter().any(|line| line.contains("it is not there")),
+        "{gone:?}"
     );
 }
 

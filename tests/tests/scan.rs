@@ -1,0 +1,148 @@
+//! A look at a machine that nobody has prepared: every key with what leads to it, without a daemon, a
+//! network or a word of a secret.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says so by panicking"
+)]
+
+use bascule_tests::{Answer, Cli, Home, cli::USAGE};
+use serde_json::Value;
+
+/// As `bascule_client::exit::Exit`.
+const INCOMPLETE: i32 = 10;
+
+fn write(home: &Home, name: &str, text: &str) {
+    let path = home.path(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+/// Of this home alone: other tests run on this machine, too.
+fn scan(home: &Home, more: &[&str]) -> Answer {
+    let all = ["scan", "--skip", "processes", "--skip", "jobs"];
+    Cli::new(home).run(&[&all, more].concat())
+}
+
+/// The uses of a key, by its end.
+fn uses(answer: &Answer, end: &str) -> Vec<Value> {
+    let keys = answer.json["keys"].as_array().unwrap().iter();
+    let mut keys = keys.filter(|key| key["key"].as_str().unwrap().ends_with(end));
+    let key = keys.next().unwrap_or_else(|| panic!("{end}: {answer}"));
+    key["uses"].as_array().unwrap().clone()
+}
+
+#[test]
+fn what_no_rule_explains_is_found_in_the_home_with_its_line() {
+    let home = Home::new();
+    let env = "# mine\nDEBUG=1\nexport AWS_ACCESS_KEY_ID=AKIAQ7ZK4M2WX5VT7F3Q\nAWS_SECRET_ACCESS_KEY=hunter2\n";
+    write(&home, "home/projects/shop/deploy.settings", env);
+    write(
+        &home,
+        "home/.s3cfg",
+        "access_key = AKIAQ7ZK4M2WX5VT7F3R\nsecret_key = hunter2\n",
+    );
+    let answer = scan(&home, &[]).exits(0);
+    let unknown = uses(&answer, "7F3Q");
+    assert_eq!(unknown[0]["kind"], "unknown", "{answer}");
+    assert_eq!(unknown[0]["place"]["line"], 3, "{answer}");
+    let known = uses(&answer, "7F3R");
+    assert_eq!(
+        (known.len(), &known[0]["kind"]),
+        (1, &"s3cmd".into()),
+        "{answer}"
+    );
+    for secret in ["hunter2", "AKIAQ7ZK4M2WX5VT"] {
+        assert!(!answer.text().contains(secret), "{answer}");
+    }
+    let without = scan(&home, &["--skip", "search"]).exits(0);
+    assert!(!without.stdout.contains("7F3Q"), "{without}");
+}
+
+#[test]
+fn named_paths_are_searched_and_nothing_else() {
+    let home = Home::new();
+    write(
+        &home,
+        "home/a/credentials",
+        "[x]\naws_access_key_id = AKIAQ7ZK4M2WX5VT7F3Q\n",
+    );
+    write(
+        &home,
+        "home/b/rclone.conf",
+        "[r2]\ntype = s3\naccess_key_id = admin\nsecret_access_key = x\n",
+    );
+    let cli = Cli::new(&home);
+    let folder = cli
+        .run(&["scan", home.path("home/a").to_str().unwrap()])
+        .exits(0);
+    assert_eq!(folder.json["summary"]["keys"], 1, "{folder}");
+    let file = cli
+        .run(&["scan", home.path("home/b/rclone.conf").to_str().unwrap()])
+        .exits(0);
+    let found = uses(&file, "n");
+    assert_eq!(found[0]["kind"], "rclone", "{file}");
+    assert_eq!(found[0]["chain"][0]["name"], "r2: (s3)", "{file}");
+    let gone = cli.run(&["scan", home.path("home/gone").to_str().unwrap()]);
+    assert_eq!(gone.code, Some(INCOMPLETE), "{gone}");
+    cli.run(&["scan", "--skip", "everything"]).exits(USAGE);
+}
+
+#[test]
+fn a_users_own_rows_are_looked_at_and_a_bad_one_is_told() {
+    let home = Home::new();
+    let row = "[[consumer]]\nid = \"our-sync\"\nname = \"our sync\"\npaths = [\"{home}/sync.json\"]\n\
+               format = \"json\"\nid_at = \"remote.key\"\nsecret_at = \"remote.secret\"\n";
+    write(&home, "home/.config/bascule/consumers.toml", row);
+    write(
+        &home,
+        "home/sync.json",
+        "{\"remote\": {\"key\": \"AKIAQ7ZK4M2WX5VT7F3Q\", \"secret\": \"hunter2\"}}",
+    );
+    let answer = scan(&home, &["--skip", "search"]);
+    if answer.code == Some(0) {
+        assert_eq!(uses(&answer, "7F3Q")[0]["kind"], "our-sync", "{answer}");
+    } else {
+        panic!("{answer}");
+    }
+    write(
+        &home,
+        "home/.config/bascule/consumers.toml",
+        "[[consumer]]\nid = 7\n",
+    );
+    let bad = scan(&home, &["--skip", "search"]).exits(INCOMPLETE);
+    let why = bad.json["not_checked"][0]["why"].as_str().unwrap();
+    assert!(why.contains("consumers.toml:2"), "{bad}");
+}
+
+#[test]
+fn hostile_files_hang_nothing_f1_f2_f3_f8() {
+    let home = Home::new();
+    let root = home.path("home");
+    std::fs::create_dir_all(root.join(".aws")).unwrap();
+    std::fs::create_dir_all(root.join(".config/rclone")).unwrap();
+    let fifo = std::process::Command::new("mkfifo")
+        .arg(root.join(".aws/credentials"))
+        .status();
+    assert!(fifo.unwrap().success());
+    std::os::unix::fs::symlink("loop", root.join("loop")).unwrap();
+    std::os::unix::fs::symlink("/proc", root.join("system")).unwrap();
+    std::os::unix::fs::symlink("..", root.join(".config/up")).unwrap();
+    std::fs::File::create(root.join(".config/rclone/rclone.conf"))
+        .unwrap()
+        .set_len(10 << 30)
+        .unwrap();
+    write(
+        &home,
+        "home/.mc/config.json",
+        &format!("{}hunter2", "[".repeat(100_000)),
+    );
+    write(&home, "home/.s3cfg", "hunter2 is no setting\n");
+    let answer = scan(&home, &[]).exits(INCOMPLETE);
+    let gaps = answer.json["not_checked"].to_string();
+    for file in [".aws/credentials", "rclone.conf", ".mc/config.json"] {
+        assert!(gaps.contains(file), "{file}: {answer}");
+    }
+    assert!(!answer.text().contains("hunter2"), "{answer}");
+}
