@@ -15,6 +15,7 @@ mod guard;
 mod identity;
 mod listing;
 mod local;
+mod pool;
 mod post;
 mod probe;
 mod providers;

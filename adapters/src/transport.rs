@@ -1,21 +1,21 @@
-//! The one way to providers: a small interface, the errors it has, and the HTTP client behind it.
+//! The one way to providers: a small interface, the errors it has, and the HTTP client behind it,
+//! whose connections are in `pool`.
 //! It follows no redirect, buffers no body, retries nothing that was sent, and never falls back
 //! from TLS to plain text (threats.md I1 to I4).
 
-use std::{error::Error as StdError, future::Future, io, path::Path, pin::Pin, time::Duration};
+use std::{
+    error::Error as StdError, future::Future, io, path::Path, pin::Pin, sync::Arc, time::Duration,
+};
 
 use bascule_domain::endpoint::Endpoint;
 use bytes::Bytes;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_rustls::HttpsConnectorBuilder;
 
 use crate::{
     dialer::{Bounded, DialError, Dialer},
     guard::{Guard, Refusal},
+    pool::Pool,
     trust::{TlsSetupError, tls_config},
 };
 
@@ -83,17 +83,28 @@ impl TransportError {
         self.kind
     }
 
-    fn from_hyper(error: hyper_util::client::legacy::Error) -> Self {
-        // Once there is a connection, whatever breaks it leaves open what the provider got.
-        let (kind, message) = if error.is_connect() {
-            classify(&error)
-        } else {
-            broken()
-        };
+    /// There is no connection.
+    pub(crate) fn from_connect(error: impl Into<BoxError>) -> Self {
+        let error = error.into();
+        let (kind, message) = classify(&*error);
         Self {
             kind,
             message,
-            source: Some(Box::new(error)),
+            source: Some(error),
+        }
+    }
+
+    /// Once there is a connection, whatever breaks it leaves open what the provider got.
+    pub(crate) fn from_exchange(error: hyper::Error) -> Self {
+        Self::broken(error)
+    }
+
+    pub(crate) fn broken(cause: impl Into<BoxError>) -> Self {
+        let (kind, message) = broken();
+        Self {
+            kind,
+            message,
+            source: Some(cause.into()),
         }
     }
 }
@@ -141,20 +152,12 @@ fn tls_cause(error: &rustls::Error) -> (TransportErrorKind, String) {
     }
 }
 
-/// Idle connections are dropped before common servers drop them, so that a request rarely meets
-/// a connection that is being closed.
-const POOL_IDLE: Duration = Duration::from_secs(15);
-const POOL_IDLE_PER_HOST: usize = 64;
-/// Bounds the head of a response, and what is read ahead of a slow reader (threats.md H6).
-const READ_BUFFER: usize = 128 * 1024;
 /// Name resolution, TCP and TLS together.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-type Connector = Bounded<HttpsConnector<Dialer>>;
-
 /// The HTTP client towards one server.
 pub struct HttpTransport {
-    client: Client<Connector, RequestBody>,
+    pool: Arc<Pool>,
 }
 
 impl HttpTransport {
@@ -173,22 +176,18 @@ impl HttpTransport {
             builder.https_or_http()
         };
         let connector = builder.enable_http1().wrap_connector(Dialer::new(guard));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(POOL_IDLE_PER_HOST)
-            .http1_max_buf_size(READ_BUFFER)
-            .build(Bounded::new(connector, CONNECT_LIMIT));
-        Ok(Self { client })
+        let pool = Pool::new(Bounded::new(connector, CONNECT_LIMIT));
+        Ok(Self {
+            pool: Arc::new(pool),
+        })
     }
 }
 
 impl Transport for HttpTransport {
     fn send(&self, request: http::Request<RequestBody>) -> Sending<'_> {
-        let answer = self.client.request(request);
         Box::pin(async move {
-            let response = answer.await.map_err(TransportError::from_hyper)?;
-            Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync()))
+            let response = self.pool.send(request).await?;
+            Ok(response.map(BodyExt::boxed_unsync))
         })
     }
 }

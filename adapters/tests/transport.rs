@@ -2,7 +2,10 @@
 //! look complete.
 #![allow(clippy::unwrap_used, reason = "tests: a panic is a failure")]
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use bascule_adapters::{
     Guard, HttpTransport, OwnAddresses, Refusal, RequestBody, Transport, TransportErrorKind,
@@ -154,4 +157,58 @@ async fn errors_never_show_the_query() {
     let error = error.unwrap_err();
     assert_eq!(error.kind(), TransportErrorKind::Unreachable);
     assert!(!format!("{error} {error:?}").contains("marker"));
+}
+
+/// Answers so many requests on each connection, and tells how many connections there were.
+async fn serving(listener: TcpListener, answer: &'static str, connections: Arc<AtomicUsize>) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        connections.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(async move {
+            loop {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    if !matches!(stream.read_buf(&mut head).await, Ok(1..)) {
+                        return;
+                    }
+                }
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+    }
+}
+
+/// How many connections three requests take, each answer being used as said.
+async fn connections_of_three(answer: &'static str, to_its_end: bool) -> usize {
+    let (listener, url) = listening().await;
+    let connections = Arc::new(AtomicUsize::new(0));
+    let server = tokio::spawn(serving(listener, answer, Arc::clone(&connections)));
+    let transport = client(&url, OwnAddresses::default());
+    for _ in 0..3 {
+        let response = transport.send(get(&url)).await.unwrap();
+        if to_its_end {
+            response.into_body().collect().await.unwrap();
+        }
+    }
+    server.abort();
+    connections.load(Ordering::SeqCst)
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_once_its_answer_was_read() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+    ] {
+        assert_eq!(connections_of_three(answer, true).await, 1, "{answer}");
+    }
+    let closing = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(connections_of_three(closing, true).await, 3);
+}
+
+#[tokio::test]
+async fn a_connection_whose_answer_was_left_is_never_used_again() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nsome";
+    assert_eq!(connections_of_three(answer, false).await, 3);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use bascule_gateway::{Gateway, Keyring, Settings};
+use bascule_gateway::{Gateway, Keyring, Settings, Workers};
 use bascule_os::InstanceLock;
 use bascule_store::Store;
 use tokio::{
@@ -109,7 +109,8 @@ async fn serve(
     let news = app.watch("").context("news can't be followed")?;
     let socket = rpc::socket::open(&config.runtime_dir)?;
     let stop = CancellationToken::new();
-    let gateway = Arc::new(Gateway::new(
+    let workers = Workers::start().context("the gateway's threads could not be started")?;
+    let gateway = Gateway::new(
         app.keyring(),
         Arc::new(bridge::GatewayClock(clock.clone())),
         app.graves(),
@@ -123,7 +124,8 @@ async fn serve(
             trusted_proxies: config.trusted_proxies.clone(),
             ..Settings::default()
         },
-    ));
+    );
+    let gateway = Arc::new(gateway.on(&workers));
     // Not stopped with the servers: what they still have open ends in time, too.
     let mut ends = tokio::spawn(end_keys(app.keyring(), clock)?);
     let mut servers = JoinSet::new();
@@ -141,6 +143,9 @@ async fn serve(
     let told = tokio::spawn(alerts::watch(app.clone(), news, stop.clone()));
     let consumers = tokio::spawn(watching::watch(app.clone(), stop.clone()));
     servers.spawn(rpc::serve(app.clone(), socket, stop.clone()));
+    if let Err(error) = bascule_os::release_program() {
+        tracing::debug!(%error, "what only the start needed stays in memory");
+    }
     announce(&config, &addresses);
 
     let outcome = tokio::select! {
@@ -172,6 +177,8 @@ async fn serve(
         _ = terminate.recv() => tracing::warn!("stopped at once, requests were cut"),
         _ = interrupt.recv() => tracing::warn!("stopped at once, requests were cut"),
     }
+    // What is still served ends here, so that the ledger misses none of it.
+    drop(workers);
     app.close_ledger().await;
     // An error here only leaves a stale socket, which the next start replaces.
     std::fs::remove_file(

@@ -1,7 +1,7 @@
 //! What the daemon takes from the machine: what its process holds, as Linux tells it in `/proc`,
 //! and what its folder takes on the disk.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 /// What a process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,20 @@ pub fn held(pid: u32) -> Option<Held> {
             .map(Iterator::count),
         threads: number("Threads:")?,
     })
+}
+
+/// Processor time that the living threads of a process have used since their start. `None` where
+/// Linux does not tell.
+#[must_use]
+pub fn processor_time(pid: u32) -> Option<Duration> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let used = tasks.flatten().map(|task| {
+        // A thread may end meanwhile.
+        let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        let nanoseconds = text.split_whitespace().next()?.parse().ok()?;
+        Some(Duration::from_nanos(nanoseconds))
+    });
+    Some(used.flatten().sum())
 }
 
 /// The bytes of all files below a folder; a file that vanishes meanwhile counts nothing.

@@ -92,24 +92,20 @@ fn named_paths_are_searched_and_nothing_else() {
 #[test]
 fn a_users_own_rows_are_looked_at_and_a_bad_one_is_told() {
     let home = Home::new();
-    let row = "[[consumer]]\nid = \"our-sync\"\nname = \"our sync\"\npaths = [\"{home}/sync.json\"]\n\
-               format = \"json\"\nid_at = \"remote.key\"\nsecret_at = \"remote.secret\"\n";
+    let row = "[[row]]\nid = \"our-sync\"\npaths = [\"{home}/sync.json\"]\nformat = \"json\"\n\
+               keys = [{ id = [\"remote.key\"], secret = [\"remote.secret\"] }]\n";
     write(&home, "home/.config/bascule/consumers.toml", row);
     write(
         &home,
         "home/sync.json",
         "{\"remote\": {\"key\": \"AKIAQ7ZK4M2WX5VT7F3Q\", \"secret\": \"hunter2\"}}",
     );
-    let answer = scan(&home, &["--skip", "search"]);
-    if answer.code == Some(0) {
-        assert_eq!(uses(&answer, "7F3Q")[0]["kind"], "our-sync", "{answer}");
-    } else {
-        panic!("{answer}");
-    }
+    let answer = scan(&home, &["--skip", "search"]).exits(0);
+    assert_eq!(uses(&answer, "7F3Q")[0]["kind"], "our-sync", "{answer}");
     write(
         &home,
         "home/.config/bascule/consumers.toml",
-        "[[consumer]]\nid = 7\n",
+        "[[row]]\nid = 7\n",
     );
     let bad = scan(&home, &["--skip", "search"]).exits(INCOMPLETE);
     let why = bad.json["not_checked"][0]["why"].as_str().unwrap();

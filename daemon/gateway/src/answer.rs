@@ -104,7 +104,7 @@ pub(crate) async fn hear(
         return Ok(Heard::Packed(Refusal::Upstream(UpstreamErrorKind::Broken)));
     }
     let told = if tells {
-        Told::Whole(read_whole(body, gateway.settings.idle_limit).await?)
+        Told::Whole(Box::pin(read_whole(body, gateway.settings.idle_limit)).await?)
     } else {
         Told::Stream(body)
     };
@@ -208,7 +208,7 @@ pub(crate) async fn relay(
     let location = location(gateway, &exchange, parcel).filter(|_| head.status == StatusCode::OK);
     let mut answer = Response::new(ReplyBody::empty());
     *answer.status_mut() = head.status;
-    *answer.headers_mut() = reply::headers(&head.headers);
+    *answer.headers_mut() = reply::headers(head.headers);
     if exchange.action() == Action::HeadBucket && !exchange.permit().sees_whole_bucket() {
         reply::leave_out_totals(answer.headers_mut());
     }
@@ -217,7 +217,7 @@ pub(crate) async fn relay(
             if head.status == StatusCode::OK
                 && exchange.action() == Action::CreateMultipartUpload =>
         {
-            let whole = read_whole(body, gateway.settings.idle_limit).await?;
+            let whole = Box::pin(read_whole(body, gateway.settings.idle_limit)).await?;
             remember(&exchange, &whole);
             Told::Whole(whole)
         }

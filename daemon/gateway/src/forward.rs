@@ -34,7 +34,7 @@ pub(crate) async fn forward(
     gateway: &Arc<Gateway>,
     exchange: Arc<InFlight>,
     tied: Tied,
-    mut parcel: Parcel,
+    mut parcel: Box<Parcel>,
     freight: Freight,
     route: Arc<Route>,
 ) -> Result<Response<ReplyBody>, Refusal> {
@@ -117,7 +117,10 @@ fn build(
     freight: Freight,
 ) -> Result<Built, Refusal> {
     let operation = exchange.permit().operation();
-    let mut headers = headers::rebuild(operation.action, &parcel.headers)?;
+    let mut headers = match parcel.rebuilt.take() {
+        Some(rebuilt) => rebuilt,
+        None => headers::rebuild(operation.action, &parcel.headers)?,
+    };
     let streamed = matches!(freight, Freight::Stream(_));
     let loaded = load(
         exchange,

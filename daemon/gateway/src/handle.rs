@@ -6,6 +6,7 @@ use std::{net::IpAddr, sync::Arc};
 use bascule_domain::{
     access::{self, Denial, Permit},
     key::Key,
+    names::ObjectKey,
     operation::{Action, Operation, Target},
 };
 use bascule_sigv4::{Head, Payload, Presented};
@@ -16,8 +17,10 @@ use hyper::body::Incoming;
 
 use crate::{
     account::Account,
-    additions, bulk,
-    cells::{self, Closed, ConnectionCell},
+    additions,
+    admission::Ticket,
+    bulk,
+    cells::{self, Closed, ConnectionCell, KeyCell, Living},
     classify::{self, Asked, Place},
     exchange::{Bounds, InFlight, Slot},
     forward,
@@ -25,10 +28,11 @@ use crate::{
     headers,
     hosts::Named,
     knock::knock,
-    load::{self, Freight, Parcel},
+    load::{self, Collected, Freight, Parcel},
     proxies,
     reply::ReplyBody,
     respond::{AskedBy, Holder, Refusal},
+    route::Route,
     serve::Gateway,
     uploads,
     visit::Visits,
@@ -61,11 +65,11 @@ pub(crate) fn refuse_unsound(
 
 /// Answers one request.
 pub(crate) async fn handle(
-    gateway: Arc<Gateway>,
+    gateway: &Arc<Gateway>,
     request: Request<Incoming>,
     client: Client,
-    slot: Arc<Slot>,
-    visits: Arc<Visits>,
+    slot: &Arc<Slot>,
+    visits: &Visits,
 ) -> Response<ReplyBody> {
     let asked = AskedBy::of(request.method(), request.uri().query());
     let unread = !request.body().is_end_stream();
@@ -81,24 +85,30 @@ pub(crate) async fn handle(
     let peer = origin.unwrap_or(client.peer);
     let client = Client { peer, ..client };
     let mut account = Account::open(
-        &gateway,
-        &visits,
+        gateway,
+        visits,
         request.method(),
         request.uri().path(),
         agent,
         peer,
     );
-    let answering = async {
-        origin.map_err(|_| {
-            Refusal::InvalidRequest("what the proxy says of its client cannot be read")
-        })?;
-        run(&gateway, request, client, &slot, &mut account).await
+    let (parts, incoming) = request.into_parts();
+    let admitted = match origin {
+        Ok(_) => admit(gateway, parts, client, &mut account),
+        Err(_) => Err(Refusal::InvalidRequest(
+            "what the proxy says of its client cannot be read",
+        )),
     };
-    let mut answer = answering.await.unwrap_or_else(|refusal| {
+    let answered = match admitted {
+        Ok(Admitted::Answer(answer)) => Ok(*answer),
+        Ok(Admitted::Forward(errand)) => run(gateway, errand, incoming, slot, &account).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut answer = answered.unwrap_or_else(|refusal| {
         account.refused(&refusal);
         let key = account.key().map(|key| key.id());
         gateway.failures.note(&refusal, key, peer);
-        let finding = knock(&gateway, &refusal, &account, peer);
+        let finding = knock(gateway, &refusal, &account, peer);
         refusal.respond(asked, unread, &gateway.tail(), finding.as_deref())
     });
     account.answered(answer.status());
@@ -109,18 +119,38 @@ pub(crate) async fn handle(
     answer
 }
 
-async fn run(
-    gateway: &Arc<Gateway>,
-    request: Request<Incoming>,
+/// A permitted request, before anything of its body was read.
+struct Errand {
+    ticket: Ticket,
+    key: Arc<KeyCell>,
+    living: Arc<Living>,
+    permit: Permit,
+    parcel: Box<Parcel>,
+    route: Arc<Route>,
+}
+
+/// What becomes of a request that is not refused.
+enum Admitted {
+    /// It is answered here.
+    Answer(Box<Response<ReplyBody>>),
+    Forward(Box<Errand>),
+}
+
+fn holder(key: &KeyCell, living: &Living) -> Holder {
+    Holder {
+        connection: key.connection().name(),
+        label: living.key.label.clone(),
+    }
+}
+
+/// Decides about a request by its head alone.
+fn admit(
+    gateway: &Gateway,
+    mut parts: Parts,
     client: Client,
-    slot: &Arc<Slot>,
     account: &mut Account<'_>,
-) -> Result<Response<ReplyBody>, Refusal> {
-    let (mut parts, incoming) = request.into_parts();
+) -> Result<Admitted, Refusal> {
     let host = host(&parts.headers)?;
-    let host = host
-        .to_str()
-        .map_err(|_| Refusal::InvalidRequest("the host header is malformed"))?;
     let named = gateway
         .hosts
         .read(host)
@@ -162,15 +192,11 @@ async fn run(
         },
     })?;
     let living = key.living().ok_or_else(|| Refusal::Revoked(dead()))?;
-    let holder = || Holder {
-        connection: connection.name(),
-        label: living.key.label.clone(),
-    };
-
+    let holder = || holder(&key, &living);
+    let place = place(named, proof.target.decoded_path()).map_err(|r| r.held_by(holder))?;
     for (name, value) in proof.hoisted {
         parts.headers.insert(name, value);
     }
-    let place = place(named, proof.target.decoded_path()).map_err(|r| r.held_by(holder))?;
     let classified = classify::classify(&Asked {
         method: &parts.method,
         place,
@@ -198,56 +224,90 @@ async fn run(
     let action = permit.operation().action;
     match action {
         Action::ListBuckets => {
-            return list_buckets(connection, &living.key, proof.target.query());
+            let answer = list_buckets(connection, &living.key, proof.target.query())?;
+            return Ok(Admitted::Answer(Box::new(answer)));
         }
         Action::CreateBucket => return Err(Refusal::BucketIsYours),
         Action::Preflight => return Err(Refusal::Preflight),
         _ => {}
     }
-    let mut parcel = Parcel {
+    let mut parcel = Box::new(Parcel {
         tls: client.tls,
         method: parts.method,
         query: classified.query,
         headers: parts.headers,
+        rebuilt: None,
         payload: proof.payload,
         seed: proof.chunks,
-    };
+    });
     uploads::refuse_foreign(&gateway.keyring, connection, &permit, &parcel.query)?;
     let route = connection.route();
     // Refuses what cannot be rebuilt before the client is told to go on with its body.
-    headers::rebuild(action, &parcel.headers)?;
+    parcel.rebuilt = Some(headers::rebuild(action, &parcel.headers)?);
     if load::has_body(action) {
         refuse_absent_body(&parcel)?;
     }
-    let token = living.ending().clone();
+    Ok(Admitted::Forward(Box::new(Errand {
+        ticket,
+        living,
+        permit,
+        parcel,
+        route,
+        key,
+    })))
+}
+
+/// Carries out what was permitted. What is rare in it lies elsewhere, so that a request is not moved
+/// about with the room for it.
+async fn run(
+    gateway: &Arc<Gateway>,
+    mut errand: Box<Errand>,
+    incoming: Incoming,
+    slot: &Arc<Slot>,
+    account: &Account<'_>,
+) -> Result<Response<ReplyBody>, Refusal> {
+    let token = errand.living.ending().clone();
     let tied = slot.tie(&token);
-    let addition = additions::admit(gateway, &key, &permit, &route, &parcel.headers).await?;
+    let addition = if errand.permit.adds_only() {
+        Box::pin(additions::admit(
+            gateway,
+            &errand.key,
+            &errand.permit,
+            &errand.route,
+            &errand.parcel.headers,
+        ))
+        .await?
+    } else {
+        None
+    };
+    let action = errand.permit.operation().action;
     let idle = gateway.settings.idle_limit;
+    let takes_trailers = errand.route.takes_trailers();
     let mut objects = Vec::new();
     let freight = if !load::has_body(action) {
         Freight::None
     } else if action == Action::DeleteObjects {
-        let collected = load::collect(incoming, &mut parcel, bulk::LONGEST, idle).await?;
-        objects = bulk::keys(&collected.bytes)
-            .map_err(|_| Refusal::MalformedXml("the body is not the plain form of DeleteObjects, with 1 to 1000 objects and no comments, CDATA or entities of its own"))?;
-        for object in &objects {
-            permit
-                .covers(object)
-                .and_then(|()| {
-                    let climbs = climbs(object.as_str()) && limited(&living.key);
-                    if climbs { Err(Denial::Prefix) } else { Ok(()) }
-                })
-                .map_err(|denial| Refusal::denied(denial).held_by(holder))?;
-        }
+        let collecting = load::collect(incoming, &mut errand.parcel, bulk::LONGEST, idle);
+        let collected = Box::pin(collecting).await?;
+        objects = named_objects(&errand, &collected)?;
         Freight::Whole(collected)
-    } else if let Some(length) = load::whole(action, &parcel, route.takes_trailers()) {
-        Freight::Whole(load::collect(incoming, &mut parcel, length, idle).await?)
+    } else if let Some(length) = load::whole(action, &errand.parcel, takes_trailers) {
+        let collecting = load::collect(incoming, &mut errand.parcel, length, idle);
+        Freight::Whole(Box::pin(collecting).await?)
     } else {
         Freight::Stream(incoming)
     };
+    let Errand {
+        ticket,
+        living,
+        key,
+        permit,
+        parcel,
+        route,
+    } = *errand;
     let exchange = InFlight::begin(
         ticket,
-        Arc::clone(&key),
+        key,
         permit,
         Bounds {
             token,
@@ -260,10 +320,31 @@ async fn run(
     );
     if let Freight::Whole(collected) = &freight {
         exchange.received(collected.bytes.len());
-        let lane = connection.throttle().inbound();
+        let lane = exchange.throttle().inbound();
         lane.charge(collected.bytes.len());
     }
     forward::forward(gateway, exchange, tied, parcel, freight, route).await
+}
+
+/// What the body of a `DeleteObjects` names, each within the permit.
+fn named_objects(errand: &Errand, body: &Collected) -> Result<Vec<ObjectKey>, Refusal> {
+    let objects = bulk::keys(&body.bytes).map_err(|_| {
+        Refusal::MalformedXml("the body is not the plain form of DeleteObjects, with 1 to 1000 objects and no comments, CDATA or entities of its own")
+    })?;
+    let climbs_out = |object: &ObjectKey| climbs(object.as_str()) && limited(&errand.living.key);
+    for object in &objects {
+        let covered = errand.permit.covers(object).and_then(|()| {
+            if climbs_out(object) {
+                Err(Denial::Prefix)
+            } else {
+                Ok(())
+            }
+        });
+        covered.map_err(|denial| {
+            Refusal::denied(denial).held_by(|| holder(&errand.key, &errand.living))
+        })?;
+    }
+    Ok(objects)
 }
 
 /// HTTP takes a request without any length for one without a body. Where a body was signed, the
@@ -296,10 +377,12 @@ fn refuse_browsers(parts: &Parts) -> Result<(), Refusal> {
     if form { Err(Refusal::PostForm) } else { Ok(()) }
 }
 
-fn host(headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+fn host(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Ok(host.clone()),
+        (Some(host), None) => host
+            .to_str()
+            .map_err(|_| Refusal::InvalidRequest("the host header is malformed")),
         _ => Err(Refusal::InvalidRequest(
             "the request must have one host header",
         )),

@@ -90,8 +90,9 @@ const LEFT_BEHIND: &[&str] = &[
 /// would seem to refuse the connection's credentials.
 pub(crate) fn rebuild(action: Action, client: &HeaderMap) -> Result<HeaderMap, Refusal> {
     let mut rebuilt = HeaderMap::with_capacity(client.len() + 6);
+    let names_some = client.contains_key(header::CONNECTION);
     for (name, value) in client {
-        if hop_by_hop(client, name) {
+        if names_some && hop_by_hop(client, name) {
             if forwards(action, name.as_str()) || !harmless(name.as_str()) {
                 return Err(Refusal::InvalidRequest(
                     "the connection header names a header that is part of the request",

@@ -48,6 +48,7 @@ mod uploads;
 mod upstream;
 mod visit;
 mod wire;
+mod workers;
 mod writers;
 
 pub use account::ACCESS_LOG;
@@ -66,3 +67,4 @@ pub use upstream::{
     BoxError, ProviderBody, Upstream, UpstreamAccess, UpstreamBody, UpstreamError,
     UpstreamErrorKind, UpstreamFuture,
 };
+pub use workers::Workers;

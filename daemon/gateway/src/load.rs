@@ -34,6 +34,8 @@ pub(crate) struct Parcel {
     pub(crate) query: Vec<(String, String)>,
     /// As the client sent them, with hoisted ones.
     pub(crate) headers: HeaderMap,
+    /// What goes upstream of them, for the first request that is built.
+    pub(crate) rebuilt: Option<HeaderMap>,
     pub(crate) payload: Payload,
     pub(crate) seed: Option<ChunkSeed>,
 }

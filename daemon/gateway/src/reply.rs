@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio_util::task::TaskTracker;
@@ -219,7 +219,7 @@ impl Drop for Download {
 
 /// The provider's headers that reach the client: all but those of its hop, those for browsers,
 /// and where the provider is.
-pub(crate) fn headers(provider: &HeaderMap) -> HeaderMap {
+pub(crate) fn headers(mut provider: HeaderMap) -> HeaderMap {
     const LEFT_OUT: &[&str] = &[
         "connection",
         "keep-alive",
@@ -236,15 +236,14 @@ pub(crate) fn headers(provider: &HeaderMap) -> HeaderMap {
         "alt-svc",
         "strict-transport-security",
     ];
-    let mut headers = HeaderMap::with_capacity(provider.len());
-    for (name, value) in provider {
-        let left_out =
-            LEFT_OUT.contains(&name.as_str()) || name.as_str().starts_with("access-control-");
-        if !left_out {
-            headers.append(name, value.clone());
-        }
+    let left_out = |name: &&HeaderName| {
+        LEFT_OUT.contains(&name.as_str()) || name.as_str().starts_with("access-control-")
+    };
+    // Most answers have one of them at most: the map is kept, and not built anew.
+    while let Some(name) = provider.keys().find(left_out).cloned() {
+        provider.remove(name);
     }
-    headers
+    provider
 }
 
 /// RGW tells with a bucket how many objects and bytes it holds.

@@ -3,6 +3,7 @@
 //! on its own authority: every answer comes from `handle`.
 
 use std::{
+    convert::Infallible,
     future::{Future, poll_fn},
     net::SocketAddr,
     os::fd::AsRawFd,
@@ -33,10 +34,10 @@ use crate::{
     hosts::Hosts,
     keyring::Keyring,
     ports::{Clock, DeadKeys, Ends, FindingSink, UsageSink},
-    reply::ReplyBody,
     tls::Certificate,
     visit::Visits,
     wire::{Checked, Socket, Unsound},
+    workers::{self, Seats, Workers},
     writers::Writers,
 };
 
@@ -129,6 +130,8 @@ pub struct Gateway {
     pub(crate) tasks: TaskTracker,
     pub(crate) writers: Arc<Writers>,
     places: Arc<Semaphore>,
+    /// Absent where connections are served by whoever accepts them.
+    seats: Option<Seats>,
     /// Makes request ids differ between runs.
     run: u32,
     requests: AtomicU64,
@@ -153,6 +156,7 @@ impl Gateway {
             requests: AtomicU64::new(0),
             failures: Failures::default(),
             places: Arc::new(Semaphore::new(settings.max_connections)),
+            seats: None,
             hosts: Hosts {
                 suffix: settings.host_suffix.clone(),
                 names: settings.hosts.clone(),
@@ -165,6 +169,15 @@ impl Gateway {
             settings,
             tasks: TaskTracker::new(),
             writers: Arc::default(),
+        }
+    }
+
+    /// Serves each connection on one of these threads, for as long as they are there.
+    #[must_use]
+    pub fn on(self, workers: &Workers) -> Self {
+        Self {
+            seats: Some(workers.seats()),
+            ..self
         }
     }
 
@@ -194,7 +207,7 @@ impl Gateway {
                     let gateway = Arc::clone(&self);
                     let certificate = listener.certificate.clone();
                     let shutdown = shutdown.clone();
-                    self.tasks.spawn(async move {
+                    let serving = move |stream| async move {
                         let client = Client {
                             peer: peer.ip(),
                             tls: certificate.is_some(),
@@ -204,7 +217,8 @@ impl Gateway {
                             gateway.connection(socket, peer, client, shutdown).await;
                         }
                         drop(place);
-                    });
+                    };
+                    self.spawn(stream, serving);
                 }
                 Err(error) => {
                     if std::mem::take(&mut well) {
@@ -217,6 +231,24 @@ impl Gateway {
         drop(listener);
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    fn spawn<S: Future<Output = ()> + Send + 'static>(
+        &self,
+        stream: TcpStream,
+        serving: impl FnOnce(TcpStream) -> S + Send + 'static,
+    ) {
+        let Some(seats) = &self.seats else {
+            self.tasks.spawn(serving(stream));
+            return;
+        };
+        let moved = stream.into_std();
+        workers::serve(seats, &self.tasks, async move {
+            // A socket that no runtime takes is closed, as one that broke.
+            if let Ok(stream) = moved.and_then(TcpStream::from_std) {
+                serving(stream).await;
+            }
+        });
     }
 
     /// Greets a client as its listener does. `None` if that came to nothing: whoever speaks no
@@ -253,28 +285,25 @@ impl Gateway {
             let open = Arc::downgrade(&open);
             self.usage.connected(&Ends { peer, local, open })
         });
-        let visits = Arc::new(Visits::new(visitor));
+        let visits = Visits::new(visitor);
         let slot = Arc::new(Slot::default());
         let descriptor = socket.tcp().as_raw_fd();
         // Where the system does not tell, an idle connection is not cut on suspicion.
         let delivered = || bascule_os::undelivered(descriptor).unwrap_or(0) == 0;
         let unsound = Unsound::default();
         let requests = AtomicU64::new(0);
+        let (gateway, slot, visits) = (&self, &slot, &visits);
         let service = service_fn(|request| {
             let number = requests.fetch_add(1, Ordering::Relaxed);
             let violation = unsound.get().filter(|(unsound, _)| *unsound == number);
-            let answer: Answering = match violation {
-                Some((_, violation)) => {
-                    let answer = refuse_unsound(&self, &request, client, &visits, *violation);
-                    Box::pin(async { Ok(answer) })
-                }
-                None => {
-                    let (slot, visits) = (Arc::clone(&slot), Arc::clone(&visits));
-                    let answer = handle(Arc::clone(&self), request, client, slot, visits);
-                    Box::pin(async { Ok(answer.await) })
-                }
-            };
-            answer
+            Box::pin(async move {
+                Ok::<_, Infallible>(match violation {
+                    Some((_, violation)) => {
+                        refuse_unsound(gateway, &request, client, visits, *violation)
+                    }
+                    None => handle(gateway, request, client, slot, visits).await,
+                })
+            })
         });
         let socket = Checked::new(socket, Arc::clone(&unsound));
         let mut connection = http1::Builder::new()
@@ -316,10 +345,6 @@ impl Gateway {
         format!("{:08X}{number:08X}", self.run)
     }
 }
-
-type Answering = Pin<
-    Box<dyn Future<Output = Result<http::Response<ReplyBody>, std::convert::Infallible>> + Send>,
->;
 
 /// Says that nothing more comes, then reads what the client still sends, for a while.
 async fn linger(mut socket: Socket) {

@@ -16,7 +16,7 @@ pub(crate) const TERMINATOR: &str = "aws4_request";
 
 /// A key for one date, region and service.
 #[derive(Clone)]
-pub(crate) struct SigningKey(hmac::Key);
+pub(crate) struct SigningKey(Arc<hmac::Key>);
 
 impl SigningKey {
     pub(crate) fn derive(secret: &SecretKey, date: &str, region: &str, service: &str) -> Self {
@@ -30,7 +30,7 @@ impl SigningKey {
                 hmac::sign(&key, part.as_bytes()).as_ref(),
             );
         }
-        Self(key)
+        Self(Arc::new(key))
     }
 
     /// Signs lines joined by `\n`.

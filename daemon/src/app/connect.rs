@@ -197,7 +197,6 @@ impl App {
         let entry = Entry {
             credentials: Arc::new(credentials),
             storage,
-            keys: BTreeMap::new(),
             rotations: BTreeMap::new(),
             leaks,
             deletion: deletion.map(|deletion| deletion.id),

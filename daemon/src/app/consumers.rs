@@ -508,7 +508,7 @@ impl App {
             }
             Judgement::Dead(tombstone) => {
                 if let CauseOfDeath::Rotated { successor, .. } = tombstone.cause {
-                    let living = self.registry.key(&successor.to_string());
+                    let living = self.registry.key_by_id(successor);
                     if let Some(key) = living {
                         advice.push(format!(
                             "its successor {} lives: rotate that one to get a secret to put at {at}: bascule key rotate {}",

@@ -46,7 +46,9 @@ impl Graves {
 
     /// The one that died last, of those for which this holds.
     pub(crate) fn last(&self, holds: impl Fn(&Tombstone) -> bool) -> Option<Tombstone> {
-        self.all().into_iter().find(holds)
+        let by_hash = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        let dead = by_hash.values().filter(|tombstone| holds(tombstone));
+        dead.max_by_key(|tombstone| tombstone.died_at).cloned()
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -83,7 +83,7 @@ impl App {
             .next("bascule deletion list"));
         }
         refuse_foreign(&entry, &wish.scope.buckets)?;
-        refuse_taken(&entry, &wish.label, None)?;
+        self.refuse_taken(&entry, &wish.label, None)?;
         self.refuse_past(wish.expires_at)?;
         let credentials = random::issue();
         let key = Key {
@@ -115,7 +115,7 @@ impl App {
             self.stored(move |store| store.add_key(&key, &secret, &audit))
                 .await?;
         }
-        self.registry.add_key(key.clone());
+        self.registry.put_key(key.clone());
         self.keyring
             .add_key(key.clone(), credentials.secret.clone())
             .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
@@ -135,14 +135,7 @@ impl App {
                 None => return Err(Error::no_connection(name)),
             },
         };
-        let living = entries
-            .iter()
-            .flat_map(|e| {
-                e.keys
-                    .values()
-                    .map(|key| self.key_view(key.clone(), e.connection.name.as_str()))
-            })
-            .collect();
+        let living = entries.iter().flat_map(|e| self.key_views(e)).collect();
         let dead = graves
             .into_iter()
             .filter(|t| name.is_none_or(|name| t.connection_name.as_str() == name))
@@ -164,6 +157,14 @@ impl App {
         }
     }
 
+    /// A connection's living keys.
+    pub(super) fn key_views(&self, entry: &Entry) -> Vec<KeyView> {
+        let keys = self.registry.keys_of(entry.connection.id);
+        keys.into_iter()
+            .map(|key| self.key_view(key, entry.connection.name.as_str()))
+            .collect()
+    }
+
     pub(crate) fn key_view(&self, key: Key, connection: &str) -> KeyView {
         KeyView {
             last_used: self.keyring.last_used(&key.access_key_id),
@@ -177,6 +178,22 @@ impl App {
             connection: connection.to_owned(),
             key,
         }
+    }
+
+    /// A label names one living key of a connection.
+    fn refuse_taken(&self, entry: &Entry, label: &Label, own: Option<KeyId>) -> Result<()> {
+        let name = &entry.connection.name;
+        let labelled = self.registry.labelled(entry.connection.id, label);
+        if labelled.iter().all(|key| Some(key.id) == own) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::AlreadyExists,
+            format!("{name} already has a key labelled {:?}", label.as_str()),
+        )
+        .next(format!(
+            "choose another --label, or see: bascule key list {name}"
+        )))
     }
 
     fn refuse_past(&self, expires_at: Option<Timestamp>) -> Result<()> {
@@ -243,20 +260,4 @@ fn refuse_foreign<'a>(
                 .next(format!("bascule show {name}")),
         ),
     }
-}
-
-/// A label names one living key of a connection.
-fn refuse_taken(entry: &Entry, label: &Label, own: Option<KeyId>) -> Result<()> {
-    let name = &entry.connection.name;
-    let taken = |key: &Key| key.label == *label && Some(key.id) != own;
-    if !entry.keys.values().any(taken) {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::AlreadyExists,
-        format!("{name} already has a key labelled {:?}", label.as_str()),
-    )
-    .next(format!(
-        "choose another --label, or see: bascule key list {name}"
-    )))
 }

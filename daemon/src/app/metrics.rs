@@ -18,7 +18,7 @@ impl App {
             families.push(family);
         };
         let living = self.registry.living();
-        let keys: usize = living.iter().map(|entry| entry.keys.len()).sum();
+        let keys = self.registry.count_all_keys();
         gauge(
             "bascule_connections",
             "Connections that exist.",

@@ -171,7 +171,7 @@ impl App {
             app.put_up(connection, credentials, leaks, deletion);
         }
         for (key, secret) in image.keys {
-            app.registry.add_key(key.clone());
+            app.registry.put_key(key.clone());
             let id = key.id;
             if let Err(error) = app.keyring.add_key(key, secret) {
                 tracing::error!(key = %id, error = &error as &dyn std::error::Error, "a stored key is not served");
@@ -289,12 +289,17 @@ impl App {
     }
 
     fn view(&self, entry: &Entry) -> View {
-        let flagged = self
-            .keyring
-            .connection(entry.connection.id)
-            .and_then(|cell| cell.trouble())
-            .map(|trouble| flagged(trouble, &entry.connection.name));
-        View::of(entry, flagged)
+        let flagged = || {
+            let cell = self.keyring.connection(entry.connection.id)?;
+            Some(flagged(cell.trouble()?, &entry.connection.name))
+        };
+        View {
+            connection: entry.connection.clone(),
+            brought_key: entry.credentials.access_key_id.masked(),
+            living_keys: self.registry.count_keys(entry.connection.id),
+            deletion: entry.deletion,
+            trouble: entry.storage.as_ref().err().cloned().or_else(flagged),
+        }
     }
 }
 

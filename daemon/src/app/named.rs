@@ -93,8 +93,10 @@ impl App {
         let dead = match text.split_once('/') {
             Some((name, label)) => {
                 if let Some(entry) = self.registry.by_name(name) {
-                    let labelled = entry.keys.values().filter(|k| k.label.as_str() == label);
-                    let mut labelled: Vec<_> = labelled.cloned().collect();
+                    let mut labelled = label.parse().map_or_else(
+                        |_| Vec::new(),
+                        |label| self.registry.labelled(entry.connection.id, &label),
+                    );
                     labelled.sort_by_key(|key| !entry.rotations.contains_key(&key.id));
                     if !labelled.is_empty() {
                         let living = |key| Named::Living(Box::new(entry.clone()), key);

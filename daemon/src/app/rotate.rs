@@ -23,7 +23,7 @@ use bascule_store::KeyTurn;
 
 use self::{
     evidence::LastUse,
-    turn::{rotated, rotations},
+    turn::{pairs, rotated},
 };
 use super::{
     App,
@@ -93,7 +93,7 @@ impl App {
             .rotations
             .values()
             .find(|running| running.rotation.successor == key.id)
-            .and_then(|running| entry.keys.get(&running.rotation.old))
+            .and_then(|running| self.registry.key_by_id(running.rotation.old))
         {
             return Err(Error::new(
                 Kind::Refused,
@@ -146,7 +146,7 @@ impl App {
     pub(super) async fn replace(&self, by: Asked, entry: &Entry, key: &Key) -> Result<Rotated> {
         let now = self.clock.now();
         let (successor, secret) = self.successor(key, now)?;
-        let change = rotation::replace(key, successor.clone(), rotations(entry));
+        let change = rotation::replace(key, successor.clone(), pairs(&self.rotations(entry)));
         let step = if change.rotations.is_empty() {
             Step::AtOnce
         } else {
@@ -257,7 +257,7 @@ impl App {
     async fn replace_unused(&self, by: Asked, successor: KeyId) -> Result<Rotated> {
         let key = self
             .registry
-            .key(&successor.to_string())
+            .key_by_id(successor)
             .ok_or_else(|| Error::no_key(&successor.to_string()))?;
         if let Some(why) = self.last_use(&key).not_unused() {
             return Err(Error::new(
@@ -331,8 +331,9 @@ impl App {
         };
         let running = self.running(&key)?;
         let entry = self.entry_of(&key)?;
-        let successor = entry.keys.get(&running.successor).ok_or_else(defect)?;
-        if let Some(why) = self.last_use(successor).not_unused() {
+        let successor = self.registry.key_by_id(running.successor);
+        let successor = successor.ok_or_else(defect)?;
+        if let Some(why) = self.last_use(&successor).not_unused() {
             return Err(Error::new(
                 Kind::Refused,
                 format!("the new key {} {why}", successor.access_key_id),
@@ -343,8 +344,8 @@ impl App {
             )));
         }
         let cause = CauseOfDeath::CalledOff { kept: running.old };
-        self.bury(by, &entry, successor, cause).await?;
-        let old = self.registry.key(&running.old.to_string());
+        self.bury(by, &entry, &successor, cause).await?;
+        let old = self.registry.key_by_id(running.old);
         old.ok_or_else(defect)
     }
 
@@ -356,7 +357,7 @@ impl App {
             Named::Dead(tombstone) => return self.report(tombstone.key),
         };
         let old = self.running(&key)?.old;
-        let old = self.registry.key(&old.to_string()).ok_or_else(defect)?;
+        let old = self.registry.key_by_id(old).ok_or_else(defect)?;
         self.step(Some(by), &old, Event::GoOn).await?;
         self.report(old.id)
     }
@@ -370,7 +371,7 @@ impl App {
         key: &Key,
         cause: CauseOfDeath,
     ) -> Result<Tombstone> {
-        let change = rotation::bury(key, cause, rotations(entry));
+        let change = rotation::bury(key, cause, pairs(&self.rotations(entry)));
         let audit = match change.update.first() {
             Some(old) => {
                 tracing::warn!(key = %old.id, "a rotation was called off: the new key is dead");
@@ -394,14 +395,14 @@ impl App {
         running: &Rotation,
         ending: Ending,
     ) -> Result<Vec<InDoubt>> {
-        let old = self.registry.key(&running.old.to_string());
+        let old = self.registry.key_by_id(running.old);
         let old = old.ok_or_else(defect)?;
         let entry = self.entry_of(&old)?;
         let cause = CauseOfDeath::Rotated {
             successor: running.successor,
             ending,
         };
-        let change = rotation::bury(&old, cause, rotations(&entry));
+        let change = rotation::bury(&old, cause, pairs(&self.rotations(&entry)));
         let turn = self.key_turn(&entry, change, None);
         let change = rotated(&old, running.successor, Step::Ended);
         self.turn(turn, by, change, Some(ending.as_str())).await?;
@@ -448,7 +449,7 @@ impl App {
             let CauseOfDeath::Rotated { successor, .. } = cause else {
                 return None;
             };
-            match self.registry.key(&successor.to_string()) {
+            match self.registry.key_by_id(successor) {
                 Some(key) => return Some(key),
                 // Each successor is younger than the key before, so this ends.
                 None => cause = self.grave(successor)?.cause,

@@ -59,7 +59,7 @@ impl App {
             gateways: self.gateways.iter().map(ToString::to_string).collect(),
             state_dir: self.state_dir.clone(),
             connections: living.len(),
-            living_keys: living.iter().map(|entry| entry.keys.len()).sum(),
+            living_keys: self.registry.count_all_keys(),
             dead_keys: self.graves.count(),
             open_requests: self.keyring.open_requests(),
             findings: self.knocks.count() + self.consumers.count(),

@@ -97,12 +97,7 @@ impl App {
     pub(super) async fn remember_uses(&self) -> BTreeSet<KeyId> {
         let successors: Vec<(KeyId, Timestamp)> = self
             .registry
-            .living()
-            .iter()
-            .flat_map(|entry| entry.keys.values())
-            .filter(|key| key.predecessor.is_some())
-            .map(|key| (key.id, key.issued_at))
-            .collect();
+            .each_key(|_, key| key.predecessor.map(|_| (key.id, key.issued_at)));
         let all = successors.iter().map(|(key, _)| *key).collect();
         let Some(ledger) = self.ledger.clone() else {
             return all;
@@ -120,7 +115,7 @@ impl App {
         match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok((uses, not_known))) => {
                 for (id, at) in uses {
-                    if let Some(key) = self.registry.key(&id.to_string()) {
+                    if let Some(key) = self.registry.key_by_id(id) {
                         self.keyring.remember_use(&key.access_key_id, at);
                     }
                 }
@@ -225,14 +220,13 @@ impl App {
 
     /// Every key that is known, living ones first.
     pub(super) fn all_keys(&self) -> Vec<NamedKey> {
-        let living = self.registry.living().into_iter().flat_map(|entry| {
-            let name = entry.connection.name.to_string();
-            entry.keys.into_values().map(move |key| NamedKey {
+        let mut living = self.registry.each_key(|entry, key| {
+            Some(NamedKey {
                 key: key.id,
                 connection: key.connection,
                 access_key_id: key.access_key_id.to_string(),
                 label: key.label.to_string(),
-                connection_name: name.clone(),
+                connection_name: entry.connection.name.to_string(),
                 dead: false,
                 issued_at: key.issued_at,
             })
@@ -246,6 +240,7 @@ impl App {
             dead: true,
             issued_at: Timestamp::UNIX_EPOCH,
         });
-        living.chain(dead).collect()
+        living.extend(dead);
+        living
     }
 }

@@ -48,6 +48,15 @@ impl Contender {
         held.map(|held| held.peak).sum()
     }
 
+    /// Processor time that its processes have used so far.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let used = self
+            .pids()
+            .into_iter()
+            .filter_map(bascule_tests::measure::processor_time);
+        used.sum()
+    }
+
     fn pids(&self) -> Vec<u32> {
         let Some(pid) = self.pid else {
             return Vec::new();

@@ -19,6 +19,8 @@ pub(crate) struct Sample {
     pub(crate) rate: f64,
     /// How long each request took.
     pub(crate) waits: Vec<Duration>,
+    /// How many there were, the first on each connection included.
+    pub(crate) requests: usize,
 }
 
 /// Sends requests for as long as `window`, at least two on each connection, after one that is not
@@ -61,6 +63,7 @@ pub(crate) fn run(target: &Target, operation: &Operation, window: Duration) -> R
         }
         Ok(Sample {
             rate: waits.len() as f64 / start.elapsed().as_secs_f64(),
+            requests: waits.len() + operation.at_once,
             waits,
         })
     })
@@ -91,10 +94,10 @@ impl Connection {
         if wire.body.len() <= 64 * 1024 {
             // One packet, as clients send small requests.
             let whole = [&wire.head[..], &wire.body].concat();
-            self.socket.write_all(&whole).await?;
+            self.send(&whole).await?;
         } else {
-            self.socket.write_all(&wire.head).await?;
-            self.socket.write_all(&wire.body).await?;
+            self.send(&wire.head).await?;
+            self.send(&wire.body).await?;
         }
         let (status, end, mut filled, start) = self.head().await?;
         ensure!(
@@ -136,6 +139,20 @@ impl Connection {
             );
         }
         Ok(())
+    }
+
+    /// Who refuses an upload before its end may close the connection: then the answer tells why.
+    async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        let Err(error) = self.socket.write_all(bytes).await else {
+            return Ok(());
+        };
+        match self.head().await {
+            Ok((status, _, filled, start)) => bail!(
+                "answered {status} before the end: {}",
+                String::from_utf8_lossy(&self.buffer[start..filled])
+            ),
+            Err(_) => Err(error.into()),
+        }
     }
 
     /// Reads up to the end of the head. Returns status, end of the body, how much of the buffer is

@@ -7,6 +7,7 @@
 //! `BASCULE_BENCH_ROUNDS` sets the rounds (default 9), `BASCULE_BENCH_MILLIS` how long each
 //! measurement lasts (default 500). A filter on the command line picks rows by a part of their
 //! name, such as `stub` or `GET 4 KiB`; `memory` and `keys` pick the two sections at the end.
+//! `BASCULE_BENCH_WAY` names one way, to look at it with a profiler.
 
 #![allow(
     clippy::unwrap_used,
@@ -41,6 +42,8 @@ struct Record {
     samples: Vec<Sample>,
     /// The most that its processes held at once, in bytes.
     peak: u64,
+    /// What its processes used of the processors.
+    processor: Duration,
     /// Why it was left out.
     failure: Option<String>,
 }
@@ -64,10 +67,12 @@ fn measure(contender: &Contender, operation: &Operation, record: &mut Record, wi
         return;
     }
     contender.forget_peak();
+    let before = contender.processor_time();
     match load::run(&contender.target, operation, window) {
         Ok(sample) => record.samples.push(sample),
         Err(error) => record.failure = Some(format!("{error:#}")),
     }
+    record.processor += contender.processor_time().saturating_sub(before);
     record.peak = record.peak.max(contender.peak());
 }
 
@@ -78,6 +83,7 @@ fn main() {
     let wanted = |name: &str| filter.as_ref().is_none_or(|part| name.contains(part));
     let rounds = setting("BASCULE_BENCH_ROUNDS", 9);
     let window = Duration::from_millis(setting("BASCULE_BENCH_MILLIS", 500));
+    let way = std::env::var("BASCULE_BENCH_WAY").ok();
     let Some(field) = Field::new() else { return };
 
     let mut rows: Vec<_> = field
@@ -105,6 +111,9 @@ fn main() {
             // One after another, so that a ratio compares neighbours in time.
             for which in shuffled(upstream.contenders.len()) {
                 let contender = &upstream.contenders[which];
+                if way.as_ref().is_some_and(|way| contender.name != way) {
+                    continue;
+                }
                 measure(contender, operation, &mut records[which], window);
             }
         }

@@ -22,6 +22,12 @@ fn percentile(record: &Record, share: f64) -> f64 {
     waits.get(at).map_or(f64::NAN, |seconds| seconds * 1e6)
 }
 
+/// Processor time of the way itself for one request, in microseconds.
+fn processor(record: &Record) -> f64 {
+    let requests: usize = record.samples.iter().map(|sample| sample.requests).sum();
+    record.processor.as_secs_f64() * 1e6 / requests as f64
+}
+
 fn rates(record: &Record) -> Vec<f64> {
     record.samples.iter().map(|sample| sample.rate).collect()
 }
@@ -46,9 +52,9 @@ fn ratio(of: &Record, to: &Record) -> String {
 pub(crate) fn print(upstream: &Upstream, rows: &[(&Operation, &[Record])], rounds: u64) {
     println!("\n### Upstream: {}, {rounds} rounds\n", upstream.name);
     println!(
-        "| operation | way | req/s | MiB/s | p50 µs | p99 µs | peak MiB | to direct | to nginx | goal |"
+        "| operation | way | req/s | MiB/s | p50 µs | p99 µs | peak MiB | CPU µs | to direct | to nginx | goal |"
     );
-    println!("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|");
+    println!("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     let nginx = upstream
         .contenders
         .iter()
@@ -64,20 +70,21 @@ pub(crate) fn print(upstream: &Upstream, rows: &[(&Operation, &[Record])], round
                 let short: String = failure.chars().take(80).collect();
                 let short = short.replace(['|', '\n', '\r'], " ");
                 println!(
-                    "| {} | {} | - | | | | | {short} | | |",
+                    "| {} | {} | - | | | | | | {short} | | |",
                     operation.name, contender.name
                 );
                 continue;
             }
             let rate = median(rates(record));
             println!(
-                "| {} | {} | {rate:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {} | {} | {goal} |",
+                "| {} | {} | {rate:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.1} | {} | {} | {goal} |",
                 operation.name,
                 contender.name,
                 rate * operation.bytes as f64 / (1024.0 * 1024.0),
                 percentile(record, 0.5),
                 percentile(record, 0.99),
                 record.peak as f64 / (1024.0 * 1024.0),
+                processor(record),
                 ratio(record, &records[0]),
                 nginx.map_or_else(|| "-".to_owned(), |nginx| ratio(record, &records[nginx])),
             );

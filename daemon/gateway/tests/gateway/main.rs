@@ -28,3 +28,4 @@ mod trailers;
 mod uploads;
 mod upstream;
 mod visits;
+mod workers;

@@ -21,6 +21,7 @@ use bascule_domain::{
 use bascule_gateway::{
     Admission, Alarm, Clock, ConnectionSpec, DeadKeys, Ends, Exchange, FindingSink, Gateway,
     Keyring, Knock, Outcome, Reason, Settings, Upstream, UpstreamAccess, UsageSink, Visit, Visitor,
+    Workers,
 };
 use bascule_sigv4::{Payload, Service, Signer, encode_path, encode_query};
 use bytes::Bytes;
@@ -228,6 +229,20 @@ impl World {
     }
 
     pub(crate) async fn listening(listen: SocketAddr, key: Key, settings: Settings) -> Self {
+        Self::start(listen, None, key, settings).await
+    }
+
+    /// On threads of their own, as in the daemon.
+    pub(crate) async fn served_by(workers: &Workers, key: Key, settings: Settings) -> Self {
+        Self::start(([127, 0, 0, 1], 0).into(), Some(workers), key, settings).await
+    }
+
+    async fn start(
+        listen: SocketAddr,
+        workers: Option<&Workers>,
+        key: Key,
+        settings: Settings,
+    ) -> Self {
         let keyring = Arc::new(Keyring::new());
         let provider = Arc::new(Provider::default());
         let now = "2026-11-23T12:00:00Z".parse().unwrap();
@@ -259,14 +274,18 @@ impl World {
         keyring.add_key(key, secret).unwrap();
         let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let gateway = Arc::new(Gateway::new(
+        let gateway = Gateway::new(
             Arc::clone(&keyring),
             Arc::clone(&clock) as Arc<dyn Clock>,
             Arc::clone(&graves) as Arc<dyn DeadKeys>,
             Arc::clone(&meter) as Arc<dyn UsageSink>,
             Arc::clone(&knocks) as Arc<dyn FindingSink>,
             settings,
-        ));
+        );
+        let gateway = Arc::new(match workers {
+            Some(workers) => gateway.on(workers),
+            None => gateway,
+        });
         let shutdown = CancellationToken::new();
         tokio::spawn(gateway.serve(listener, shutdown.clone()));
         let (watched, alarm) = (Arc::clone(&keyring), Arc::clone(&clock));

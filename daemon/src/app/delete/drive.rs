@@ -25,7 +25,7 @@ use crate::{
         App,
         error::{Error, Kind, Result},
         pause::paused_by,
-        registry::Entry,
+        registry::{Entry, Keys},
     },
     crash::{self, Side},
 };
@@ -196,9 +196,9 @@ impl Driver {
         deletion
             .apply(&mut findings, Event::Revoked, now)
             .map_err(|refusal| refusal.to_string())?;
-        let dead: Vec<_> = entry
-            .keys
-            .values()
+        let keys = app.registry.keys_of(self.deletion.connection);
+        let dead: Vec<_> = keys
+            .into_iter()
             .map(|key| {
                 let tombstone = Tombstone {
                     key: key.id,
@@ -211,7 +211,7 @@ impl Driver {
                         deletion: deletion.id,
                     },
                 };
-                (key.clone(), tombstone)
+                (key, tombstone)
             })
             .collect();
         self.revoking = true;
@@ -229,11 +229,12 @@ impl Driver {
         };
         written.map_err(|error| error.message)?;
         crash::point(Side::After, deletion.phase);
-        app.registry.update(deletion.connection, |entry| {
-            entry.severed = true;
-            entry.keys.clear();
-            entry.rotations.clear();
-        });
+        app.registry
+            .update_with_keys(deletion.connection, |entry, keys| {
+                entry.severed = true;
+                *keys = Keys::default();
+                entry.rotations.clear();
+            });
         (self.deletion, self.findings) = (deletion, findings);
         tracing::info!(keys = self.deletion.keys, "every key is dead");
         self.publish(Progress::Reached);

@@ -53,7 +53,7 @@ impl App {
         let sight = self.look(&entry, emergency).await;
         let boxes = plan::judge(&sight, &BTreeSet::new(), emergency);
         let siblings = self.registry.siblings(&entry.connection);
-        let keys: Vec<Key> = entry.keys.values().cloned().collect();
+        let keys = self.registry.keys_of(entry.connection.id);
         let mut alternatives: Vec<_> = keys
             .iter()
             .flat_map(|key| {
@@ -138,7 +138,7 @@ impl App {
             acknowledged,
             requested_by: by.by.clone(),
             requested_at: self.clock.now(),
-            keys: entry.keys.len() as u32,
+            keys: self.registry.count_keys(entry.connection.id) as u32,
             stamps: Stamps::default(),
             parked: None,
             verdict: None,

@@ -8,7 +8,7 @@ use bascule_domain::{
 };
 use bascule_gateway::InDoubt;
 
-use super::{KeyView, LAST_CHANGES, refuse_foreign, refuse_taken};
+use super::{KeyView, LAST_CHANGES, refuse_foreign};
 use crate::app::{
     App,
     error::{Error, Kind, Result},
@@ -37,7 +37,7 @@ impl App {
         let audit = |connection, key| Change::KeyRestricted { connection, key };
         self.change_key(by, id, audit, |entry, key| {
             if let Some(label) = &restriction.label {
-                refuse_taken(entry, label, Some(key.id))?;
+                self.refuse_taken(entry, label, Some(key.id))?;
             }
             if let Some(buckets) = &restriction.buckets {
                 refuse_foreign(entry, buckets)?;
@@ -108,7 +108,7 @@ impl App {
         self.keyring
             .change_key(key.clone())
             .map_err(|error| Error::new(Kind::Storage, error.to_string()))?;
-        self.registry.add_key(key);
+        self.registry.put_key(key);
         Ok(())
     }
 }

@@ -73,16 +73,15 @@ impl App {
             )
             .next("bascule key list"));
         }
-        let mut found = Vec::new();
-        for entry in self.registry.living() {
-            for key in entry.keys.values() {
-                if shown.fits(key.access_key_id.as_str()) {
-                    let whose = format!("{}/{}", entry.connection.name, key.label);
-                    let told = format!("{} ({whose})", key.access_key_id.masked());
-                    found.push((told, Meant::Issued(Box::new(entry.clone()), key.clone())));
-                }
-            }
-        }
+        let mut found = self.registry.each_key(|entry, key| {
+            let told = || {
+                let whose = format!("{}/{}", entry.connection.name, key.label);
+                format!("{} ({whose})", key.access_key_id.masked())
+            };
+            let meant = || Meant::Issued(Box::new(entry.clone()), key.clone());
+            let fits = shown.fits(key.access_key_id.as_str());
+            fits.then(|| (told(), meant()))
+        });
         for (id, whose) in providers {
             if shown.fits(id.as_str()) {
                 found.push((format!("{} ({whose})", id.masked()), Meant::Provider(id)));

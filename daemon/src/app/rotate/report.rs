@@ -60,7 +60,7 @@ pub(crate) struct Report {
 
 impl App {
     pub(super) fn report(&self, old: KeyId) -> Result<Report> {
-        match self.registry.key(&old.to_string()) {
+        match self.registry.key_by_id(old) {
             Some(key) => self.report_running(key),
             None => {
                 let tombstone = self
@@ -77,7 +77,7 @@ impl App {
             return Err(super::not_rotating(&old));
         };
         let rotation = running.rotation.clone();
-        let successor = entry.keys.get(&rotation.successor).cloned();
+        let successor = self.registry.key_by_id(rotation.successor);
         let mut old_use = self.key_use(&old);
         old_use.requests = old_use.requests.saturating_sub(running.counted_before);
         let successor_use = successor.as_ref().map(|key| self.key_use(key));

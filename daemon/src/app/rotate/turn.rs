@@ -36,8 +36,8 @@ impl App {
             _ => None,
         };
         let details = self.registry.get(turn.connection).and_then(|entry| {
-            let key = entry.keys.get(&change.key()?)?;
-            Some(Details::of_key(&entry.connection.name, key))
+            let key = self.registry.key_by_id(change.key()?)?;
+            Some(Details::of_key(&entry.connection.name, &key))
         });
         let mut audit = self.audit(by, change, details.unwrap_or_default());
         if let Some(details) = &mut audit.details {
@@ -62,33 +62,34 @@ impl App {
             crash::point(Side::After, step);
         }
         let now = self.clock.now();
-        self.registry.update(turn.connection, |entry| {
-            for (key, _) in &turn.bury {
-                entry.keys.remove(&key.id);
-            }
-            let added = turn.add.iter().map(|(key, _)| key);
-            for key in turn.update.iter().chain(added) {
-                entry.keys.insert(key.id, key.clone());
-            }
-            for old in &turn.over {
-                entry.rotations.remove(old);
-            }
-            for rotation in turn.rotations {
-                let before = entry.keys.get(&rotation.old).map_or(0, |old| {
-                    let usage = self.keyring.key_use(&old.access_key_id);
-                    usage.unwrap_or_default().requests
-                });
-                entry
-                    .rotations
-                    .entry(rotation.old)
-                    .and_modify(|running| running.rotation = rotation.clone())
-                    .or_insert(Running {
-                        rotation,
-                        counted_since: now,
-                        counted_before: before,
+        self.registry
+            .update_with_keys(turn.connection, |entry, keys| {
+                for (key, _) in &turn.bury {
+                    keys.remove(key.id);
+                }
+                let added = turn.add.iter().map(|(key, _)| key);
+                for key in turn.update.iter().chain(added) {
+                    keys.put(key.clone());
+                }
+                for old in &turn.over {
+                    entry.rotations.remove(old);
+                }
+                for rotation in turn.rotations {
+                    let before = keys.get(rotation.old).map_or(0, |old| {
+                        let usage = self.keyring.key_use(&old.access_key_id);
+                        usage.unwrap_or_default().requests
                     });
-            }
-        });
+                    entry
+                        .rotations
+                        .entry(rotation.old)
+                        .and_modify(|running| running.rotation = rotation.clone())
+                        .or_insert(Running {
+                            rotation,
+                            counted_since: now,
+                            counted_before: before,
+                        });
+                }
+            });
         if let Some((key, secret)) = turn.add {
             self.keyring
                 .add_key(key, secret)
@@ -96,6 +97,15 @@ impl App {
         }
         self.rotations_changed.notify_one();
         Ok(())
+    }
+
+    /// The rotations of a connection, each with its old key.
+    pub(super) fn rotations(&self, entry: &Entry) -> Vec<(Rotation, Key)> {
+        let all = entry.rotations.values().filter_map(|running| {
+            let old = self.registry.key_by_id(running.rotation.old)?;
+            Some((running.rotation.clone(), old))
+        });
+        all.collect()
     }
 
     /// A change as the store makes it.
@@ -132,12 +142,9 @@ impl App {
     }
 }
 
-/// The rotations of a connection, each with its old key.
-pub(super) fn rotations(entry: &Entry) -> impl Iterator<Item = (&Rotation, &Key)> {
-    entry.rotations.values().filter_map(|running| {
-        let old = entry.keys.get(&running.rotation.old)?;
-        Some((&running.rotation, old))
-    })
+/// As the rules take them.
+pub(super) fn pairs(rotations: &[(Rotation, Key)]) -> impl Iterator<Item = (&Rotation, &Key)> {
+    rotations.iter().map(|(rotation, old)| (rotation, old))
 }
 
 pub(super) const fn rotated(key: &Key, successor: KeyId, step: Step) -> Change {

@@ -41,7 +41,7 @@ impl App {
             let old = running.rotation.old;
             let _changing = self.one_change_at_a_time().await;
             // It may have ended meanwhile.
-            let Some(key) = self.registry.key(&old.to_string()) else {
+            let Some(key) = self.registry.key_by_id(old) else {
                 continue;
             };
             // Or it was called off, and the old key lives on.
