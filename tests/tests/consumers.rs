@@ -104,7 +104,11 @@ fn a_revoked_key_names_its_consumers_at_once_and_a_mended_file_resolves_them() {
         assert!(!said.text().contains(secret.as_str()), "{said}");
         assert!(!world.daemon.log().contains(secret.as_str()));
     }
-    let scan = world.cli().run(&["scan"]).exits(FINDINGS).json;
+    let scan = world
+        .cli()
+        .run(&["scan", "--skip", "processes", "--skip", "jobs"])
+        .exits(FINDINGS)
+        .json;
     assert_eq!(scan["keys"][0]["state"]["state"], "dead", "{scan}");
     let who = world
         .cli()
@@ -122,7 +126,10 @@ fn a_revoked_key_names_its_consumers_at_once_and_a_mended_file_resolves_them() {
     std::fs::write(file.with_extension("new"), mended).unwrap();
     std::fs::rename(file.with_extension("new"), &file).unwrap();
     wait_for(&world, 0);
-    world.cli().run(&["scan"]).exits(0);
+    world
+        .cli()
+        .run(&["scan", "--skip", "processes", "--skip", "jobs"])
+        .exits(0);
 }
 
 #[test]
@@ -185,7 +192,11 @@ fn a_key_that_bascule_never_issued_is_watched_once_it_is_marked_as_dead() {
     let found = wait_for(&world, 1);
     assert_eq!(found[0]["reason"], "KEY-DEAD-ELSEWHERE");
     assert_eq!(found[0]["kind"], "aws");
-    let scan = world.cli().run(&["scan"]).exits(FINDINGS).json;
+    let scan = world
+        .cli()
+        .run(&["scan", "--skip", "processes", "--skip", "jobs"])
+        .exits(FINDINGS)
+        .json;
     assert_eq!(scan["keys"][0]["state"]["state"], "marked-dead");
     assert_eq!(scan["keys"][0]["state"]["why"], "left the firm");
 
@@ -235,7 +246,10 @@ fn a_living_key_of_ours_is_not_marked_but_revoked() {
 fn a_look_without_a_daemon_tells_keys_chains_and_what_was_not_checked() {
     let home = Home::new();
     let cli = Cli::new(&home);
-    let empty = cli.run(&["scan"]).exits(0).json;
+    let empty = cli
+        .run(&["scan", "--skip", "processes", "--skip", "jobs"])
+        .exits(0)
+        .json;
     assert_eq!(empty["keys"], json!([]));
     assert_eq!(empty["summary"]["daemon_asked"], false);
     write(
@@ -243,7 +257,9 @@ fn a_look_without_a_daemon_tells_keys_chains_and_what_was_not_checked() {
         "home/.config/rclone/rclone.conf",
         "[r2]\ntype = s3\naccess_key_id = AKIAFOUND00000007F3Q\nsecret_access_key = hunter2\n",
     );
-    let scan = cli.run(&["scan"]).exits(0);
+    let scan = cli
+        .run(&["scan", "--skip", "processes", "--skip", "jobs"])
+        .exits(0);
     assert_eq!(scan.json["keys"][0]["key"], "…7F3Q", "{scan}");
     assert_eq!(scan.json["keys"][0]["state"], Value::Null);
     assert!(
@@ -259,7 +275,10 @@ fn a_look_without_a_daemon_tells_keys_chains_and_what_was_not_checked() {
         "home/.config/rclone/rclone.conf",
         "RCLONE_ENCRYPT_V0:\nabc\n",
     );
-    let encrypted = cli.run(&["scan"]).exits(INCOMPLETE).json;
+    let encrypted = cli
+        .run(&["scan", "--skip", "processes", "--skip", "jobs"])
+        .exits(INCOMPLETE)
+        .json;
     let gap = &encrypted["not_checked"][0];
     assert!(gap["why"].as_str().unwrap().contains("encrypted"), "{gap}");
     assert!(!gap["remedy"].as_str().unwrap().is_empty(), "{gap}");
@@ -283,10 +302,18 @@ fn an_encrypted_configuration_is_opened_only_with_consent() {
         command.env("RCLONE_PASSWORD_COMMAND", &ask).args(arguments);
         bascule_tests::cli::finish(command, "", arguments.join(" "))
     };
-    let locked = scan(&["--json", "scan"]);
+    let locked = scan(&["--json", "scan", "--skip", "processes", "--skip", "jobs"]);
     assert_eq!(locked.code, Some(INCOMPLETE), "{locked}");
     assert!(!ran.exists(), "nothing is run without consent");
-    let opened = scan(&["--json", "scan", "--unlock"]);
+    let opened = scan(&[
+        "--json",
+        "scan",
+        "--unlock",
+        "--skip",
+        "processes",
+        "--skip",
+        "jobs",
+    ]);
     assert_eq!(opened.code, Some(0), "{opened}");
     assert!(opened.stdout.contains("…0001"), "{opened}");
     assert!(!opened.text().contains("pässwörd"), "{opened}");

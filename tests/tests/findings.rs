@@ -67,7 +67,9 @@ fn r54_rclone_and_restic_print_the_command_that_explains() {
     assert!(finding(&world, &id)["count"].as_u64().unwrap() > times);
 
     let listed = world.cli().run(&["findings"]).ok();
-    assert_eq!(listed["findings"].as_array().unwrap().len(), 1);
+    let all = listed["findings"].as_array().unwrap().iter();
+    let knocks = all.filter(|finding| finding["sense"] == "knock");
+    assert_eq!(knocks.count(), 1, "{listed}");
     assert!(!listed["not_checked"].as_array().unwrap().is_empty());
     let said = world.cli().say(&["findings", "show", &id]).exits(0);
     assert!(said.stdout.contains("bascule key issue photos"), "{said}");
@@ -75,8 +77,9 @@ fn r54_rclone_and_restic_print_the_command_that_explains() {
         assert!(!said.text().contains(secret), "{said}");
         assert!(!listed.to_string().contains(secret), "{listed}");
     }
+    // rclone's own configuration holds the dead key, too.
     let status = world.cli().run(&["status"]).ok();
-    assert_eq!(status["findings"], 1, "{status}");
+    assert_eq!(status["findings"], 2, "{status}");
 
     // Forgotten by a restart, and back under the same id with the next refusal.
     assert!(world.daemon.stop().success());
