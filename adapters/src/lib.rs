@@ -3,7 +3,7 @@
 //!
 //! No adapter has a call that creates, empties or deletes a bucket, and the probe and the witness
 //! know no method but GET. Requests of key holders pass through [`Transport`], which sends what
-//! the gateway permitted. Only this crate speaks HTTP to providers.
+//! the gateway permitted. Only this crate is an HTTP client; [`post`] hands alerts to the user's own server.
 
 mod answer;
 #[cfg(test)]
@@ -16,6 +16,7 @@ mod identity;
 mod listing;
 mod local;
 mod pool;
+mod post;
 mod probe;
 mod providers;
 mod registry;
@@ -28,6 +29,7 @@ mod xml;
 pub use check::{Checker, Health, Obstacle, Server};
 pub use guard::{Guard, OwnAddresses, Refusal};
 pub use local::FolderError;
+pub use post::{PostError, WebAddress, WebAddressError, post};
 pub use probe::{BucketProbe, Probe, ProbeFailure, Right, Versioning};
 pub use registry::{Adapter, Clock, OpenError, Surroundings, Wish, WishError, adapter};
 pub use storage::{Storage, Upstream};

@@ -13,10 +13,10 @@ use std::{
 use bascule_proto::{
     location,
     v1::{
-        audit_client::AuditClient, connections_client::ConnectionsClient,
-        deletions_client::DeletionsClient, findings_client::FindingsClient,
-        keys_client::KeysClient, leaks_client::LeaksClient, rotations_client::RotationsClient,
-        system_client::SystemClient, usage_client::UsageClient,
+        alerts_client::AlertsClient, audit_client::AuditClient,
+        connections_client::ConnectionsClient, deletions_client::DeletionsClient,
+        findings_client::FindingsClient, keys_client::KeysClient, leaks_client::LeaksClient,
+        rotations_client::RotationsClient, system_client::SystemClient, usage_client::UsageClient,
     },
 };
 use hyper_util::rt::TokioIo;
@@ -110,6 +110,12 @@ impl Client {
     #[must_use]
     pub fn findings(&self) -> FindingsClient<Channel> {
         FindingsClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// How people hear of findings.
+    #[must_use]
+    pub fn alerts(&self) -> AlertsClient<Channel> {
+        AlertsClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
     /// Who changed what.

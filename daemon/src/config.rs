@@ -2,6 +2,8 @@
 //! is opened. It must report every bad setting, not only the first, and must never open, create
 //! or bind what a setting names.
 
+mod alerts;
+
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -12,6 +14,8 @@ use std::{
 use bascule_domain::key::IpRule;
 use bascule_proto::location;
 use toml::de::{DeTable, DeValue};
+
+pub(crate) use alerts::{AlertSettings, Preset, WebhookSettings};
 
 /// What the command line says about settings.
 #[derive(Debug, Default, Clone)]
@@ -115,6 +119,7 @@ pub(crate) struct Config {
     pub drain_limit: Duration,
     /// How long uses are kept; `None`: they are not recorded.
     pub usage_keep: Option<Duration>,
+    pub alerts: AlertSettings,
     pub log_level: tracing::Level,
     pub log_format: LogFormat,
     /// One line for each request, without its query string.
@@ -199,6 +204,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     let mut drain_limit = Duration::from_secs(10);
     let mut usage_keep = Duration::from_secs(400 * DAY);
     let mut usage_enabled = true;
+    let mut alerts = AlertSettings::default();
     let mut log_level = tracing::Level::INFO;
     let mut log_format = LogFormat::Auto;
     let mut log_access = false;
@@ -242,6 +248,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                     }
                 }
             }
+            "alerts" => alerts = self::alerts::read(&mut file, value),
             "log" => {
                 for (key, value) in file.table("log", value) {
                     match key.get_ref().as_ref() {
@@ -256,7 +263,12 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                     }
                 }
             }
-            other => file.unknown(at, "", other, "state_dir, runtime_dir, gateway, usage, log"),
+            other => file.unknown(
+                at,
+                "",
+                other,
+                "state_dir, runtime_dir, gateway, usage, alerts, log",
+            ),
         }
     }
 
@@ -328,6 +340,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
         header_timeout,
         drain_limit,
         usage_keep: usage_enabled.then_some(usage_keep),
+        alerts,
         log_level,
         log_format,
         log_access,
@@ -561,7 +574,7 @@ fn parse_format(text: &str) -> Result<LogFormat, String> {
 mod tests {
     use super::*;
 
-    fn check(text: &str) -> Result<Config, Vec<String>> {
+    pub(super) fn check(text: &str) -> Result<Config, Vec<String>> {
         let flags = Flags {
             state_dir: Some("/tmp/x".into()),
             ..Flags::default()

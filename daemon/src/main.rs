@@ -1,6 +1,7 @@
 //! `basculed`: the Bascule daemon.
 
 mod alarm;
+mod alerts;
 mod app;
 mod bridge;
 mod clock;

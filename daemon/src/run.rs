@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     alarm::Alarm,
+    alerts,
     app::App,
     bridge,
     clock::{Clock, SystemClock},
@@ -104,6 +105,8 @@ async fn serve(
     )
     .await
     .context("the stored connections could not be opened")?;
+    // Before anything can happen that somebody wants to hear of.
+    let news = app.watch("").context("news can't be followed")?;
     let socket = rpc::socket::open(&config.runtime_dir)?;
     let stop = CancellationToken::new();
     let workers = Workers::start().context("the gateway's threads could not be started")?;
@@ -137,6 +140,7 @@ async fn serve(
     app.resume_deletions().await;
     let alarm = Alarm::new().context("the timer for rotations could not be made")?;
     let rotations = tokio::spawn(app.clone().watch_rotations(alarm, stop.clone()));
+    let told = tokio::spawn(alerts::watch(app.clone(), news, stop.clone()));
     let consumers = tokio::spawn(watching::watch(app.clone(), stop.clone()));
     servers.spawn(rpc::serve(app.clone(), socket, stop.clone()));
     if let Err(error) = bascule_os::release_program() {
@@ -160,6 +164,7 @@ async fn serve(
         // A defect there is in the log; everything else is stopped all the same.
         rotations.await.ok();
         consumers.await.ok();
+        told.await.ok();
         app.stop().await;
         while servers.join_next().await.is_some() {}
     };

@@ -1,9 +1,10 @@
-//! The gRPC contract `bascule.v1`: what is generated from `bascule/v1/*.proto`, and where the
-//! daemon's socket is.
+//! The gRPC contract `bascule.v1`: what is generated from `bascule/v1/*.proto`, the JSON form of
+//! what both ends tell, and where the daemon's socket is.
 //!
 //! This crate must hold no behaviour: both ends of the socket know it, so anything else here would
 //! be known to both.
 
+pub mod document;
 pub mod location;
 
 /// Messages, clients and servers of `bascule.v1`.

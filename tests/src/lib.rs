@@ -13,12 +13,14 @@
 pub mod cli;
 pub mod clock;
 pub mod daemon;
+pub mod desktop;
 pub mod generated;
 pub mod home;
 pub mod machine;
 pub mod measure;
 pub mod minio;
 pub mod process;
+pub mod receiver;
 pub mod recorder;
 pub mod relay;
 pub mod s3;

@@ -4,12 +4,9 @@
 use bascule_proto::v1;
 use serde::Serialize;
 
-use super::time::rfc3339;
+pub(crate) use bascule_proto::document::{Finding, NextRun, given};
 
-/// `None` for an empty text, which is how the wire says "not given".
-pub(crate) fn given(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
-}
+use super::time::rfc3339;
 
 /// A connection without its credentials.
 #[derive(Debug, Serialize)]
@@ -242,112 +239,6 @@ impl From<Option<&v1::KeyUse>> for KeyUse {
             requests: wire.map_or(0, |usage| usage.requests),
             last_at: wire.and_then(|usage| rfc3339(usage.last_at.as_ref())),
             open: wire.map_or(0, |usage| usage.open),
-        }
-    }
-}
-
-/// A key that is used and refused.
-#[derive(Debug, Serialize)]
-pub(crate) struct Finding {
-    pub(crate) id: String,
-    pub(crate) reason: String,
-    pub(crate) connection: String,
-    pub(crate) key: String,
-    pub(crate) label: String,
-    pub(crate) first_at: Option<String>,
-    pub(crate) last_at: Option<String>,
-    pub(crate) count: u64,
-    pub(crate) address: Option<String>,
-    pub(crate) user_agent: Option<String>,
-    pub(crate) operation: Option<String>,
-    pub(crate) message: String,
-    pub(crate) next: Vec<String>,
-    pub(crate) sense: String,
-    pub(crate) state: Option<String>,
-    pub(crate) acknowledged_why: Option<String>,
-    pub(crate) kind: Option<String>,
-    pub(crate) rank: Option<String>,
-    pub(crate) standing: Option<String>,
-    pub(crate) chain: Vec<ChainStep>,
-    pub(crate) next_run: Option<NextRun>,
-    pub(crate) user: Option<String>,
-    pub(crate) changed_at: Option<String>,
-    pub(crate) news: Option<String>,
-}
-
-/// A step of the chain that leads to a key.
-#[derive(Debug, Serialize)]
-pub(crate) struct ChainStep {
-    pub(crate) kind: String,
-    pub(crate) name: String,
-    pub(crate) path: Option<String>,
-    pub(crate) line: Option<u32>,
-    pub(crate) why: String,
-}
-
-/// When a job runs next: one of these.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct NextRun {
-    pub(crate) at: Option<String>,
-    pub(crate) on: Option<String>,
-    pub(crate) never: Option<String>,
-    pub(crate) unknown: Option<String>,
-}
-
-impl From<&v1::ChainStep> for ChainStep {
-    fn from(wire: &v1::ChainStep) -> Self {
-        Self {
-            kind: wire.kind.clone(),
-            name: wire.name.clone(),
-            path: given(&wire.path),
-            line: (wire.line > 0).then_some(wire.line),
-            why: wire.why.clone(),
-        }
-    }
-}
-
-impl From<&v1::NextRun> for NextRun {
-    fn from(wire: &v1::NextRun) -> Self {
-        use v1::next_run::When;
-        let mut next = Self::default();
-        match &wire.when {
-            Some(When::At(at)) => next.at = rfc3339(Some(at)),
-            Some(When::On(on)) => next.on = Some(on.clone()),
-            Some(When::Never(never)) => next.never = Some(never.clone()),
-            Some(When::Unknown(unknown)) => next.unknown = Some(unknown.clone()),
-            None => {}
-        }
-        next
-    }
-}
-
-impl From<&v1::Finding> for Finding {
-    fn from(wire: &v1::Finding) -> Self {
-        Self {
-            id: wire.id.clone(),
-            reason: wire.reason.clone(),
-            connection: wire.connection.clone(),
-            key: wire.key.clone(),
-            label: wire.label.clone(),
-            first_at: rfc3339(wire.found_at.as_ref()),
-            last_at: rfc3339(wire.last_at.as_ref()),
-            count: wire.count,
-            address: given(&wire.address),
-            user_agent: given(&wire.user_agent),
-            operation: given(&wire.operation),
-            message: wire.message.clone(),
-            next: wire.next.clone(),
-            sense: wire.sense.clone(),
-            state: given(&wire.state),
-            acknowledged_why: given(&wire.acknowledged_why),
-            kind: given(&wire.kind),
-            rank: given(&wire.rank),
-            standing: given(&wire.standing),
-            chain: wire.steps.iter().map(Into::into).collect(),
-            next_run: wire.next_run.as_ref().map(Into::into),
-            user: given(&wire.user),
-            changed_at: rfc3339(wire.changed_at.as_ref()),
-            news: given(&wire.news),
         }
     }
 }

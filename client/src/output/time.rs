@@ -3,15 +3,7 @@
 use bascule_domain::Timestamp;
 use prost_types::Timestamp as WireTime;
 
-/// The wire's time as a value; `None` when it is absent or not a time.
-pub(crate) fn parsed(wire: Option<&WireTime>) -> Option<Timestamp> {
-    wire.and_then(|wire| Timestamp::new(wire.seconds, wire.nanos).ok())
-}
-
-/// RFC 3339 in UTC.
-pub(crate) fn rfc3339(wire: Option<&WireTime>) -> Option<String> {
-    parsed(wire).map(|time| time.to_string())
-}
+pub(crate) use bascule_proto::document::{parsed, rfc3339};
 
 /// `2026-11-23 23:52:52 UTC (3 min ago)`; empty when there is no time.
 pub(crate) fn human(wire: Option<&WireTime>, now: Timestamp) -> String {

@@ -184,17 +184,15 @@ impl From<&Link> for LinkDocument {
     }
 }
 
-impl From<&NextRun> for document::NextRun {
-    fn from(next: &NextRun) -> Self {
-        let mut document = Self::default();
-        match next {
-            NextRun::At(time) => document.at = Some(time.to_string()),
-            NextRun::On(event) => document.on = Some(event.clone()),
-            NextRun::Never(why) => document.never = Some(why.clone()),
-            NextRun::Unknown(why) => document.unknown = Some(why.clone()),
-        }
-        document
+fn next_run(next: &NextRun) -> document::NextRun {
+    let mut document = document::NextRun::default();
+    match next {
+        NextRun::At(time) => document.at = Some(time.to_string()),
+        NextRun::On(event) => document.on = Some(event.clone()),
+        NextRun::Never(why) => document.never = Some(why.clone()),
+        NextRun::Unknown(why) => document.unknown = Some(why.clone()),
     }
+    document
 }
 
 impl From<&Use> for UseDocument {
@@ -210,7 +208,7 @@ impl From<&Use> for UseDocument {
             },
             chain: found.chain.iter().map(Into::into).collect(),
             place: (&found.key.place).into(),
-            next_run: found.next_run.as_ref().map(Into::into),
+            next_run: found.next_run.as_ref().map(next_run),
             user: found.user.clone(),
             bucket: found.bucket.clone(),
             server: found.key.endpoint.as_ref().map(ToString::to_string),

@@ -1,6 +1,7 @@
 //! The verbs, one file each: its arguments, its help, and what it does. A verb calls the daemon
 //! and renders the answer; rules live in the daemon.
 
+mod alerts;
 mod audit;
 mod check;
 mod connect;
@@ -74,6 +75,7 @@ pub(crate) enum Verb {
     Usage(usage::Arguments),
     Watch(watch::Arguments),
     Findings(findings::Arguments),
+    Alerts(alerts::Arguments),
     Audit(audit::Arguments),
     Status(status::Arguments),
     Metrics(metrics::Arguments),
@@ -105,6 +107,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Usage(arguments) => usage::run(arguments, context).await,
         Verb::Watch(arguments) => watch::run(arguments, context).await,
         Verb::Findings(arguments) => findings::run(arguments, context).await,
+        Verb::Alerts(arguments) => alerts::run(arguments, context).await,
         Verb::Audit(arguments) => audit::run(arguments, context).await,
         Verb::Status(arguments) => status::run(arguments, context).await,
         Verb::Metrics(arguments) => metrics::run(arguments, context).await,

@@ -179,12 +179,15 @@ fn line(event: &v1::UsageEvent, told: &Event) -> String {
     let rest = match told {
         Event::Begun(_) => String::new(),
         Event::Passed(passed) => format!("{subject}  {}", requests(passed)),
-        Event::Finding(finding) => format!(
-            "{subject}  {} {}: run: bascule findings show {}",
-            styled(BAD, "refused"),
-            escape(&finding.reason),
-            escape(&finding.id)
-        ),
+        Event::Finding(finding) => {
+            let news = match finding.news.as_str() {
+                "" => styled(BAD, "refused"),
+                "resolved" => styled(GOOD, "resolved"),
+                news => styled(BAD, &escape(news)),
+            };
+            let (reason, id) = (escape(&finding.reason), escape(&finding.id));
+            format!("{subject}  {news} {reason}: run: bascule findings show {id}")
+        }
         Event::Change(change) => format!("{subject}  {}", changed(change)),
         Event::Missed(missed) => format!(
             "{} {}, because this reader was too slow",

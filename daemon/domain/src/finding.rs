@@ -75,6 +75,24 @@ pub struct Record {
     pub digest: Digest,
     /// That the user has seen it.
     pub acknowledged: Option<Acknowledgement>,
+    /// Hashes of the places that lead to it: whether one of them can't be looked at is known even to
+    /// a daemon that never saw the finding.
+    #[serde(default)]
+    pub places: Vec<Digest>,
+    /// Whether it is for those who ask only.
+    #[serde(default)]
+    pub quiet: bool,
+}
+
+/// What a look tells of a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sight {
+    /// What it says.
+    pub digest: Digest,
+    /// As in [`Record::places`].
+    pub places: Vec<Digest>,
+    /// As in [`Record::quiet`].
+    pub quiet: bool,
 }
 
 /// That the user has seen a finding and wants no more news of it.
@@ -93,6 +111,8 @@ pub enum News {
     Opened,
     /// It says something else now. An acknowledgement of what it said is gone.
     Changed,
+    /// The user knows of it. Nobody is to be woken by that.
+    Acknowledged,
     /// What it was about is not so any more.
     Resolved,
 }
@@ -104,6 +124,7 @@ impl News {
         match self {
             Self::Opened => "opened",
             Self::Changed => "changed",
+            Self::Acknowledged => "acknowledged",
             Self::Resolved => "resolved",
         }
     }
@@ -113,7 +134,7 @@ impl News {
 /// whose place could not be looked at this time: they stay as they are.
 pub fn compare(
     records: &mut BTreeMap<FindingId, Record>,
-    seen: &BTreeMap<FindingId, Digest>,
+    seen: &BTreeMap<FindingId, Sight>,
     blind: &BTreeSet<FindingId>,
     now: Timestamp,
 ) -> Vec<(FindingId, News)> {
@@ -125,25 +146,30 @@ pub fn compare(
         }
         stays
     });
-    for (id, digest) in seen {
+    for (id, sight) in seen {
         match records.get_mut(id) {
             None => {
                 let record = Record {
                     first_at: now,
                     changed_at: now,
-                    digest: *digest,
+                    digest: sight.digest,
                     acknowledged: None,
+                    places: sight.places.clone(),
+                    quiet: sight.quiet,
                 };
                 records.insert(*id, record);
                 news.push((*id, News::Opened));
             }
-            Some(record) if record.digest != *digest => {
-                record.digest = *digest;
-                record.changed_at = now;
-                record.acknowledged = None;
-                news.push((*id, News::Changed));
+            Some(record) => {
+                if record.digest != sight.digest {
+                    record.digest = sight.digest;
+                    record.changed_at = now;
+                    record.acknowledged = None;
+                    news.push((*id, News::Changed));
+                }
+                record.places.clone_from(&sight.places);
+                record.quiet = sight.quiet;
             }
-            Some(_) => {}
         }
     }
     news
@@ -159,11 +185,19 @@ mod tests {
         FindingId::from_hash([n; 8])
     }
 
+    fn sight(n: u8) -> Sight {
+        Sight {
+            digest: Digest([n; 8]),
+            places: vec![Digest([n; 8])],
+            quiet: n == 0,
+        }
+    }
+
     #[test]
     fn a_finding_is_news_once_again_when_it_changes_and_when_it_is_gone() {
         let mut records = BTreeMap::new();
         let at = |second| Timestamp::from_second(second).unwrap();
-        let (one, other) = (Digest([1; 8]), Digest([2; 8]));
+        let (one, other) = (sight(1), sight(2));
         let nobody = BTreeSet::new();
         let seen = BTreeMap::from([(id(1), one)]);
         assert_eq!(
@@ -214,17 +248,19 @@ mod tests {
             blind in proptest::collection::btree_set(0u8..9, 0..9),
         ) {
             let now = Timestamp::UNIX_EPOCH;
-            let digests = |map: &BTreeMap<u8, u8>| -> BTreeMap<_, _> {
-                map.iter().map(|(n, digest)| (id(*n), Digest([*digest; 8]))).collect()
+            let sights = |map: &BTreeMap<u8, u8>| -> BTreeMap<_, _> {
+                map.iter().map(|(n, digest)| (id(*n), sight(*digest))).collect()
             };
             let mut records = BTreeMap::new();
             let nobody = BTreeSet::new();
-            compare(&mut records, &digests(&before), &nobody, now);
+            compare(&mut records, &sights(&before), &nobody, now);
             let blind: BTreeSet<_> = blind.into_iter().map(id).collect();
-            let seen = digests(&seen);
+            let seen = sights(&seen);
             let news = compare(&mut records, &seen, &blind, now);
-            for (id, digest) in &seen {
-                prop_assert_eq!(records[id].digest, *digest);
+            for (id, sight) in &seen {
+                prop_assert_eq!(records[id].digest, sight.digest);
+                prop_assert_eq!(&records[id].places, &sight.places);
+                prop_assert_eq!(records[id].quiet, sight.quiet);
             }
             for id in records.keys() {
                 prop_assert!(seen.contains_key(id) || blind.contains(id));

@@ -36,8 +36,8 @@ pub use own_file::{OwnFile, OwnFileError, Replaced};
 pub use path_error::PathError;
 pub use port::{Holder, port_holder};
 pub use process::{
-    HardenError, command_of, effective_uid, harden_process, idle_priority, kill_self, parent_of,
-    raise_descriptor_limit, stderr_is_the_journal,
+    HardenError, command_of, effective_uid, harden_process, host_name, idle_priority, kill_group,
+    kill_self, parent_of, raise_descriptor_limit, stderr_is_the_journal,
 };
 pub use resident::release_program;
 pub use running::{Owner, Running, initial_environment, running};

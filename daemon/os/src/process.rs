@@ -95,6 +95,23 @@ pub fn effective_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// What this machine calls itself.
+#[must_use]
+pub fn host_name() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}
+
+/// Ends a program that we started as the leader of a process group, with all that it started there.
+/// The caller must not have waited for its end: its id could be another's by then.
+pub fn kill_group(leader: u32) {
+    let leader = i32::try_from(leader).ok();
+    if let Some(leader) = leader.and_then(rustix::process::Pid::from_raw) {
+        // One that has ended by itself needs none.
+        let _ = rustix::process::kill_process_group(leader, Signal::KILL);
+    }
+}
+
 /// Ends this process as `kill -9` does: nothing is dropped, flushed or reported. For tests of what
 /// a crash leaves behind.
 pub fn kill_self() -> ! {

@@ -11,12 +11,12 @@ use std::{
 use bascule_domain::{
     Timestamp,
     access_key::{AccessKeyId, ShownId},
-    finding::{Acknowledgement, Digest, FindingId, News, Record, compare},
+    finding::{Acknowledgement, Digest, FindingId, News, Record, Sight, compare},
     ids::{ConnectionId, KeyId},
     tombstone::CauseOfDeath,
 };
 use bascule_store::MarkedKey;
-use bascule_watch::{Gap, LinkKind, Picture, Place, Rank, Standing, Use};
+use bascule_watch::{Gap, Link, LinkKind, NextRun, Picture, Place, Rank, Standing, Use};
 use tokio::sync::{Notify, oneshot};
 
 use super::{
@@ -100,7 +100,7 @@ impl Consumers {
     }
 
     /// How many want attention: neither known to the user nor copies that no tool reads.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         let wants = |finding: &&ConsumerFinding| {
             finding.record.acknowledged.is_none() && finding.found.rank != Rank::Leftover
         };
@@ -199,29 +199,18 @@ impl App {
                 tracing::warn!(error = %error.message, "what was told of findings is not kept; it may be told again after a restart");
             }
         }
-        for (finding, news) in news {
-            self.tell(&finding, news);
+        for event in news {
+            log(&event);
+            self.live.tell(event);
         }
         doubted
     }
 
-    fn tell(&self, finding: &Arc<ConsumerFinding>, news: News) {
-        // Copies that no tool reads are for those who ask.
-        if finding.found.rank != Rank::Leftover {
-            tracing::warn!(finding = %finding.id, news = news.as_str(), "a consumer of a key that does not work; see bascule findings");
-        }
-        self.live.tell(Event::Consumer(Arc::clone(finding), news));
-    }
-
-    #[expect(clippy::type_complexity, reason = "three lists of one pass")]
+    #[expect(clippy::type_complexity, reason = "three results of one pass")]
     fn compare_consumers(
         &self,
         absence: Absence,
-    ) -> (
-        Vec<(Arc<ConsumerFinding>, News)>,
-        Vec<(FindingId, Option<Record>)>,
-        bool,
-    ) {
+    ) -> (Vec<Event>, Vec<(FindingId, Option<Record>)>, bool) {
         let mut board = self.consumers.board();
         let board = &mut *board;
         let Some(_) = board.looked_at else {
@@ -240,29 +229,32 @@ impl App {
                 current.insert(id, (found.clone(), judgement.clone()));
             }
         }
-        let digests = current
+        let sights = current
             .iter()
-            .map(|(id, (found, judgement))| (*id, self.digest(found, judgement)))
+            .map(|(id, (found, judgement))| (*id, self.sight(found, judgement)))
             .collect();
         let missing = |id: &&FindingId| !current.contains_key(*id);
         let missing: BTreeSet<_> = board.records.keys().filter(missing).copied().collect();
+        let hidden: BTreeSet<_> = match missing.is_empty() {
+            true => BTreeSet::new(),
+            false => board.gaps.iter().map(|gap| self.place(&gap.what)).collect(),
+        };
+        let is_hidden = |record: &Record| record.places.iter().any(|at| hidden.contains(&at.0));
         let blind: BTreeSet<_> = missing
             .iter()
             .filter(|id| {
-                let open = board.open.get(id);
-                absence == Absence::Doubted
-                    || open.is_some_and(|open| is_hidden(&open.found, &board.gaps))
+                absence == Absence::Doubted || board.records.get(id).is_some_and(is_hidden)
             })
             .copied()
             .collect();
         let doubted = absence == Absence::Doubted && !missing.is_empty();
         let before = board.records.clone();
-        let news = compare(&mut board.records, &digests, &blind, self.clock.now());
+        let news = compare(&mut board.records, &sights, &blind, self.clock.now());
         let mut told = Vec::new();
         for (id, news) in news {
             let finding = match news {
                 News::Resolved => board.open.remove(&id),
-                News::Opened | News::Changed => {
+                News::Opened | News::Changed | News::Acknowledged => {
                     let record = board.records.get(&id).cloned();
                     record
                         .zip(current.get(&id))
@@ -274,8 +266,13 @@ impl App {
                         })
                 }
             };
-            // One that an earlier daemon told and that is gone since has nothing more to show.
-            told.extend(finding.map(|finding| (Arc::new(finding), news)));
+            told.extend(match finding {
+                Some(finding) => Some(Event::Consumer(Arc::new(finding), news)),
+                // An earlier daemon told it, and nobody has seen it since.
+                None => before
+                    .get(&id)
+                    .map(|record| Event::Gone(id, record.clone())),
+            });
         }
         for (id, (found, judgement)) in current {
             if let Some(record) = board.records.get(&id).cloned() {
@@ -298,12 +295,29 @@ impl App {
         (told, changes, doubted)
     }
 
-    fn digest(&self, found: &Use, judgement: &Judgement) -> Digest {
+    fn sight(&self, found: &Use, judgement: &Judgement) -> Sight {
         let mut text = format!("{}\0{}", found.rank.as_str(), judgement.reason());
         for link in &found.chain {
             text.push_str(&format!("\0{}", link.why));
         }
-        Digest(*self.store.finding_id(&text).as_bytes())
+        let places = found.chain.iter().filter_map(|link| link.place.as_ref());
+        let places = places.chain([&found.key.place]);
+        let files: BTreeSet<_> = places
+            .filter_map(|place| match place {
+                Place::File { path, .. } => Some(self.place(&path.display().to_string())),
+                Place::Variable(_) | Place::Argument(_) => None,
+            })
+            .collect();
+        Sight {
+            digest: Digest(*self.store.finding_id(&text).as_bytes()),
+            places: files.into_iter().map(Digest).collect(),
+            quiet: found.rank == Rank::Leftover,
+        }
+    }
+
+    /// A path as records hold it.
+    fn place(&self, path: &str) -> [u8; 8] {
+        *self.store.finding_id(&format!("place\0{path}")).as_bytes()
     }
 
     /// The findings of consumers, the most urgent first: of a connection, of a key, or all.
@@ -375,6 +389,9 @@ impl App {
                 .acknowledged
                 .clone_from(&finding.record.acknowledged);
         }
+        drop(board);
+        let known = Arc::new(finding.clone());
+        self.live.tell(Event::Consumer(known, News::Acknowledged));
         Ok(finding)
     }
 
@@ -496,7 +513,7 @@ impl App {
                         advice.push(format!(
                             "its successor {} lives: rotate that one to get a secret to put at {at}: bascule key rotate {}",
                             key.access_key_id.masked(),
-                            key.access_key_id
+                            shell_word(&format!("{}/{}", tombstone.connection_name, key.label))
                         ));
                     }
                 }
@@ -526,7 +543,55 @@ impl App {
 /// Characters of the user's words that are kept.
 const LONGEST_WHY: usize = 500;
 
+/// One line for whoever reads the log.
+fn log(event: &Event) {
+    match event {
+        // Copies that no tool reads are for those who ask.
+        Event::Consumer(finding, news) if finding.found.rank != Rank::Leftover => {
+            let found = &finding.found;
+            let (key, reason) = (found.key.id.masked(), finding.judgement.reason());
+            let chain = finding.chain().join(" → ");
+            let next_run = found.next_run.as_ref().map(in_words);
+            let next_run = next_run.as_deref();
+            let (finding, news) = (finding.id, news.as_str());
+            if news == News::Resolved.as_str() {
+                tracing::info!(%finding, news, key, reason, chain, "a consumer of a key that does not work is mended or gone");
+            } else {
+                tracing::warn!(%finding, news, key, reason, chain, next_run, "a consumer of a key that does not work; see bascule findings");
+            }
+        }
+        Event::Gone(finding, record) if !record.quiet => {
+            let news = News::Resolved.as_str();
+            tracing::info!(%finding, news, "a consumer of a key that does not work was mended or gone when the daemon came back");
+        }
+        _ => {}
+    }
+}
+
+fn in_words(next: &NextRun) -> String {
+    match next {
+        NextRun::At(time) => time.to_string(),
+        NextRun::On(event) => event.clone(),
+        NextRun::Never(why) => format!("not by itself: {why}"),
+        NextRun::Unknown(why) => format!("not known: {why}"),
+    }
+}
+
 impl ConsumerFinding {
+    /// The way to the key, a step each, without the whole id.
+    pub(crate) fn chain(&self) -> Vec<String> {
+        let id = &self.found.key.id;
+        let step = |link: &Link| match (&link.place, link.kind) {
+            (Some(place), LinkKind::Script) => place.to_string(),
+            _ => link.name.clone(),
+        };
+        let steps = self.found.chain.iter().map(step);
+        steps
+            .chain([self.found.key.place.to_string()])
+            .map(|step| step.replace(id.as_str(), &id.masked()))
+            .collect()
+    }
+
     /// Whether it is about this connection, key (`CONNECTION/LABEL`, or an id as an alarm shows it).
     fn is_of(&self, of: &str) -> bool {
         let (connection, label) = self.judgement.owner();
@@ -608,23 +673,6 @@ fn identity(found: &Use) -> String {
         found.key.id.as_str()
     ));
     text
-}
-
-/// Whether something on the way to a use could not be looked at this time.
-fn is_hidden(found: &Use, gaps: &[Gap]) -> bool {
-    let mut paths = Vec::new();
-    let mut add = |place: &Place| {
-        if let Place::File { path, .. } = place {
-            paths.push(path.display().to_string());
-        }
-    };
-    add(&found.key.place);
-    found
-        .chain
-        .iter()
-        .filter_map(|link| link.place.as_ref())
-        .for_each(&mut add);
-    gaps.iter().any(|gap| paths.contains(&gap.what))
 }
 
 /// The unit of a process that runs.

@@ -3,6 +3,7 @@
 //!
 //! Changes are made one at a time (`writing`); reading takes no part in that.
 
+mod alerts;
 mod audit;
 mod connect;
 mod consumers;
@@ -35,7 +36,7 @@ mod watch;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
-use bascule_adapters::{OwnAddresses, Surroundings};
+use bascule_adapters::{Guard, OwnAddresses, Surroundings};
 use bascule_domain::{
     Timestamp,
     audit::{Asked, Change, Details, Entry as AuditEntry},
@@ -58,7 +59,7 @@ use self::{
     rotate::Running,
     watch::Live,
 };
-use crate::{clock::Clock, config::Config, listeners::Address};
+use crate::{alerts::Alerts, clock::Clock, config::Config, listeners::Address};
 
 pub(crate) use audit::Reading;
 pub(crate) use connect::{Options, Place, Wish};
@@ -85,6 +86,7 @@ pub(crate) struct App {
     graves: Arc<Graves>,
     knocks: Arc<Findings>,
     consumers: Consumers,
+    alerts: Alerts,
     own_changes: Arc<OwnChanges>,
     /// Absent when it is switched off.
     ledger: Option<Arc<Ledger>>,
@@ -129,7 +131,13 @@ impl App {
             let live = Arc::clone(&live);
             store.observe(move |entry| live.tell(Event::Changed(entry.clone())));
         }
+        let surroundings = surroundings(clock.clone(), &gateways);
+        let guard = Guard {
+            own: surroundings.own.clone(),
+            ..Guard::default()
+        };
         let mut app = Self {
+            alerts: Alerts::new(&config.alerts, guard),
             graves: Arc::new(Graves::new(store.clone(), image.graves)),
             knocks: Arc::new(Findings::new(Arc::clone(&live))),
             consumers: Consumers::new(image.finding_records, image.marked_keys),
@@ -139,7 +147,7 @@ impl App {
             keyring: Arc::new(Keyring::new()),
             deletions: delete::Running::default(),
             rotations_changed: Notify::new(),
-            surroundings: surroundings(clock.clone(), &gateways),
+            surroundings,
             writing: Mutex::new(()),
             state_dir: config.state_dir.clone(),
             drain_limit: config.drain_limit,

@@ -53,6 +53,7 @@ impl App {
         }));
         troubles.extend(self.parked_rotations());
         troubles.extend(self.open_leaks());
+        troubles.extend(self.alerts.troubles());
         Status {
             started_at: self.started_at,
             gateways: self.gateways.iter().map(ToString::to_string).collect(),

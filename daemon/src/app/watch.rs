@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bascule_domain::{
     audit,
-    finding::News,
+    finding::{FindingId, News, Record},
     ids::{ConnectionId, KeyId},
 };
 use bascule_store::ledger::{Observer, Passed};
@@ -26,6 +26,8 @@ pub(crate) enum Event {
     Found(KeyId, Arc<Finding>),
     /// Something became of a finding of a consumer.
     Consumer(Arc<ConsumerFinding>, News),
+    /// A finding of a consumer that an earlier daemon told is resolved. This one never saw it.
+    Gone(FindingId, Record),
     /// A change was made durable.
     Changed(audit::Entry),
 }
@@ -76,6 +78,7 @@ impl Watcher {
                 (None, Some(connection)) => self.of.holds_all_of(connection),
                 (_, None) => self.of == Subject::Everything,
             },
+            Event::Gone(..) => self.of == Subject::Everything,
             Event::Changed(entry) => self.of.concerns(&entry.change),
         }
     }

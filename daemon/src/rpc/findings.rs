@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bascule_domain::finding::News;
+use bascule_domain::finding::{FindingId, News, Record};
 use bascule_proto::v1::{self, findings_server::Findings};
 use bascule_watch::{Link, NextRun, Place, Use};
 use tonic::{Request, Response, Status};
@@ -191,7 +191,7 @@ fn judgement(found: Judgement) -> v1::Judgement {
     }
 }
 
-pub(super) fn finding(app: &App, found: &Finding) -> v1::Finding {
+pub(crate) fn finding(app: &App, found: &Finding) -> v1::Finding {
     v1::Finding {
         id: found.id(),
         connection: found.connection.to_string(),
@@ -212,7 +212,7 @@ pub(super) fn finding(app: &App, found: &Finding) -> v1::Finding {
 }
 
 /// A consumer's finding; with what became of it, in a stream of events.
-pub(super) fn consumer(app: &App, finding: &ConsumerFinding, news: Option<News>) -> v1::Finding {
+pub(crate) fn consumer(app: &App, finding: &ConsumerFinding, news: Option<News>) -> v1::Finding {
     let found = &finding.found;
     let mut steps: Vec<_> = found.chain.iter().map(step).collect();
     steps.push(key_step(found));
@@ -222,7 +222,7 @@ pub(super) fn consumer(app: &App, finding: &ConsumerFinding, news: Option<News>)
         id: finding.id.to_string(),
         connection: connection.to_owned(),
         label: label.to_owned(),
-        chain: steps.iter().map(told).collect(),
+        chain: finding.chain(),
         found_at: Some(convert::time(finding.record.first_at)),
         changed_at: Some(convert::time(finding.record.changed_at)),
         reason: finding.judgement.reason().to_owned(),
@@ -243,6 +243,18 @@ pub(super) fn consumer(app: &App, finding: &ConsumerFinding, news: Option<News>)
         next_run: found.next_run.as_ref().map(next_run),
         user: found.user.clone().unwrap_or_default(),
         news: news.map_or("", News::as_str).to_owned(),
+        ..v1::Finding::default()
+    }
+}
+
+/// All that is known of one that was gone when this daemon first looked.
+pub(crate) fn gone(id: FindingId, record: &Record) -> v1::Finding {
+    v1::Finding {
+        id: id.to_string(),
+        found_at: Some(convert::time(record.first_at)),
+        changed_at: Some(convert::time(record.changed_at)),
+        sense: "consumer".into(),
+        news: News::Resolved.as_str().to_owned(),
         ..v1::Finding::default()
     }
 }
@@ -273,14 +285,6 @@ fn file(place: Option<&Place>) -> (String, u32) {
     match place {
         Some(Place::File { path, line }) => (path.display().to_string(), *line),
         _ => (String::new(), 0),
-    }
-}
-
-fn told(step: &v1::ChainStep) -> String {
-    if step.kind == "script" && step.line > 0 {
-        format!("{}:{}", step.path, step.line)
-    } else {
-        step.name.clone()
     }
 }
 

@@ -1,11 +1,12 @@
 //! The gRPC edge: parses requests into values once, calls the verbs, maps results and errors back.
 //! No rule lives here, and nothing outside of this folder names tonic.
 
+mod alerts;
 mod audit;
 mod connections;
 mod convert;
 mod deletions;
-mod findings;
+pub(crate) mod findings;
 mod keys;
 mod leaks;
 mod rotations;
@@ -61,6 +62,9 @@ pub(crate) async fn serve(
     reporter
         .set_serving::<v1::audit_server::AuditServer<audit::Service>>()
         .await;
+    reporter
+        .set_serving::<v1::alerts_server::AlertsServer<alerts::Service>>()
+        .await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(bascule_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -86,6 +90,9 @@ pub(crate) async fn serve(
             },
         ))
         .add_service(v1::findings_server::FindingsServer::new(findings::Service(
+            app.clone(),
+        )))
+        .add_service(v1::alerts_server::AlertsServer::new(alerts::Service(
             app.clone(),
         )))
         .add_service(v1::audit_server::AuditServer::new(audit::Service(

@@ -146,6 +146,11 @@ fn event_of(event: Event, app: &App) -> v1::UsageEvent {
                 usage_event::Event::Finding(told),
             )
         }
+        Event::Gone(id, record) => {
+            let told = findings::gone(id, &record);
+            let event = usage_event::Event::Finding(told);
+            (app.now(), None, None, event)
+        }
         Event::Changed(entry) => {
             let (key, connection) = (entry.change.key(), entry.change.connection());
             let change = usage_event::Event::Change(change(&entry));
