@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bascule_domain::audit::Change;
 use bascule_watch::{
     Environment, Machine,
     changes::{Changes, Noticed},
@@ -81,16 +82,40 @@ pub(crate) async fn watch(app: Arc<App>, stop: CancellationToken) {
                 }
                 event = events.events.recv() => match event {
                     // The change is in memory when it is the next one's turn.
-                    Ok(Event::Changed(_)) | Err(RecvError::Lagged(_)) => {
+                    Ok(Event::Changed(entry)) => {
                         app.changes_made().await;
                         app.judge_consumers(Absence::Believed).await;
+                        if stops_a_key(&entry.change) {
+                            break Covered::Everything;
+                        }
                     }
+                    Err(RecvError::Lagged(_)) => {
+                        app.changes_made().await;
+                        app.judge_consumers(Absence::Believed).await;
+                        break Covered::Everything;
+                    }
+                    // Somebody knocks with a key that does not work: it runs now.
+                    Ok(Event::Found(..)) => break Covered::Everything,
                     Ok(_) => {}
                     Err(RecvError::Closed) => return,
                 },
             }
         };
     }
+}
+
+/// Whether a key may not work any more after such a change. Who runs with it has no events, so it is
+/// looked for then.
+const fn stops_a_key(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::KeyRevoked { .. }
+            | Change::KeyPaused { .. }
+            | Change::Rotation { .. }
+            | Change::Paused { .. }
+            | Change::LeakReported { .. }
+            | Change::Deletion { .. }
+    )
 }
 
 /// Looks once. Returns whether something seems gone.
@@ -120,7 +145,15 @@ async fn look(
     }
     let looked = tokio::task::spawn_blocking(move || scan::known(&machine, scope)).await;
     match looked {
-        Ok(picture) => app.seen(picture, covered, absence).await,
+        Ok(picture) => {
+            let gone = app.seen(picture, covered, absence).await;
+            // A look is large and rare; what it took is given back.
+            bascule_os::release_memory();
+            if let Err(error) = bascule_os::release_program() {
+                tracing::debug!(%error, "what only a look needed stays in memory");
+            }
+            gone
+        }
         Err(_) => {
             tracing::error!(
                 "a look at this machine broke off; the findings are those of the one before"

@@ -61,6 +61,16 @@ fn file_mapping(line: &str) -> Option<Option<(usize, usize)>> {
     Some(fits.then_some(range))
 }
 
+/// Gives memory that was freed back to the system, where the allocator keeps it.
+pub fn release_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[expect(unsafe_code, reason = "the allocator offers it as a C function only")]
+    // SAFETY: it takes no pointer, and may be called at any time from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
