@@ -29,6 +29,13 @@ fn no_source_outside_the_embedded_service_names_a_mutating_method() {
         .filter(|path| !path.starts_with(root.join("local")))
     {
         let text = fs::read_to_string(path).unwrap();
+        if path.ends_with("src/post.rs") {
+            // A webhook of the user's is told by POST. It can change no bucket: it signs nothing.
+            for word in ["sigv4", "Signer", "Credentials", "SecretKey", "Storage"] {
+                assert!(!text.contains(word), "{} names {word}", path.display());
+            }
+            continue;
+        }
         for word in [
             "Method::PUT",
             "Method::POST",
