@@ -90,7 +90,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let picture = {
         let asked = asked.clone();
         look(move || match &asked {
-            Asked::All => scan::known(&machine, scan::Scope::OWN),
+            Asked::All => scan::known(&machine, scan::Scope::FILES),
             Asked::One(reference) => relevant(reference, reference::resolve(reference, &machine)),
         })
         .await?

@@ -37,6 +37,12 @@ impl Scope {
         processes: true,
         everyone: false,
     };
+    /// What stands in files of who asks. The keys that processes have were taken from there, or stand
+    /// nowhere that anybody could mend.
+    pub const FILES: Self = Self {
+        processes: false,
+        ..Self::OWN
+    };
 }
 
 /// Looks at the places that are known: configurations and jobs. It takes no longer than reading them.

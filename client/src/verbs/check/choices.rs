@@ -23,7 +23,7 @@ pub(super) async fn show(context: &Context) -> Result<Exit, Error> {
         return Err(Error::new(Kind::Invalid, message).next("bascule check --all"));
     }
     let machine = machine();
-    let picture = look(move || scan::known(&machine, scan::Scope::OWN)).await?;
+    let picture = look(move || scan::known(&machine, scan::Scope::FILES)).await?;
     let mut choices: Vec<(String, String)> = Vec::new();
     for found in &picture.uses {
         let name = name(found);
