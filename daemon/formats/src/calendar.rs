@@ -148,6 +148,15 @@ fn has(bits: u64, at: i8) -> bool {
     u32::try_from(at).is_ok_and(|at| bits.checked_shr(at).unwrap_or(0) & 1 == 1)
 }
 
+/// An item without its step `/N`, and the step: 1 if there is none.
+fn stepped(item: &str) -> Result<(&str, u32), NoCalendar> {
+    let Some((range, step)) = item.split_once('/') else {
+        return Ok((item, 1));
+    };
+    let step = step.parse().ok().filter(|step| *step > 0);
+    step.map(|step| (range, step)).ok_or(NoCalendar::Invalid)
+}
+
 /// All bits from `first` to `last`.
 fn bits(first: u32, last: u32, step: u32) -> u64 {
     (first..=last.min(63))

@@ -1,6 +1,6 @@
 //! Cron's five fields, as Vixie's cron and its successors read them.
 
-use super::{Calendar, NoCalendar, bits};
+use super::{Calendar, NoCalendar, bits, stepped};
 
 const MONTHS: [&str; 12] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
@@ -43,18 +43,7 @@ fn field(text: &str, low: u32, high: u32, names: &[&str], base: u32) -> Result<u
         if item.contains('~') {
             return Err(NoCalendar::Random);
         }
-        let (range, step) = match item.split_once('/') {
-            Some((range, step)) => {
-                let step: u32 = step.parse().map_err(|_| NoCalendar::Invalid)?;
-                (
-                    range,
-                    Some(step)
-                        .filter(|step| *step > 0)
-                        .ok_or(NoCalendar::Invalid)?,
-                )
-            }
-            None => (item, 1),
-        };
+        let (range, step) = stepped(item)?;
         let (first, last) = match range.split_once('-') {
             _ if range == "*" => (Some(low), Some(high)),
             Some((first, last)) => (number(first), number(last)),

@@ -1,6 +1,6 @@
 //! systemd's calendar events (systemd.time(7)), down to whole seconds.
 
-use super::{Calendar, NoCalendar, bits};
+use super::{Calendar, NoCalendar, bits, stepped};
 
 const SHORTHANDS: [(&str, &str); 10] = [
     ("minutely", "*-*-* *:*:00"),
@@ -227,18 +227,7 @@ fn field(text: &str, low: u32, high: u32) -> Result<u64, NoCalendar> {
     };
     let mut all = 0;
     for item in text.split(',') {
-        let (range, step) = match item.split_once('/') {
-            Some((range, step)) => {
-                let step: u32 = step.parse().map_err(|_| NoCalendar::Invalid)?;
-                (
-                    range,
-                    Some(step)
-                        .filter(|step| *step > 0)
-                        .ok_or(NoCalendar::Invalid)?,
-                )
-            }
-            None => (item, 1),
-        };
+        let (range, step) = stepped(item)?;
         let (first, last) = match range.split_once("..") {
             _ if range == "*" => (low, high),
             Some((first, last)) => (number(first)?, number(last)?),
