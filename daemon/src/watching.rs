@@ -158,6 +158,8 @@ async fn look(
             tracing::error!(
                 "a look at this machine broke off; the findings are those of the one before"
             );
+            let why = "what changed meanwhile: the last look broke off, see the daemon's log";
+            app.consumers().not_noticed(vec![why.into()]);
             false
         }
     }

@@ -282,6 +282,10 @@ fn a_look_without_a_daemon_tells_keys_chains_and_what_was_not_checked() {
     let gap = &encrypted["not_checked"][0];
     assert!(gap["why"].as_str().unwrap().contains("encrypted"), "{gap}");
     assert!(!gap["remedy"].as_str().unwrap().is_empty(), "{gap}");
+    // What may stand in the part that was not looked at is not said to be nowhere.
+    let lost = cli.run(&["who", "7F3Q"]).exits(NOT_FOUND);
+    let message = lost.error()["message"].to_string();
+    assert!(message.contains("could not be looked at"), "{lost}");
 }
 
 #[test]

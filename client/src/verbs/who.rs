@@ -53,29 +53,37 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     })?;
     let machine = machine();
     let home = machine.user.home.clone();
-    let (named, mut picture) = {
+    let (mut picture, named) = {
         let asked = asked.clone();
         look(move || {
-            (
-                reference::resolve(&asked, &machine),
-                scan::known(&machine, Scope::OWN),
-            )
+            let picture = scan::known(&machine, Scope::OWN);
+            let named = match &asked {
+                Reference::Id(shown) => reference::among(shown, &picture),
+                Reference::Rclone(_) | Reference::Aws(_) => reference::resolve(&asked, &machine),
+            };
+            (picture, named)
         })
         .await?
     };
     let ids: BTreeSet<_> = named.uses.iter().map(|found| &found.key.id).collect();
+    if ids.is_empty() {
+        let why = match (&asked, named.gaps.first()) {
+            (Reference::Rclone(_) | Reference::Aws(_), Some(gap)) => {
+                format!("{asked} leads to no key: {}", gap.why)
+            }
+            (Reference::Id(_), Some(_)) => format!(
+                "no use of {asked} is known on this machine, and {} could not be looked at",
+                count(named.gaps.len() as u64, "place")
+            ),
+            (_, None) => format!("no use of {asked} is known on this machine"),
+        };
+        let error = Error::new(Kind::NotFound, why);
+        return Err(error.next("see every key: bascule scan; search further: bascule scan PATH"));
+    }
     picture.uses.retain(|found| ids.contains(&found.key.id));
     // What is asked for may stand in no configuration, such as a connection string.
     picture.uses.extend(named.uses.iter().cloned());
     picture.settle();
-    if ids.is_empty() {
-        let why = named.gaps.first().map_or_else(
-            || format!("no use of {asked} is known on this machine"),
-            |gap| format!("{asked} leads to no key: {}", gap.why),
-        );
-        let error = Error::new(Kind::NotFound, why);
-        return Err(error.next("see every key: bascule scan; search further: bascule scan PATH"));
-    }
     let states = judged(&picture.uses, context).await.unwrap_or_default();
     let document = Document {
         asked: asked.to_string(),

@@ -168,20 +168,28 @@ impl App {
 
     /// Takes what a look has seen. Returns whether something seems to be gone that is worth a
     /// second look before it is believed.
-    pub(crate) async fn seen(&self, picture: Picture, covered: Covered, absence: Absence) -> bool {
+    pub(crate) async fn seen(
+        &self,
+        mut picture: Picture,
+        covered: Covered,
+        absence: Absence,
+    ) -> bool {
         {
-            let paths = picture.paths();
             let mut board = self.consumers.board();
-            board.paths = paths;
-            let mut uses = picture.uses;
-            for found in &mut uses {
+            for found in &mut picture.uses {
                 found.key.secret = None;
             }
             if covered == Covered::Files {
-                let of_process = |found: &&Use| found.rank == Rank::Process;
-                uses.extend(board.uses.iter().filter(of_process).cloned());
+                let uses = board.uses.iter();
+                let of_process = uses.filter(|found| found.rank == Rank::Process);
+                picture.uses.extend(of_process.cloned());
+                let gaps = board.gaps.iter();
+                let of_process =
+                    gaps.filter(|gap| gap.chain.iter().any(|link| link.kind == LinkKind::Process));
+                picture.gaps.extend(of_process.cloned());
             }
-            board.uses = uses;
+            board.paths = picture.paths();
+            board.uses = picture.uses;
             board.gaps = picture.gaps;
             board.looked_at = Some(self.clock.now());
         }

@@ -79,14 +79,7 @@ pub fn resolve(reference: &Reference, machine: &Machine) -> Picture {
         Reference::Aws(profile) => ["aws", "s3", "ls", "--profile", profile]
             .map(str::to_owned)
             .into(),
-        Reference::Id(shown) => {
-            let shown = ShownId::new(shown);
-            let mut picture = scan::known(machine, Scope::OWN);
-            picture
-                .uses
-                .retain(|found| shown.fits(found.key.id.as_str()));
-            return picture;
-        }
+        Reference::Id(shown) => return among(shown, &scan::known(machine, Scope::OWN)),
     };
     let command = Command {
         arguments,
@@ -94,6 +87,17 @@ pub fn resolve(reference: &Reference, machine: &Machine) -> Picture {
     };
     let mut picture = Picture::default();
     tools::uses(&command, machine, &Trail::configuration(), &mut picture);
+    picture
+}
+
+/// What a look has told of an id, whole or as an alarm shows it, and all that it could not look at.
+#[must_use]
+pub fn among(shown: &str, picture: &Picture) -> Picture {
+    let shown = ShownId::new(shown);
+    let mut picture = picture.clone();
+    picture
+        .uses
+        .retain(|found| shown.fits(found.key.id.as_str()));
     picture
 }
 
