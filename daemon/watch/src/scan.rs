@@ -251,7 +251,11 @@ fn search(
                 &Trail::configuration(),
                 path.display().to_string(),
                 reason.told(),
-                "look at it as a user who may read it",
+                match reason {
+                    Reason::Absent => "name a path that is there",
+                    Reason::TooManyIds => "look at it yourself",
+                    _ => "look at it as a user who may read it",
+                },
             );
         }
         if !left.is_empty() && reason != Reason::Link {
