@@ -22,6 +22,7 @@ pub mod places;
 pub mod rclone;
 pub mod reference;
 pub mod scan;
+pub mod subjects;
 pub mod sweep;
 
 mod read;
