@@ -119,6 +119,8 @@ pub(crate) struct Config {
     pub drain_limit: Duration,
     /// How long uses are kept; `None`: they are not recorded.
     pub usage_keep: Option<Duration>,
+    /// Whether servers are asked once a day about the keys of this machine.
+    pub probe: bool,
     pub alerts: AlertSettings,
     pub log_level: tracing::Level,
     pub log_format: LogFormat,
@@ -204,6 +206,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     let mut drain_limit = Duration::from_secs(10);
     let mut usage_keep = Duration::from_secs(400 * DAY);
     let mut usage_enabled = true;
+    let mut probe = false;
     let mut alerts = AlertSettings::default();
     let mut log_level = tracing::Level::INFO;
     let mut log_format = LogFormat::Auto;
@@ -248,6 +251,14 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                     }
                 }
             }
+            "watch" => {
+                for (key, value) in file.table("watch", value) {
+                    match key.get_ref().as_ref() {
+                        "probe" => probe = file.parse(value, parse_probe).unwrap_or(probe),
+                        other => file.unknown(key.span().start, "watch", other, "probe"),
+                    }
+                }
+            }
             "alerts" => alerts = self::alerts::read(&mut file, value),
             "log" => {
                 for (key, value) in file.table("log", value) {
@@ -267,7 +278,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                 at,
                 "",
                 other,
-                "state_dir, runtime_dir, gateway, usage, alerts, log",
+                "state_dir, runtime_dir, gateway, usage, watch, alerts, log",
             ),
         }
     }
@@ -340,6 +351,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
         header_timeout,
         drain_limit,
         usage_keep: usage_enabled.then_some(usage_keep),
+        probe,
         alerts,
         log_level,
         log_format,
@@ -549,6 +561,14 @@ fn parse_keep(text: &str) -> Result<Duration, String> {
 fn parse_addresses(text: &str) -> Result<IpRule, String> {
     text.parse()
         .map_err(|error| format!("{text:?} is no range of addresses: {error}"))
+}
+
+fn parse_probe(text: &str) -> Result<bool, String> {
+    match text {
+        "off" => Ok(false),
+        "daily" => Ok(true),
+        _ => Err("expected off or daily".to_owned()),
+    }
 }
 
 fn parse_level(text: &str) -> Result<tracing::Level, String> {

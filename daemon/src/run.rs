@@ -140,8 +140,16 @@ async fn serve(
     app.resume_deletions().await;
     let alarm = Alarm::new().context("the timer for rotations could not be made")?;
     let rotations = tokio::spawn(app.clone().watch_rotations(alarm, stop.clone()));
+    let probes = match config.probe {
+        true => {
+            let alarm = Alarm::new().context("the timer for probes could not be made")?;
+            Some(tokio::spawn(app.clone().watch_probes(alarm, stop.clone())))
+        }
+        false => None,
+    };
     let told = tokio::spawn(alerts::watch(app.clone(), news, stop.clone()));
-    let consumers = tokio::spawn(watching::watch(app.clone(), stop.clone()));
+    let alarm = Alarm::new().context("the timer for keys that expire could not be made")?;
+    let consumers = tokio::spawn(watching::watch(app.clone(), alarm, stop.clone()));
     servers.spawn(rpc::serve(app.clone(), socket, stop.clone()));
     if let Err(error) = bascule_os::release_program() {
         tracing::debug!(%error, "what only the start needed stays in memory");
@@ -164,6 +172,9 @@ async fn serve(
         // A defect there is in the log; everything else is stopped all the same.
         rotations.await.ok();
         consumers.await.ok();
+        if let Some(probes) = probes {
+            probes.await.ok();
+        }
         told.await.ok();
         app.stop().await;
         while servers.join_next().await.is_some() {}

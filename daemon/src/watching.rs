@@ -1,6 +1,6 @@
 //! Looks at the machine when something changes there, and judges again when a key does. It sleeps in
 //! between: nothing here runs by a timer, except that what seems gone is looked at once more a moment
-//! later.
+//! later, and that a key which expires is judged then.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,10 @@ use bascule_watch::{
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Absence, App, Covered, Event};
+use crate::{
+    alarm::Alarm,
+    app::{Absence, App, Covered, Event},
+};
 
 /// Tools remove a file for a moment when they save it (consumers.md 9.6).
 const SAVING: Duration = Duration::from_secs(1);
@@ -21,7 +24,7 @@ const SAVING: Duration = Duration::from_secs(1);
 const WAITING: usize = 1;
 
 /// Watches until it is told to stop.
-pub(crate) async fn watch(app: Arc<App>, stop: CancellationToken) {
+pub(crate) async fn watch(app: Arc<App>, alarm: Alarm, stop: CancellationToken) {
     let environment = Environment::of_process(std::env::vars_os(), std::env::current_dir().ok());
     let (wake, mut woken) = mpsc::channel(WAITING);
     let changes = Changes::new(move |noticed| {
@@ -80,11 +83,14 @@ pub(crate) async fn watch(app: Arc<App>, stop: CancellationToken) {
                     asked = who;
                     break Covered::Everything;
                 }
+                () = app.until_a_key_expires(&alarm) => {
+                    app.judge_consumers(Absence::Believed).await;
+                }
                 event = events.events.recv() => match event {
                     // The change is in memory when it is the next one's turn.
                     Ok(Event::Changed(entry)) => {
                         app.changes_made().await;
-                        app.judge_consumers(Absence::Believed).await;
+                        app.judge_changed(&entry.change).await;
                         if stops_a_key(&entry.change) {
                             break Covered::Everything;
                         }

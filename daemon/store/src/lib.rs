@@ -36,4 +36,4 @@ pub use load::Image;
 pub use manifest::{Manifest, ManifestReader, ManifestWriter};
 pub use store::{IdHash, Store};
 pub use turns::KeyTurn;
-pub use watched::MarkedKey;
+pub use watched::{MarkedKey, Probed, Said, SaidBy};
