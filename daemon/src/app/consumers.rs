@@ -59,6 +59,17 @@ pub(crate) struct Consumers {
     waiting: Mutex<Vec<Waiting>>,
     /// Wakes whoever looks.
     look: Notify,
+    /// Held while something is judged and kept, so that what is kept is what was judged last.
+    judging: tokio::sync::Mutex<()>,
+}
+
+/// What changes without being noticed.
+#[derive(Debug, Clone)]
+pub(crate) struct Unnoticed {
+    /// What, and why.
+    pub told: String,
+    /// Whether that is more than a folder which may not be read.
+    pub is_trouble: bool,
 }
 
 /// Somebody who waits for a look.
@@ -72,7 +83,7 @@ struct Board {
     paths: BTreeSet<PathBuf>,
     looked_at: Option<Timestamp>,
     /// What changes without being noticed, and why.
-    not_noticed: Vec<String>,
+    not_noticed: Vec<Unnoticed>,
     records: BTreeMap<FindingId, Record>,
     open: BTreeMap<FindingId, ConsumerFinding>,
     marked: BTreeMap<AccessKeyId, MarkedKey>,
@@ -112,14 +123,27 @@ impl Consumers {
         self.board().marked.get(id).cloned()
     }
 
+    /// All that the user said are dead elsewhere.
+    pub(super) fn marked_keys(&self) -> impl Iterator<Item = MarkedKey> + use<> {
+        let marked: Vec<_> = self.board().marked.values().cloned().collect();
+        marked.into_iter()
+    }
+
     /// The files that what was seen last is about.
     pub(crate) fn paths(&self) -> BTreeSet<PathBuf> {
         self.board().paths.clone()
     }
 
     /// Says what changes without being noticed.
-    pub(crate) fn not_noticed(&self, why: Vec<String>) {
+    pub(crate) fn not_noticed(&self, why: Vec<Unnoticed>) {
         self.board().not_noticed = why;
+    }
+
+    /// What of that somebody has to mend.
+    pub(super) fn troubles(&self) -> Vec<String> {
+        let board = self.board();
+        let troubles = board.not_noticed.iter().filter(|what| what.is_trouble);
+        troubles.map(|what| what.told.clone()).collect()
     }
 
     /// What was not looked at, each in words.
@@ -129,7 +153,7 @@ impl Consumers {
         if board.looked_at.is_none() {
             told.push("configurations, jobs and processes: the first look is not done yet".into());
         }
-        told.extend(board.not_noticed.iter().cloned());
+        told.extend(board.not_noticed.iter().map(|what| what.told.clone()));
         told.extend(
             board
                 .gaps
@@ -198,6 +222,7 @@ impl App {
 
     /// Judges what was seen last by what the keys are now.
     pub(crate) async fn judge_consumers(&self, absence: Absence) -> bool {
+        let _judging = self.consumers.judging.lock().await;
         let (news, changes, doubted) = self.compare_consumers(absence);
         if !changes.is_empty() {
             let kept = self
@@ -454,6 +479,7 @@ impl App {
             .insert(access_key_id, marked.clone());
         self.judge_consumers(Absence::Believed).await;
         self.consumers.look.notify_one();
+        self.sweep.wake();
         Ok(marked)
     }
 

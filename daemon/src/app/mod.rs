@@ -31,6 +31,7 @@ mod rename;
 mod rotate;
 mod show;
 mod status;
+mod sweep;
 mod usage;
 mod watch;
 
@@ -57,13 +58,14 @@ use self::{
     recorder::Recorder,
     registry::{Entry, Registry},
     rotate::Running,
+    sweep::FullSweep,
     watch::Live,
 };
 use crate::{alerts::Alerts, clock::Clock, config::Config, listeners::Address};
 
 pub(crate) use audit::Reading;
 pub(crate) use connect::{Options, Place, Wish};
-pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered};
+pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered, Unnoticed, Waiting};
 pub(crate) use delete::{Progress, Subscription};
 pub(crate) use findings::Finding;
 pub(crate) use judge::{IssuedState, Judgement};
@@ -75,6 +77,7 @@ pub(crate) use named::Named;
 pub(crate) use registry::View;
 pub(crate) use rotate::{Consumer, Former, Report, RotateWish, Rotated};
 pub(crate) use status::PausedConnection;
+pub(crate) use sweep::SweepView;
 pub(crate) use usage::NamedKey;
 pub(crate) use watch::{Event, Watcher};
 
@@ -86,6 +89,7 @@ pub(crate) struct App {
     graves: Arc<Graves>,
     knocks: Arc<Findings>,
     consumers: Consumers,
+    sweep: FullSweep,
     alerts: Alerts,
     own_changes: Arc<OwnChanges>,
     /// Absent when it is switched off.
@@ -141,6 +145,7 @@ impl App {
             graves: Arc::new(Graves::new(store.clone(), image.graves)),
             knocks: Arc::new(Findings::new(Arc::clone(&live))),
             consumers: Consumers::new(image.finding_records, image.marked_keys),
+            sweep: FullSweep::new(config, image.sweeps, image.traces),
             ledger: usage::open(config, &store, &clock, &live),
             live,
             own_changes: Arc::new(OwnChanges::new(registry.clone())),

@@ -80,6 +80,10 @@ pub(crate) const AUDIT_DETAILS: Table = Table("audit-details");
 pub(crate) const FINDING_RECORDS: Table = Table("finding-records");
 /// Keyed hash of an access key id → the key that the user marked as dead, sealed by the root.
 pub(crate) const MARKED_KEYS: Table = Table("marked-keys");
+/// How far the sweep is, sealed by the root.
+pub(crate) const SWEEPS: Table = Table("sweeps");
+/// Keyed hash of a path → the path of a file that a sweep found ids in, sealed by the root.
+pub(crate) const TRACES: Table = Table("traces");
 /// Name → setting, sealed by the root.
 pub(crate) const SETTINGS: Table = Table("settings");
 
@@ -102,13 +106,15 @@ const TABLES: [Table; 14] = [
 ];
 
 /// Tables that databases of an older release do not have: they come with the first row.
-const LATER_TABLES: [Table; 6] = [
+const LATER_TABLES: [Table; 8] = [
     AUDIT_DETAILS,
     ROTATIONS,
     LEAKS,
     LEAKED_SECRETS,
     FINDING_RECORDS,
     MARKED_KEYS,
+    SWEEPS,
+    TRACES,
 ];
 
 const CACHE_BYTES: usize = 32 << 20;

@@ -23,6 +23,7 @@ pub mod rclone;
 pub mod reference;
 pub mod scan;
 pub mod sweep;
+pub mod traces;
 
 mod read;
 pub mod tools;
