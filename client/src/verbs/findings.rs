@@ -12,6 +12,7 @@ use crate::{
     exit::Exit,
     output::{
         document,
+        sweep::{self, SweepDocument},
         table::{Cell, Facts, Table},
         text::{BAD, DIM, NEXT, WARN, count, escape, styled},
         time::{absolute_and_relative, ago, human, parsed},
@@ -27,9 +28,13 @@ use crate::{
 /// of an error. Which process was refused is looked for, and told where the system shows it.
 /// Refusals are kept until the daemon restarts.
 ///
+/// What no rule about a tool leads to is found by the daemon's full sweep of homes, /etc, /opt and
+/// /srv, which runs after a key died and once a day as long as one is dead.
+///
 /// Examples:
 ///   bascule findings
 ///   bascule findings photos --look
+///   bascule findings --sweep
 ///   bascule findings show F12
 ///   bascule findings ack W0123456789abcdef --why 'replaced next week'
 #[derive(Debug, Args)]
@@ -50,6 +55,9 @@ pub(crate) struct Which {
     /// Look at this machine again first, at processes too
     #[arg(long)]
     look: bool,
+    /// Sweep all folders first, and look again: that may take minutes
+    #[arg(long)]
+    sweep: bool,
 }
 
 /// What to do with findings.
@@ -76,6 +84,7 @@ pub(crate) enum Action {
 struct ListDocument<'a> {
     findings: Vec<document::Finding>,
     not_checked: &'a [String],
+    sweep: Option<SweepDocument>,
 }
 
 #[derive(Serialize)]
@@ -105,8 +114,9 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
 
 async fn list(which: Which, context: &Context) -> Result<(), Error> {
     let client = context.client().await?;
-    if which.look {
-        client.findings().look(v1::LookRequest {}).await?;
+    if which.look || which.sweep {
+        let request = v1::LookRequest { sweep: which.sweep };
+        client.findings().look(request).await?;
     }
     let request = v1::ListFindingsRequest {
         of: which.of.unwrap_or_default(),
@@ -115,6 +125,7 @@ async fn list(which: Which, context: &Context) -> Result<(), Error> {
     let document = ListDocument {
         findings: response.findings.iter().map(Into::into).collect(),
         not_checked: &response.not_checked,
+        sweep: response.sweep.as_ref().map(Into::into),
     };
     if response.findings.is_empty() {
         context
@@ -125,6 +136,11 @@ async fn list(which: Which, context: &Context) -> Result<(), Error> {
         context
             .output
             .status(&format!("{} {}", styled(WARN, "not checked:"), escape(gap)));
+    }
+    let sweep = response.sweep.as_ref();
+    if let Some(words) = sweep.and_then(|sweep| sweep::words(sweep, clock::now())) {
+        let told = format!("{} {words}", styled(DIM, "full sweep:"));
+        context.output.status(&told);
     }
     if response.findings.is_empty() && !context.output.is_json() {
         return Ok(());

@@ -62,6 +62,17 @@ pub(crate) struct Consumers {
     waiting: Mutex<Vec<Waiting>>,
     /// Wakes whoever looks.
     look: Notify,
+    /// Held while something is judged and kept, so that what is kept is what was judged last.
+    judging: tokio::sync::Mutex<()>,
+}
+
+/// What changes without being noticed.
+#[derive(Debug, Clone)]
+pub(crate) struct Unnoticed {
+    /// What, and why.
+    pub told: String,
+    /// Whether that is more than a folder which may not be read.
+    pub is_trouble: bool,
 }
 
 /// Somebody who waits for a look.
@@ -75,7 +86,7 @@ struct Board {
     paths: BTreeSet<PathBuf>,
     looked_at: Option<Timestamp>,
     /// What changes without being noticed, and why.
-    not_noticed: Vec<String>,
+    not_noticed: Vec<Unnoticed>,
     /// Keys that no server is asked about though it is set to, and why.
     not_probed: Option<String>,
     records: BTreeMap<FindingId, Record>,
@@ -134,13 +145,19 @@ impl Consumers {
         self.look.notify_one();
     }
 
+    /// All that the user said are dead elsewhere.
+    pub(super) fn marked_keys(&self) -> impl Iterator<Item = MarkedKey> + use<> {
+        let marked: Vec<_> = self.board().marked.values().cloned().collect();
+        marked.into_iter()
+    }
+
     /// The files that what was seen last is about.
     pub(crate) fn paths(&self) -> BTreeSet<PathBuf> {
         self.board().paths.clone()
     }
 
     /// Says what changes without being noticed.
-    pub(crate) fn not_noticed(&self, why: Vec<String>) {
+    pub(crate) fn not_noticed(&self, why: Vec<Unnoticed>) {
         self.board().not_noticed = why;
     }
 
@@ -164,6 +181,13 @@ impl Consumers {
         self.board().not_probed = why;
     }
 
+    /// What of that somebody has to mend.
+    pub(super) fn troubles(&self) -> Vec<String> {
+        let board = self.board();
+        let troubles = board.not_noticed.iter().filter(|what| what.is_trouble);
+        troubles.map(|what| what.told.clone()).collect()
+    }
+
     /// What was not looked at, each in words.
     pub(crate) fn not_checked(&self) -> Vec<String> {
         let board = self.board();
@@ -171,7 +195,7 @@ impl Consumers {
         if board.looked_at.is_none() {
             told.push("configurations, jobs and processes: the first look is not done yet".into());
         }
-        told.extend(board.not_noticed.iter().cloned());
+        told.extend(board.not_noticed.iter().map(|what| what.told.clone()));
         told.extend(board.not_probed.clone());
         told.extend(
             board

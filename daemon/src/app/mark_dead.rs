@@ -41,6 +41,7 @@ impl App {
         };
         self.mark(Some(asked), marked.clone()).await?;
         self.consumers.look_soon();
+        self.sweep.wake();
         Ok(marked)
     }
 
@@ -98,6 +99,7 @@ impl App {
         }
         self.consumers.mark(marked);
         self.judge_key(&id).await;
+        self.sweep.wake();
         Ok(())
     }
 

@@ -34,6 +34,7 @@ mod rename;
 mod rotate;
 mod show;
 mod status;
+mod sweep;
 mod usage;
 mod watch;
 
@@ -61,13 +62,14 @@ use self::{
     recorder::Recorder,
     registry::{Entry, Registry},
     rotate::Running,
+    sweep::FullSweep,
     watch::Live,
 };
 use crate::{alerts::Alerts, clock::Clock, config::Config, listeners::Address};
 
 pub(crate) use audit::Reading;
 pub(crate) use connect::{Options, Place, Wish};
-pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered, way};
+pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered, Unnoticed, Waiting, way};
 pub(crate) use delete::{Progress, Subscription};
 pub(crate) use findings::{Caller, Finding, Who};
 pub(crate) use judge::{IssuedState, Judgement};
@@ -80,6 +82,7 @@ pub(crate) use named::Named;
 pub(crate) use registry::View;
 pub(crate) use rotate::{Consumer, Former, Report, RotateWish, Rotated};
 pub(crate) use status::PausedConnection;
+pub(crate) use sweep::SweepView;
 pub(crate) use usage::NamedKey;
 pub(crate) use watch::{Event, Watcher};
 
@@ -92,6 +95,7 @@ pub(crate) struct App {
     knocks: Arc<Findings>,
     attribution: Arc<Attribution>,
     consumers: Consumers,
+    sweep: FullSweep,
     alerts: Alerts,
     own_changes: Arc<OwnChanges>,
     /// Absent when it is switched off.
@@ -149,6 +153,7 @@ impl App {
             knocks: Arc::new(Findings::new(Arc::clone(&live), Arc::clone(&attribution))),
             attribution,
             consumers: Consumers::new(image.finding_records, image.marked_keys),
+            sweep: FullSweep::new(config, image.sweeps, image.traces),
             ledger: usage::open(config, &store, &clock, &live),
             live,
             own_changes: Arc::new(OwnChanges::new(registry.clone())),

@@ -29,12 +29,14 @@ impl Findings for Service {
         let consumers = app.consumer_findings(of);
         let knocks = app.findings(of, !consumers.is_empty()).map_err(status)?;
         let mut not_checked = app.consumers().not_checked();
+        not_checked.extend(app.not_swept());
         not_checked.push("refusals before the daemon was last started".into());
         let consumers = consumers.iter().map(|found| consumer(app, found, None));
         let knocks = knocks.iter().map(|found| finding(app, found, None));
         Ok(Response::new(v1::ListFindingsResponse {
             findings: consumers.chain(knocks).collect(),
             not_checked,
+            sweep: Some(convert::sweep(&app.sweep_view())),
         }))
     }
 
@@ -106,8 +108,11 @@ impl Findings for Service {
 
     async fn look(
         &self,
-        _: Request<v1::LookRequest>,
+        request: Request<v1::LookRequest>,
     ) -> Result<Response<v1::LookResponse>, Status> {
+        if request.into_inner().sweep {
+            self.0.sweep_now().await;
+        }
         self.0.look_now().await;
         Ok(Response::new(v1::LookResponse {}))
     }

@@ -24,6 +24,7 @@ pub mod reference;
 pub mod scan;
 pub mod subjects;
 pub mod sweep;
+pub mod traces;
 
 mod read;
 pub mod tools;

@@ -32,6 +32,7 @@ struct Outcome {
 impl App {
     /// Judges every key by what it is now.
     pub(crate) async fn judge_consumers(&self, absence: Absence) -> bool {
+        let _judging = self.consumers.judging.lock().await;
         let outcome = {
             let mut board = self.consumers.board();
             self.compare_consumers(&mut board, absence, None)
@@ -45,6 +46,7 @@ impl App {
         if concerned == Concerned::Nobody {
             return;
         }
+        let _judging = self.consumers.judging.lock().await;
         let outcome = {
             let mut board = self.consumers.board();
             let keys = self.concerned_keys(&board, &concerned);
@@ -78,6 +80,7 @@ impl App {
     /// Judges one key.
     pub(crate) async fn judge_key(&self, id: &AccessKeyId) {
         let keys = BTreeSet::from([id.clone()]);
+        let _judging = self.consumers.judging.lock().await;
         let outcome = {
             let mut board = self.consumers.board();
             self.compare_consumers(&mut board, Absence::Believed, Some(&keys))
