@@ -109,9 +109,8 @@ impl Scene {
         thread::scope(|scope| {
             let cli = bascule_tests::Cli::new(home);
             let acks = ["--ack", "no-open-transfers", "--ack", "survey-complete"];
-            let args = [&["delete", "photos", "--yes"][..], &acks].concat();
             let deleting = cli.clone();
-            let told = scope.spawn(move || deleting.run(&args));
+            let told = scope.spawn(move || deleting.delete("photos", &acks));
             if phase == Phase::Cancelled {
                 let id = wait::until("the deletion to be under way", || {
                     let found = bascule_tests::world::deletions(&cli);

@@ -1,9 +1,12 @@
 //! The documents of `--json`. Field names are stable: fields are added, never renamed. Times are
 //! RFC 3339 in UTC; what does not apply is `null`; enums are lower case with hyphens.
 
+mod plan;
+
 use bascule_proto::v1;
 use serde::Serialize;
 
+pub(crate) use self::plan::{Plan, box_state};
 pub(crate) use bascule_proto::document::{Finding, NextRun, given};
 
 use super::time::rfc3339;
@@ -422,81 +425,6 @@ pub(crate) const fn phase(wire: v1::Phase) -> &'static str {
     }
 }
 
-/// One box of the checklist.
-#[derive(Debug, Serialize)]
-pub(crate) struct CheckBox {
-    pub(crate) name: String,
-    /// met, open, later, not-checked.
-    pub(crate) state: &'static str,
-    pub(crate) evidence: String,
-    pub(crate) remedy: Option<String>,
-}
-
-/// The name of a box's state.
-pub(crate) const fn box_state(wire: v1::BoxState) -> &'static str {
-    match wire {
-        v1::BoxState::Met => "met",
-        v1::BoxState::Open => "open",
-        v1::BoxState::Later => "later",
-        v1::BoxState::NotApplicable => "not-applicable",
-        v1::BoxState::NotChecked => "not-checked",
-        v1::BoxState::Unspecified => "unknown",
-    }
-}
-
-/// Another way than deleting.
-#[derive(Debug, Serialize)]
-pub(crate) struct Alternative {
-    pub(crate) what: String,
-    pub(crate) command: String,
-}
-
-/// Of `delete --plan`.
-#[derive(Debug, Serialize)]
-pub(crate) struct Plan {
-    pub(crate) plan_id: String,
-    pub(crate) connection: Option<Connection>,
-    pub(crate) keys: Vec<Key>,
-    pub(crate) boxes: Vec<CheckBox>,
-    pub(crate) siblings: Vec<String>,
-    pub(crate) open_transfers: u32,
-    pub(crate) stays_valid: Vec<String>,
-    pub(crate) alternatives: Vec<Alternative>,
-    pub(crate) not_checked: Vec<String>,
-}
-
-impl From<&v1::PlanResponse> for Plan {
-    fn from(wire: &v1::PlanResponse) -> Self {
-        Self {
-            plan_id: wire.plan_id.clone(),
-            connection: wire.connection.as_ref().map(Connection::from),
-            keys: wire.keys.iter().map(Key::from).collect(),
-            boxes: wire
-                .boxes
-                .iter()
-                .map(|b| CheckBox {
-                    name: b.name.clone(),
-                    state: box_state(b.state()),
-                    evidence: b.evidence.clone(),
-                    remedy: given(&b.remedy),
-                })
-                .collect(),
-            siblings: wire.siblings.clone(),
-            open_transfers: wire.open_transfers,
-            stays_valid: wire.stays_valid.clone(),
-            alternatives: wire
-                .alternatives
-                .iter()
-                .map(|a| Alternative {
-                    what: a.what.clone(),
-                    command: a.command.clone(),
-                })
-                .collect(),
-            not_checked: wire.not_checked.clone(),
-        }
-    }
-}
-
 /// Of `delete` and `deletion show --watch`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
@@ -507,4 +435,6 @@ pub(crate) struct Outcome {
     pub(crate) receipt: Option<serde_json::Value>,
     /// Where the receipt was written.
     pub(crate) receipt_file: Option<String>,
+    /// Enough to connect again, without any secret; of whoever deleted.
+    pub(crate) reconnect_card: Option<serde_json::Value>,
 }

@@ -14,7 +14,7 @@ use crate::{
         Output, document,
         progress::{Progress, phase_line},
         receipt,
-        text::{GOOD, WARN, count, escape, styled},
+        text::{GOOD, HEAD, WARN, count, escape, escape_json, styled},
     },
     verbs::delete::receipt_file::ReceiptFile,
 };
@@ -25,6 +25,8 @@ struct Seen {
     parked: Option<String>,
     receipt: Option<String>,
     revoked_told: bool,
+    /// The reconnect card, for whoever deleted.
+    card: Option<String>,
 }
 
 /// Follows until it ends, waits, or the user leaves.
@@ -32,6 +34,7 @@ pub(crate) async fn follow(
     mut stream: Streaming<v1::DeletionEvent>,
     context: &Context,
     file: Option<ReceiptFile>,
+    card: Option<String>,
     mut interruption: Interruption,
 ) -> Result<Exit, Error> {
     let output = context.output;
@@ -41,6 +44,7 @@ pub(crate) async fn follow(
         parked: None,
         receipt: None,
         revoked_told: false,
+        card,
     };
     loop {
         let event = tokio::select! {
@@ -65,6 +69,13 @@ pub(crate) async fn follow(
 }
 
 impl Seen {
+    /// The card, once the connection is gone for good.
+    fn card_to_keep(&self) -> Option<&str> {
+        self.card
+            .as_deref()
+            .filter(|_| keys_are_dead(&self.deletion))
+    }
+
     fn take(&mut self, event: v1::DeletionEvent, progress: &mut Progress, output: Output) {
         let before = self.deletion.phase();
         if let Some(deletion) = event.deletion {
@@ -164,11 +175,22 @@ fn conclude(seen: &Seen, output: Output, file: Option<ReceiptFile>) -> Result<Ex
                 .as_deref()
                 .and_then(|json| serde_json::from_str(json).ok()),
             receipt_file: file_name,
+            reconnect_card: seen
+                .card_to_keep()
+                .and_then(|json| serde_json::from_str(json).ok()),
         })?;
     } else {
         let text = words(seen);
         // As above: the exit code tells more than a closed pipe.
         output.raw(&text).ok();
+        if let Some(card) = seen.card_to_keep() {
+            let kept = format!(
+                "\n{}, with new keys: keep this card\n{}\n",
+                styled(HEAD, "To connect again"),
+                escape_json(card.trim_end())
+            );
+            output.raw(&kept).ok();
+        }
         if let Some(path) = file_name {
             output.status(&format!("receipt written to {}", escape(&path)));
         }
@@ -275,6 +297,7 @@ mod tests {
             parked: parked.map(str::to_owned),
             receipt: receipt.map(str::to_owned),
             revoked_told: true,
+            card: None,
         };
         ending(&seen).map(|(_, exit)| exit)
     }
@@ -339,6 +362,7 @@ mod tests {
             parked: Some("connection refused".into()),
             receipt: None,
             revoked_told: true,
+            card: None,
         };
         let text = words(&seen);
         assert!(text.contains("revoked, verdict pending"), "{text}");

@@ -128,6 +128,7 @@ impl App {
             credentials_changed_at: now,
             limits: Limits::default(),
             paused_at: None,
+            card_exported_at: None,
         };
         let none: [&str; 0] = [];
         let audit = self.audit(

@@ -117,6 +117,16 @@ impl Consumers {
         self.board().paths.clone()
     }
 
+    /// Whether anything was looked at since the start.
+    pub(super) fn has_looked(&self) -> bool {
+        self.board().looked_at.is_some()
+    }
+
+    /// Who uses which key, as it was seen last, without secrets.
+    pub(super) fn uses(&self) -> Vec<Use> {
+        self.board().uses.clone()
+    }
+
     /// Says what changes without being noticed.
     pub(crate) fn not_noticed(&self, why: Vec<String>) {
         self.board().not_noticed = why;
@@ -576,7 +586,21 @@ fn log(event: &Event) {
     }
 }
 
-fn in_words(next: &NextRun) -> String {
+/// The way to a key, a step each, without the whole id.
+pub(crate) fn chain(found: &Use) -> Vec<String> {
+    let id = &found.key.id;
+    let step = |link: &Link| match (&link.place, link.kind) {
+        (Some(place), LinkKind::Script) => place.to_string(),
+        _ => link.name.clone(),
+    };
+    let steps = found.chain.iter().map(step);
+    steps
+        .chain([found.key.place.to_string()])
+        .map(|step| step.replace(id.as_str(), &id.masked()))
+        .collect()
+}
+
+pub(super) fn in_words(next: &NextRun) -> String {
     match next {
         NextRun::At(time) => time.to_string(),
         NextRun::On(event) => event.clone(),
@@ -588,16 +612,7 @@ fn in_words(next: &NextRun) -> String {
 impl ConsumerFinding {
     /// The way to the key, a step each, without the whole id.
     pub(crate) fn chain(&self) -> Vec<String> {
-        let id = &self.found.key.id;
-        let step = |link: &Link| match (&link.place, link.kind) {
-            (Some(place), LinkKind::Script) => place.to_string(),
-            _ => link.name.clone(),
-        };
-        let steps = self.found.chain.iter().map(step);
-        steps
-            .chain([self.found.key.place.to_string()])
-            .map(|step| step.replace(id.as_str(), &id.masked()))
-            .collect()
+        chain(&self.found)
     }
 
     /// Whether it is about this connection, key (`CONNECTION/LABEL`, or an id as an alarm shows it).

@@ -63,8 +63,8 @@ use crate::{alerts::Alerts, clock::Clock, config::Config, listeners::Address};
 
 pub(crate) use audit::Reading;
 pub(crate) use connect::{Options, Place, Wish};
-pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered};
-pub(crate) use delete::{Progress, Subscription};
+pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered, chain};
+pub(crate) use delete::{ClientUse, DeletionWish, Holder, Progress, Subscription};
 pub(crate) use findings::Finding;
 pub(crate) use judge::{IssuedState, Judgement};
 pub(crate) use key::{Changed, Issued, KeyView, KeyWish};
@@ -93,6 +93,7 @@ pub(crate) struct App {
     live: Arc<Live>,
     registry: Arc<Registry>,
     deletions: delete::Running,
+    plans: delete::Plans,
     /// Wakes whoever looks after rotations.
     rotations_changed: Notify,
     surroundings: Surroundings,
@@ -146,6 +147,7 @@ impl App {
             own_changes: Arc::new(OwnChanges::new(registry.clone())),
             keyring: Arc::new(Keyring::new()),
             deletions: delete::Running::default(),
+            plans: delete::Plans::default(),
             rotations_changed: Notify::new(),
             surroundings,
             writing: Mutex::new(()),

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use bascule_adapters::Probe;
 use bascule_domain::{
-    Timestamp,
+    SignedDuration, Timestamp,
     connection::{BucketIdentity, Location},
     deletion::{Deletion, Phase},
     key::{KeyState, Permission},
@@ -15,12 +15,19 @@ use bascule_domain::{
 };
 use bascule_gateway::ConditionalWrites;
 use bascule_proto::v1;
-use prost_types::Timestamp as WireTime;
+use prost_types::{Duration as WireDuration, Timestamp as WireTime};
 
 use crate::app::{
     KeyView, LimitWish, View,
     error::{Error, Kind, Result},
 };
+
+pub(super) fn length(length: SignedDuration) -> WireDuration {
+    WireDuration {
+        seconds: length.as_secs(),
+        nanos: length.subsec_nanos(),
+    }
+}
 
 pub(super) fn parse<T>(what: &str, text: &str) -> Result<T>
 where

@@ -288,7 +288,7 @@ fn file(place: Option<&Place>) -> (String, u32) {
     }
 }
 
-fn next_run(next: &NextRun) -> v1::NextRun {
+pub(super) fn next_run(next: &NextRun) -> v1::NextRun {
     use v1::next_run::When;
     v1::NextRun {
         when: Some(match next {

@@ -90,13 +90,6 @@ fn duration(wire: Option<WireDuration>) -> Result<Option<SignedDuration>> {
     Ok(Some(SignedDuration::new(wire.seconds, wire.nanos)))
 }
 
-fn wire_duration(length: SignedDuration) -> WireDuration {
-    WireDuration {
-        seconds: length.as_secs(),
-        nanos: length.subsec_nanos(),
-    }
-}
-
 pub(super) fn response(app: &App, rotated: &Rotated) -> v1::RotateResponse {
     v1::RotateResponse {
         issued: rotated
@@ -124,9 +117,9 @@ fn rotation(report: &Report) -> v1::Rotation {
         successor: report.successor.as_ref().map(convert::key),
         began_at: running.map(|rotation| convert::time(rotation.began_at)),
         deadline: running.map(|rotation| convert::time(rotation.deadline())),
-        grace: running.map(|rotation| wire_duration(rotation.grace.length)),
+        grace: running.map(|rotation| convert::length(rotation.grace.length)),
         grace_because: report.grace_words(),
-        until_silent: running.and_then(|rotation| rotation.until_silent.map(wire_duration)),
+        until_silent: running.and_then(|rotation| rotation.until_silent.map(convert::length)),
         silent_since: report.silent_since.map(convert::time),
         parked: report.parked_words(),
         ended: report.ended_words(),

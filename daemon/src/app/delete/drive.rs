@@ -248,6 +248,7 @@ impl Driver {
         app.keyring.remove_connection(id);
         app.registry.remove(id);
         app.own_changes.close(self.deletion.id);
+        app.plans.forget(id);
         app.stored(move |store| store.erase_connection(id))
             .await
             .map_err(|error| error.message)?;
