@@ -122,7 +122,7 @@ pub fn judge(sight: &Sight, acknowledged: &BTreeSet<CheckBox>) -> Vec<Checked> {
     CheckBox::ALL
         .iter()
         .map(|&name| {
-            let (standing, evidence, remedy) = look_at(name, sight, acknowledged);
+            let (standing, evidence, remedy) = look_at(name, sight);
             let mut checked = Checked {
                 name,
                 standing,
@@ -179,7 +179,7 @@ fn unknown(evidence: impl Into<String>, remedy: impl Into<String>) -> Look {
     (Standing::Unknown, evidence.into(), remedy.into())
 }
 
-fn look_at(name: CheckBox, sight: &Sight, acknowledged: &BTreeSet<CheckBox>) -> Look {
+fn look_at(name: CheckBox, sight: &Sight) -> Look {
     match name {
         CheckBox::ConsumersKnown => consumers_known(sight),
         CheckBox::Quiet => quiet(sight),
@@ -216,7 +216,7 @@ fn look_at(name: CheckBox, sight: &Sight, acknowledged: &BTreeSet<CheckBox>) -> 
             let in_use = [CheckBox::Quiet, CheckBox::JobsMoved]
                 .into_iter()
                 .any(|name| {
-                    let (standing, ..) = look_at(name, sight, acknowledged);
+                    let (standing, ..) = look_at(name, sight);
                     standing == Standing::Open
                 });
             if in_use {
