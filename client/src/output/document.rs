@@ -303,7 +303,7 @@ pub(crate) struct Deletion {
     pub(crate) id: String,
     pub(crate) connection_id: String,
     pub(crate) connection: String,
-    /// requested, drained, surveyed, revoked, judged, finished, cancelled.
+    /// listening, requested, drained, surveyed, revoked, judged, finished, cancelled.
     pub(crate) phase: &'static str,
     pub(crate) emergency: bool,
     pub(crate) requested_at: Option<String>,
@@ -314,6 +314,38 @@ pub(crate) struct Deletion {
     pub(crate) verdict: Option<String>,
     /// Why it waits, when it does.
     pub(crate) pending: Option<String>,
+    /// What its scream test has heard.
+    pub(crate) scream: Option<Scream>,
+}
+
+/// Of a scream test.
+#[derive(Debug, Serialize)]
+pub(crate) struct Scream {
+    pub(crate) length_seconds: i64,
+    /// Up to `counting_since`.
+    pub(crate) silent_seconds: i64,
+    /// `null` while the countdown stands still.
+    pub(crate) counting_since: Option<String>,
+    pub(crate) knocked_at: Option<String>,
+    /// The key that knocked, and the finding that names the job.
+    pub(crate) label: Option<String>,
+    pub(crate) finding: Option<String>,
+    pub(crate) knocks: u32,
+}
+
+impl From<&v1::Scream> for Scream {
+    fn from(wire: &v1::Scream) -> Self {
+        let seconds = |length: Option<&prost_types::Duration>| length.map_or(0, |it| it.seconds);
+        Self {
+            length_seconds: seconds(wire.length.as_ref()),
+            silent_seconds: seconds(wire.silent.as_ref()),
+            counting_since: rfc3339(wire.counting_since.as_ref()),
+            knocked_at: rfc3339(wire.knocked_at.as_ref()),
+            label: given(&wire.label),
+            finding: given(&wire.finding),
+            knocks: wire.knocks,
+        }
+    }
 }
 
 impl From<&v1::Deletion> for Deletion {
@@ -330,6 +362,7 @@ impl From<&v1::Deletion> for Deletion {
             keys: wire.keys,
             verdict: given(&wire.verdict),
             pending: given(&wire.pending),
+            scream: wire.scream.as_ref().map(Scream::from),
         }
     }
 }
@@ -414,6 +447,7 @@ impl From<&v1::Difference> for Difference {
 /// The name of a phase.
 pub(crate) const fn phase(wire: v1::Phase) -> &'static str {
     match wire {
+        v1::Phase::Listening => "listening",
         v1::Phase::Requested => "requested",
         v1::Phase::Drained => "drained",
         v1::Phase::Surveyed => "surveyed",
@@ -428,7 +462,7 @@ pub(crate) const fn phase(wire: v1::Phase) -> &'static str {
 /// Of `delete` and `deletion show --watch`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
-    /// deleted, revoked-verdict-pending, waiting, cancelled.
+    /// deleted, revoked-verdict-pending, listening, waiting, cancelled.
     pub(crate) outcome: &'static str,
     pub(crate) deletion: Deletion,
     /// The receipt, once there is one; its form is described in the README.

@@ -10,14 +10,17 @@ use std::{
     path::PathBuf,
 };
 
-use bascule_domain::plan::CheckBox;
+use bascule_domain::{
+    SignedDuration,
+    plan::{CheckBox, Manner},
+};
 use bascule_proto::v1;
 use clap::{Args, builder::PossibleValuesParser};
 
 use super::{Context, audit::Why, follow};
 use crate::{
     channel::Client,
-    clock,
+    clock, duration,
     error::{Error, Kind},
     exit::Exit,
     interruption::Interruption,
@@ -32,6 +35,9 @@ use receipt_file::ReceiptFile;
 /// says what was proven. Without --yes the plan is shown, each box of the checklist that is not met is
 /// asked for, and then the connection's name. The reconnect card is handed out with the deletion.
 ///
+/// With --scream the keys are paused first, and die only after so long a silence. A knock names its job
+/// and stops the countdown; bascule deletion cancel ID brings everything back.
+///
 /// Leaving (Ctrl-C) does not stop a deletion that has started: bascule deletion show ID
 ///
 /// Examples:
@@ -39,6 +45,7 @@ use receipt_file::ReceiptFile;
 ///   bascule delete photos
 ///   bascule delete photos --yes --receipt photos-receipt.json
 ///   bascule delete photos --yes --ack quiet --ack jobs-moved
+///   bascule delete photos --yes --scream 14d
 ///   bascule delete photos --yes --plan-id PLAN   (refused when that plan does not hold any more)
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
@@ -64,6 +71,9 @@ pub(crate) struct Arguments {
     /// Revoke first and survey after: a key has leaked
     #[arg(long)]
     pub(crate) emergency: bool,
+    /// Pause the keys, reversibly, and delete only after so long without a knock, such as 14d
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "emergency")]
+    pub(crate) scream: Option<SignedDuration>,
     #[command(flatten)]
     why: Why,
 }
@@ -122,6 +132,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         emergency: arguments.emergency,
         reason: arguments.why.text(),
         plan_id: plan_id.unwrap_or_default(),
+        scream: arguments.scream.map(duration::to_wire),
     };
     let mut deletions = client.deletions();
     let stream = tokio::select! {
@@ -163,10 +174,12 @@ async fn ask(
 ) -> Result<String, Error> {
     let plan = fetch_plan(client, arguments).await?;
     context.output.stderr(&plan::render(&plan, clock::now()));
-    let boxes = match arguments.emergency {
-        true => Vec::new(),
-        false => plan::to_vouch_for(&plan, acknowledged),
+    let manner = match (arguments.emergency, arguments.scream) {
+        (true, _) => Manner::Emergency,
+        (false, Some(_)) => Manner::Scream,
+        (false, None) => Manner::Checked,
     };
+    let boxes = plan::to_vouch_for(&plan, acknowledged, manner);
     let all = boxes.len();
     for (number, b) in boxes.into_iter().enumerate() {
         context.output.stderr(&plan::question(b, number + 1, all));

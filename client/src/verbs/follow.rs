@@ -1,6 +1,7 @@
 //! Follows a deletion: progress as it comes, the reply *revoked* at once, then the verdict and
 //! the receipt. Leaving never stops the deletion, and whoever leaves is told so.
 
+use bascule_domain::{SignedDuration, Timestamp, moment::span};
 use bascule_proto::v1::{self, deletion_event::Event};
 use tonic::Streaming;
 
@@ -15,6 +16,7 @@ use crate::{
         progress::{Progress, phase_line},
         receipt,
         text::{GOOD, HEAD, WARN, count, escape, escape_json, styled},
+        time::{parsed, relative},
     },
     verbs::delete::receipt_file::ReceiptFile,
 };
@@ -55,7 +57,13 @@ pub(crate) async fn follow(
             }
         };
         match event {
-            Ok(Some(event)) => seen.take(event, &mut progress, output),
+            Ok(Some(event)) => {
+                seen.take(event, &mut progress, output);
+                // It takes days; nobody waits here for that.
+                if seen.deletion.phase() == v1::Phase::Listening {
+                    break;
+                }
+            }
             Ok(None) => break,
             Err(status) => {
                 progress.clear();
@@ -131,6 +139,7 @@ fn ending(seen: &Seen) -> Result<(&'static str, Exit), Error> {
         (None, Some(_)) if keys_are_dead(deletion) => {
             Ok(("revoked-verdict-pending", Exit::VerdictPending))
         }
+        (None, _) if deletion.phase() == v1::Phase::Listening => Ok(("listening", Exit::Ok)),
         (None, Some(_)) => Ok(("waiting", Exit::Failed)),
         (None, None) => Err(left(
             deletion,
@@ -214,6 +223,13 @@ fn words(seen: &Seen) -> String {
             receipt::summary(json, clock::now())
         );
     }
+    if deletion.phase() == v1::Phase::Listening {
+        return format!(
+            "{}: {}\nSee how it stands: bascule deletion show {id}; bring everything back: bascule deletion cancel {id}\n",
+            styled(GOOD, "listening"),
+            escape(&heard(deletion, clock::now()))
+        );
+    }
     let Some(reason) = &seen.parked else {
         return String::new();
     };
@@ -231,6 +247,32 @@ fn words(seen: &Seen) -> String {
             escape(reason)
         )
     }
+}
+
+/// How a scream test stands, in words.
+pub(super) fn heard(deletion: &v1::Deletion, now: Timestamp) -> String {
+    let Some(scream) = &deletion.scream else {
+        return String::new();
+    };
+    let length = |wire: Option<&prost_types::Duration>| {
+        wire.map_or(SignedDuration::ZERO, |it| {
+            SignedDuration::new(it.seconds, it.nanos)
+        })
+    };
+    let whole = span(length(scream.length.as_ref()));
+    if let Some(at) = parsed(scream.knocked_at.as_ref()) {
+        return format!(
+            "the countdown stands still: the key {} knocked {}; who it was: bascule findings show {}; count anew: bascule deletion go-on {}",
+            scream.label,
+            relative(at, now),
+            scream.finding,
+            deletion.id
+        );
+    }
+    let since = parsed(scream.counting_since.as_ref());
+    let since = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since));
+    let silent = length(scream.silent.as_ref()).saturating_add(since.max(SignedDuration::ZERO));
+    format!("silent for {} of {whole}; then it is deleted", span(silent))
 }
 
 /// What to say when the command ends before the deletion does.

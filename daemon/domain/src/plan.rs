@@ -87,6 +87,50 @@ impl FromStr for CheckBox {
     }
 }
 
+impl CheckBox {
+    /// Whether a scream test answers it: it is about who uses the keys, or about later.
+    #[must_use]
+    pub const fn is_answered_by_silence(self) -> bool {
+        match self {
+            Self::ConsumersKnown
+            | Self::Quiet
+            | Self::JobsMoved
+            | Self::SurveyComplete
+            | Self::PeopleTold
+            | Self::BackupElsewhere
+            | Self::AlternativesRejected => true,
+            Self::NoBypass
+            | Self::NoOpenTransfers
+            | Self::CardExported
+            | Self::ProviderLogin
+            | Self::NameTyped => false,
+        }
+    }
+}
+
+/// How a deletion begins, which decides what stands in its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Everything that applies.
+    Checked,
+    /// A scream test begins: what silence answers is not asked for.
+    Scream,
+    /// It does not wait: the name is asked for, and nothing else.
+    Emergency,
+}
+
+impl Manner {
+    /// Whether a box that is not met stands in the way.
+    #[must_use]
+    pub const fn asks_for(self, name: CheckBox) -> bool {
+        match self {
+            Self::Checked => true,
+            Self::Scream => !name.is_answered_by_silence(),
+            Self::Emergency => matches!(name, CheckBox::NameTyped),
+        }
+    }
+}
+
 /// Whether a box is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Standing {
@@ -152,12 +196,12 @@ impl Checked {
     }
 }
 
-/// The boxes that stand in the way. An emergency does not wait, so only the name is asked for.
+/// The boxes that stand in the way.
 #[must_use]
-pub fn open_boxes(checked: &[Checked], emergency: bool) -> Vec<&Checked> {
+pub fn open_boxes(checked: &[Checked], manner: Manner) -> Vec<&Checked> {
     checked
         .iter()
-        .filter(|c| c.stands_in_the_way() && (!emergency || c.name == CheckBox::NameTyped))
+        .filter(|c| c.stands_in_the_way() && manner.asks_for(c.name))
         .collect()
 }
 

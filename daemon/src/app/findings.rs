@@ -13,6 +13,7 @@ use std::{
 use bascule_domain::{
     Timestamp,
     access_key::ShownId,
+    deletion::ScreamKnock,
     ids::KeyId,
     names::{ConnectionName, Label},
 };
@@ -20,6 +21,7 @@ use bascule_gateway::{FindingSink, Knock, Reason};
 
 use super::{
     App,
+    delete::Ears,
     error::{Error, Kind, Result},
     watch::{Event, Live},
 };
@@ -64,6 +66,7 @@ impl Finding {
 pub(crate) struct Findings {
     board: Mutex<HashMap<(KeyId, Reason), Finding>>,
     live: Arc<Live>,
+    ears: Arc<Ears>,
 }
 
 impl Findings {
@@ -72,11 +75,17 @@ impl Findings {
         Self {
             board: Mutex::default(),
             live,
+            ears: Arc::default(),
         }
     }
 
     fn board(&self) -> MutexGuard<'_, HashMap<(KeyId, Reason), Finding>> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who listens for knocks.
+    pub(super) fn ears(&self) -> &Arc<Ears> {
+        &self.ears
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -135,7 +144,12 @@ impl FindingSink for Findings {
             .chars()
             .take(LONGEST_AGENT)
             .collect();
-        if finding.count == 1 {
+        let heard = self.ears.knocked(knock.key, || ScreamKnock {
+            at: knock.at,
+            label: knock.label.clone(),
+            finding: finding.id(),
+        });
+        if finding.count == 1 || heard {
             let told = Arc::new(finding.clone());
             self.live.tell(Event::Found(knock.key, told));
         }

@@ -29,6 +29,16 @@ pub(super) fn length(length: SignedDuration) -> WireDuration {
     }
 }
 
+pub(super) fn given_length(wire: Option<WireDuration>) -> Result<Option<SignedDuration>> {
+    let Some(wire) = wire else { return Ok(None) };
+    let fits = wire.nanos.unsigned_abs() < 1_000_000_000
+        && wire.seconds.unsigned_abs() < u64::from(u32::MAX);
+    if !fits {
+        return Err(Error::new(Kind::Invalid, "this is no duration"));
+    }
+    Ok(Some(SignedDuration::new(wire.seconds, wire.nanos)))
+}
+
 pub(super) fn parse<T>(what: &str, text: &str) -> Result<T>
 where
     T: std::str::FromStr,
@@ -243,6 +253,7 @@ pub(super) fn probe(probe: &Probe) -> v1::Probe {
 
 pub(super) const fn phase(phase: Phase) -> v1::Phase {
     match phase {
+        Phase::Listening => v1::Phase::Listening,
         Phase::Requested => v1::Phase::Requested,
         Phase::Drained => v1::Phase::Drained,
         Phase::Surveyed => v1::Phase::Surveyed,
@@ -270,5 +281,22 @@ pub(super) fn deletion(deletion: &Deletion) -> v1::Deletion {
             .as_ref()
             .map(|parked| parked.reason.clone())
             .unwrap_or_default(),
+        scream: deletion.scream.as_ref().map(|scream| v1::Scream {
+            length: Some(length(scream.length)),
+            silent: Some(length(scream.silent)),
+            counting_since: scream.counting_since.map(time),
+            knocked_at: scream.knock.as_ref().map(|knock| time(knock.at)),
+            label: scream
+                .knock
+                .as_ref()
+                .map(|knock| knock.label.to_string())
+                .unwrap_or_default(),
+            finding: scream
+                .knock
+                .as_ref()
+                .map(|knock| knock.finding.clone())
+                .unwrap_or_default(),
+            knocks: scream.knocks,
+        }),
     }
 }

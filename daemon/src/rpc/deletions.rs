@@ -90,6 +90,7 @@ impl Deletions for Service {
             name: request.connection,
             acknowledged,
             emergency: request.emergency,
+            scream: convert::given_length(request.scream).map_err(status)?,
             plan,
         };
         let app = self.app.clone();
@@ -145,6 +146,17 @@ impl Deletions for Service {
         let id = self.id(&request.into_inner().id)?;
         let deletion = self.app.cancel_deletion(by, id).await.map_err(status)?;
         Ok(Response::new(v1::CancelDeletionResponse {
+            deletion: Some(convert::deletion(&deletion)),
+        }))
+    }
+
+    async fn go_on(
+        &self,
+        request: Request<v1::GoOnDeletionRequest>,
+    ) -> Answer<v1::GoOnDeletionResponse> {
+        let id = self.id(&request.into_inner().id)?;
+        let deletion = self.app.go_on_with_deletion(id).await.map_err(status)?;
+        Ok(Response::new(v1::GoOnDeletionResponse {
             deletion: Some(convert::deletion(&deletion)),
         }))
     }

@@ -2,17 +2,12 @@
 
 use std::sync::Arc;
 
-use bascule_domain::SignedDuration;
 use bascule_gateway::KeyUse;
 use bascule_proto::v1::{self, rotations_server::Rotations};
-use prost_types::Duration as WireDuration;
 use tonic::{Request, Response, Status};
 
 use super::{asked, convert, keys, status::status};
-use crate::app::{
-    App, Consumer, Former, Report, RotateWish, Rotated,
-    error::{Error, Kind, Result},
-};
+use crate::app::{App, Consumer, Former, Report, RotateWish, Rotated, error::Result};
 
 pub(super) struct Service(pub(super) Arc<App>);
 
@@ -73,21 +68,11 @@ impl Rotations for Service {
 fn wish(request: v1::RotateRequest) -> Result<RotateWish> {
     Ok(RotateWish {
         key: request.access_key_id,
-        grace: duration(request.grace)?,
-        until_silent: duration(request.until_silent)?,
+        grace: convert::given_length(request.grace)?,
+        until_silent: convert::given_length(request.until_silent)?,
         now: request.now,
         again: request.again,
     })
-}
-
-fn duration(wire: Option<WireDuration>) -> Result<Option<SignedDuration>> {
-    let Some(wire) = wire else { return Ok(None) };
-    let fits = wire.nanos.unsigned_abs() < 1_000_000_000
-        && wire.seconds.unsigned_abs() < u64::from(u32::MAX);
-    if !fits {
-        return Err(Error::new(Kind::Invalid, "this is no duration"));
-    }
-    Ok(Some(SignedDuration::new(wire.seconds, wire.nanos)))
 }
 
 pub(super) fn response(app: &App, rotated: &Rotated) -> v1::RotateResponse {

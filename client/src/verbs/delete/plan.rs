@@ -1,6 +1,9 @@
 //! A deletion's plan for people.
 
-use bascule_domain::{Timestamp, plan::CheckBox};
+use bascule_domain::{
+    Timestamp,
+    plan::{CheckBox, Manner},
+};
 use bascule_proto::v1;
 
 use crate::{
@@ -24,15 +27,18 @@ fn stands_in_the_way(b: &v1::Box) -> bool {
 pub(super) fn to_vouch_for<'a>(
     plan: &'a v1::PlanResponse,
     acknowledged: &[String],
+    manner: Manner,
 ) -> Vec<&'a v1::Box> {
-    let by_itself = [
-        CheckBox::NameTyped.as_str(),
-        CheckBox::CardExported.as_str(),
-    ];
+    let by_itself = [CheckBox::NameTyped, CheckBox::CardExported];
+    let asked_for = |name: &str| match name.parse::<CheckBox>() {
+        Ok(name) => manner.asks_for(name) && !by_itself.contains(&name),
+        // A box of a newer daemon.
+        Err(_) => true,
+    };
     plan.boxes
         .iter()
         .filter(|b| stands_in_the_way(b))
-        .filter(|b| !by_itself.contains(&b.name.as_str()) && !acknowledged.contains(&b.name))
+        .filter(|b| asked_for(&b.name) && !acknowledged.contains(&b.name))
         .collect()
 }
 
@@ -254,7 +260,7 @@ mod tests {
     fn open_and_unknown_boxes_have_to_be_vouched_for() {
         let names = |acks: &[String]| -> Vec<_> {
             let plan = plan();
-            let boxes = to_vouch_for(&plan, acks);
+            let boxes = to_vouch_for(&plan, acks, Manner::Checked);
             boxes.iter().map(|b| b.name.clone()).collect()
         };
         assert_eq!(names(&[]), ["survey-complete", "quiet"]);

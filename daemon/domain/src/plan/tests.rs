@@ -69,9 +69,9 @@ fn of(sight: &Sight, name: CheckBox) -> Checked {
     judged.into_iter().find(|c| c.name == name).unwrap()
 }
 
-fn open(sight: &Sight, acks: &[CheckBox], emergency: bool) -> Vec<CheckBox> {
+fn open(sight: &Sight, acks: &[CheckBox], manner: Manner) -> Vec<CheckBox> {
     let judged = judge(sight, &acks.iter().copied().collect());
-    open_boxes(&judged, emergency)
+    open_boxes(&judged, manner)
         .iter()
         .map(|checked| checked.name)
         .collect()
@@ -79,8 +79,8 @@ fn open(sight: &Sight, acks: &[CheckBox], emergency: bool) -> Vec<CheckBox> {
 
 #[test]
 fn a_connection_that_nobody_used_asks_for_its_name_only() {
-    assert_eq!(open(&calm(), &[], false), [CheckBox::NameTyped]);
-    assert_eq!(open(&calm(), &[CheckBox::NameTyped], false), []);
+    assert_eq!(open(&calm(), &[], Manner::Checked), [CheckBox::NameTyped]);
+    assert_eq!(open(&calm(), &[CheckBox::NameTyped], Manner::Checked), []);
 }
 
 #[test]
@@ -105,14 +105,14 @@ fn yes_stands_for_the_name_and_nothing_else() {
     sight.provider_away = Some("connection refused".into());
     sight.card_exported_at = None;
     assert_eq!(
-        open(&sight, &[CheckBox::NameTyped], false),
+        open(&sight, &[CheckBox::NameTyped], Manner::Checked),
         [
             CheckBox::NoOpenTransfers,
             CheckBox::SurveyComplete,
             CheckBox::CardExported
         ]
     );
-    assert_eq!(open(&sight, &[], true), [CheckBox::NameTyped]);
+    assert_eq!(open(&sight, &[], Manner::Emergency), [CheckBox::NameTyped]);
 }
 
 #[test]
@@ -130,8 +130,18 @@ fn every_box_can_be_vouched_for() {
     storm.provider_away = Some("away".into());
     storm.card_exported_at = None;
     let all: Vec<_> = CheckBox::ALL.to_vec();
-    assert_eq!(open(&storm, &[], false), all);
-    assert_eq!(open(&storm, &all, false), []);
+    assert_eq!(open(&storm, &[], Manner::Checked), all);
+    assert_eq!(
+        open(&storm, &[], Manner::Scream),
+        [
+            CheckBox::NoBypass,
+            CheckBox::NoOpenTransfers,
+            CheckBox::CardExported,
+            CheckBox::ProviderLogin,
+            CheckBox::NameTyped
+        ]
+    );
+    assert_eq!(open(&storm, &all, Manner::Checked), []);
     let vouched = judge(&storm, &all.into_iter().collect());
     assert!(vouched.iter().all(|c| c.remedy.is_empty()));
     assert!(

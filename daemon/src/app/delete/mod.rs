@@ -2,6 +2,7 @@
 //! steps are decided by `domain::deletion` and performed by [`drive`]. Nothing here can change a bucket.
 
 mod drive;
+mod listen;
 mod plan;
 mod receipt;
 mod running;
@@ -12,13 +13,14 @@ use std::{collections::BTreeSet, sync::Arc};
 use bascule_domain::{
     Timestamp,
     audit::Asked,
-    deletion::{Deletion, Findings, Phase, Stamps},
+    deletion::{Deletion, Findings, Phase, Scream, Stamps},
     ids::{DeletionId, PlanId},
-    plan::{self as checklist, CheckBox},
+    plan::{self as checklist, CheckBox, Manner},
 };
 
 use self::plan::Seen;
 pub(crate) use self::{
+    listen::Ears,
     plan::{ClientUse, Holder, Plans},
     running::{NotCancelled, Progress, Running, Subscription},
 };
@@ -30,6 +32,9 @@ use super::{
 use crate::random;
 use jiff::SignedDuration;
 
+/// Nobody remembers a longer one.
+const LONGEST_SCREAM: SignedDuration = SignedDuration::from_hours(366 * 24);
+
 /// After this long, what a killed daemon had sent has happened at the provider or never will.
 const SETTLED_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
@@ -39,6 +44,8 @@ pub(crate) struct DeletionWish {
     /// Boxes that the user vouches for.
     pub acknowledged: BTreeSet<CheckBox>,
     pub emergency: bool,
+    /// Listen for so long before anything dies.
+    pub scream: Option<SignedDuration>,
     /// The plan that was looked at; it must still hold.
     pub plan: Option<PlanId>,
 }
@@ -54,9 +61,27 @@ impl App {
             name,
             acknowledged,
             emergency,
+            scream,
             plan,
         } = wish;
         let name = name.as_str();
+        let manner = match (emergency, scream) {
+            (false, None) => Manner::Checked,
+            (false, Some(_)) => Manner::Scream,
+            (true, None) => Manner::Emergency,
+            (true, Some(_)) => {
+                return Err(Error::new(
+                    Kind::Invalid,
+                    "an emergency does not wait for silence".to_owned(),
+                ));
+            }
+        };
+        if scream.is_some_and(|length| length > LONGEST_SCREAM || length <= SignedDuration::ZERO) {
+            return Err(Error::new(
+                Kind::Invalid,
+                "a scream test lasts up to a year".to_owned(),
+            ));
+        }
         let seen = self.look(&self.living(name)?, emergency).await;
         let _changing = self.one_change_at_a_time().await;
         let entry = self.living(name)?;
@@ -70,7 +95,7 @@ impl App {
             self.refuse_stale(plan, &entry, &seen)?;
         }
         let boxes = checklist::judge(&seen.sight, &acknowledged);
-        let open = checklist::open_boxes(&boxes, emergency);
+        let open = checklist::open_boxes(&boxes, manner);
         if !open.is_empty() {
             return Err(Error::open_boxes(name, &open));
         }
@@ -78,7 +103,10 @@ impl App {
             id: DeletionId::from_random(random::bytes()),
             connection: entry.connection.id,
             name: entry.connection.name.clone(),
-            phase: Phase::Requested,
+            phase: match scream {
+                Some(_) => Phase::Listening,
+                None => Phase::Requested,
+            },
             emergency,
             acknowledged,
             requested_by: by.by.clone(),
@@ -87,6 +115,7 @@ impl App {
             stamps: Stamps::default(),
             parked: None,
             verdict: None,
+            scream: scream.map(Scream::of),
         };
         let findings = Findings {
             journal_gap: self.gap_before(deletion.requested_at),
