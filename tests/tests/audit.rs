@@ -323,7 +323,7 @@ fn a_deletion_that_is_called_off_tells_by_whom_and_why() {
         let cli = world.cli();
         let deleting = scope.spawn(move || {
             let acks = ["--ack", "survey-complete", "--reason", "tidying up"];
-            cli.run(&[&["delete", "photos", "--yes"][..], &acks].concat())
+            cli.delete("photos", &acks)
         });
         wait::until("the deletion to be under way", || {
             let drained = world.deletions().iter().any(|d| d["phase"] == "drained");

@@ -191,7 +191,7 @@ fn consumer(finding: &v1::Finding, now: Timestamp) -> String {
     let known = finding.state == "acknowledged";
     let style = if known { DIM } else { BAD };
     let mut about = vec![finding.rank.clone()];
-    about.extend(next_run(finding, now));
+    about.extend(next_run(finding.next_run.as_ref(), now));
     if known {
         about.push(format!("acknowledged: {}", finding.acknowledged_why));
     }
@@ -214,8 +214,9 @@ fn owner(finding: &v1::Finding) -> String {
     parts.join("/")
 }
 
-fn next_run(finding: &v1::Finding, now: Timestamp) -> Option<String> {
-    Some(match finding.next_run.as_ref()?.when.as_ref()? {
+/// When a job runs next, in words.
+pub(super) fn next_run(next: Option<&v1::NextRun>, now: Timestamp) -> Option<String> {
+    Some(match next?.when.as_ref()? {
         When::At(at) => format!("next run {}", absolute_and_relative(parsed(Some(at))?, now)),
         When::On(event) => format!("runs {event}"),
         When::Never(why) => format!("does not run by itself: {why}"),
@@ -341,7 +342,10 @@ fn words(finding: &v1::Finding, now: Timestamp) -> String {
                 .concat(),
         )
         .add("Rank", finding.rank.as_str())
-        .add("Next run", next_run(finding, now).unwrap_or_default())
+        .add(
+            "Next run",
+            next_run(finding.next_run.as_ref(), now).unwrap_or_default(),
+        )
         .add("User", finding.user.as_str())
         .add("First", human(finding.found_at.as_ref(), now))
         .add("Changed", human(finding.changed_at.as_ref(), now))

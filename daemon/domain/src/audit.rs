@@ -62,6 +62,11 @@ pub enum Change {
         /// Of which connection.
         connection: ConnectionId,
     },
+    /// A connection's reconnect card was handed out.
+    CardExported {
+        /// Of which connection.
+        connection: ConnectionId,
+    },
     /// A key was issued.
     KeyIssued {
         /// For which connection.
@@ -167,6 +172,7 @@ impl Change {
             Self::CredentialsReplaced { .. } => "credentials-replaced",
             Self::Renamed { .. } => "renamed",
             Self::Limited { .. } => "limited",
+            Self::CardExported { .. } => "card-exported",
             Self::KeyIssued { .. } => "key-issued",
             Self::KeyRestricted { .. } => "key-restricted",
             Self::KeyPaused { .. } => "key-paused",
@@ -192,6 +198,7 @@ impl Change {
             | Self::CredentialsReplaced { connection, .. }
             | Self::Renamed { connection }
             | Self::Limited { connection }
+            | Self::CardExported { connection }
             | Self::KeyIssued { connection, .. }
             | Self::KeyRestricted { connection, .. }
             | Self::KeyPaused { connection, .. }
@@ -223,6 +230,7 @@ impl Change {
             | Self::CredentialsReplaced { .. }
             | Self::Renamed { .. }
             | Self::Limited { .. }
+            | Self::CardExported { .. }
             | Self::Paused { .. }
             | Self::Resumed { .. }
             | Self::LeakReported { .. }

@@ -2,7 +2,7 @@
 //! are now. A change of a key is judged from what was seen last, without looking again; what is told
 //! and acknowledged outlives the daemon. It must never keep a secret of a configuration.
 
-mod compare;
+pub(super) mod compare;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -154,6 +154,16 @@ impl Consumers {
     /// The files that what was seen last is about.
     pub(crate) fn paths(&self) -> BTreeSet<PathBuf> {
         self.board().paths.clone()
+    }
+
+    /// Whether anything was looked at since the start.
+    pub(super) fn has_looked(&self) -> bool {
+        self.board().looked_at.is_some()
+    }
+
+    /// Who uses which key, as it was seen last, without secrets.
+    pub(super) fn uses(&self) -> Vec<Use> {
+        self.board().uses.clone()
     }
 
     /// Says what changes without being noticed.

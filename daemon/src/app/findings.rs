@@ -16,6 +16,7 @@ use std::{
 use bascule_domain::{
     Timestamp,
     access_key::ShownId,
+    deletion::ScreamKnock,
     finding::News,
     ids::KeyId,
     names::{ConnectionName, Label},
@@ -25,6 +26,7 @@ use bascule_gateway::{FindingSink, Knock, Reason};
 use super::{
     App,
     attribution::{Attribution, Found},
+    delete::Ears,
     error::{Error, Kind, Result},
     watch::{Event, Live},
 };
@@ -78,6 +80,7 @@ type At = (KeyId, Reason);
 pub(crate) struct Findings {
     kept: Arc<Kept>,
     attribution: Arc<Attribution>,
+    ears: Arc<Ears>,
 }
 
 /// What whoever looks for processes tells its answers to.
@@ -108,7 +111,13 @@ impl Findings {
         Self {
             kept: Arc::new(Kept { board, live }),
             attribution,
+            ears: Arc::default(),
         }
+    }
+
+    /// Who listens for knocks.
+    pub(super) fn ears(&self) -> &Arc<Ears> {
+        &self.ears
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -210,7 +219,13 @@ impl FindingSink for Findings {
             (Counted::KeepsTrying, _) => self.kept.tell(at.0, finding),
             (Counted::ToLook | Counted::Nothing, _) => {}
         }
-        // Told with who it was, if somebody is about to say.
+        let heard = self.ears.knocked(knock.key, || ScreamKnock {
+            at: knock.at,
+            label: knock.label.clone(),
+            finding: finding.id(),
+        });
+        // Told with who it was, if somebody is about to say. What stops a countdown is news again.
+        finding.told &= !heard;
         if !finding.told && !finding.callers.is_looking() {
             self.kept.tell(at.0, finding);
         }

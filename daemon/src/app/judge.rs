@@ -65,6 +65,7 @@ impl Concerned {
             // A new key stands nowhere yet. Whoever marks a key or knows of a finding judges it at once.
             Change::KeyIssued { .. }
             | Change::Limited { .. }
+            | Change::CardExported { .. }
             | Change::MarkedDead { .. }
             | Change::UnmarkedDead { .. }
             | Change::FindingAcknowledged { .. } => Self::Nobody,

@@ -70,7 +70,7 @@ use crate::{alerts::Alerts, clock::Clock, config::Config, listeners::Address};
 pub(crate) use audit::Reading;
 pub(crate) use connect::{Options, Place, Wish};
 pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered, Unnoticed, Waiting, way};
-pub(crate) use delete::{Progress, Subscription};
+pub(crate) use delete::{ClientUse, DeletionWish, Holder, Progress, Subscription};
 pub(crate) use findings::{Caller, Finding, Who};
 pub(crate) use judge::{IssuedState, Judgement};
 pub(crate) use key::{Changed, Issued, KeyView, KeyWish};
@@ -103,6 +103,7 @@ pub(crate) struct App {
     live: Arc<Live>,
     registry: Arc<Registry>,
     deletions: delete::Running,
+    plans: delete::Plans,
     /// Wakes whoever looks after rotations.
     rotations_changed: Notify,
     surroundings: Surroundings,
@@ -159,6 +160,7 @@ impl App {
             own_changes: Arc::new(OwnChanges::new(registry.clone())),
             keyring: Arc::new(Keyring::new()),
             deletions: delete::Running::default(),
+            plans: delete::Plans::default(),
             rotations_changed: Notify::new(),
             surroundings,
             writing: Mutex::new(()),

@@ -56,6 +56,7 @@ fn paused(paused: &PausedConnection) -> v1::PausedConnection {
         by: match paused.by {
             PausedBy::User => "user",
             PausedBy::Leak => "leak",
+            PausedBy::ScreamTest => "scream-test",
             PausedBy::Deletion => "deletion",
         }
         .to_owned(),

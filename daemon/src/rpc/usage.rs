@@ -236,6 +236,11 @@ fn used(row: &Row, named: &NamedKey) -> v1::UsageRow {
     let (who, seen) = match &row.group {
         Group::Key => (String::new(), None),
         Group::Tool(tool) => (tool.clone(), None),
+        Group::Client {
+            tool,
+            process: seen,
+            ..
+        } => (tool.clone(), seen.as_ref().map(process)),
         Group::Process(Some(seen)) => (String::new(), Some(process(seen))),
         Group::Process(None) | Group::Erased => (UNKNOWN.to_owned(), None),
         Group::Address(address) => (address.to_string(), None),

@@ -293,7 +293,7 @@ fn log(event: &Event) {
     }
 }
 
-fn in_words(next: &NextRun) -> String {
+pub(crate) fn in_words(next: &NextRun) -> String {
     match next {
         NextRun::At(time) => time.to_string(),
         NextRun::On(event) => event.clone(),

@@ -242,7 +242,7 @@ impl App {
             // The ledger's period begins with the hour.
             for row in seen.rows.iter().filter(|row| row.last >= began_at) {
                 let name = match &row.group {
-                    Group::Tool(tool) => tool.clone(),
+                    Group::Tool(tool) | Group::Client { tool, .. } => tool.clone(),
                     Group::Address(address) => address.to_string(),
                     Group::Process(process) => match process.as_ref().and_then(process_name) {
                         Some(name) => name,
@@ -271,7 +271,7 @@ impl App {
 }
 
 /// The shortest name that tells it from others.
-fn process_name(process: &Process) -> Option<String> {
+pub(crate) fn process_name(process: &Process) -> Option<String> {
     let names = [&process.unit, &process.container, &process.command];
     let mut names = names.into_iter().chain([&process.exe]);
     names.find_map(Clone::clone)
