@@ -179,6 +179,8 @@ pub(crate) struct Rotation {
     pub(crate) old_use: KeyUse,
     pub(crate) successor_use: KeyUse,
     pub(crate) consumers: Vec<RotationConsumer>,
+    pub(crate) holders: Vec<RotationHolder>,
+    pub(crate) looked_at: Option<String>,
     pub(crate) not_known: Vec<String>,
     pub(crate) next: Vec<String>,
 }
@@ -190,6 +192,31 @@ pub(crate) struct RotationConsumer {
     pub(crate) last_with_old: Option<String>,
     pub(crate) last_with_successor: Option<String>,
     pub(crate) first_with_successor: Option<String>,
+}
+
+/// What leads to one of the keys of a rotation.
+#[derive(Debug, Serialize)]
+pub(crate) struct RotationHolder {
+    /// `old` or `new`.
+    pub(crate) key: &'static str,
+    pub(crate) chain: Vec<String>,
+    pub(crate) kind: String,
+    pub(crate) rank: String,
+    pub(crate) next_run: Option<NextRun>,
+    pub(crate) user: Option<String>,
+}
+
+impl From<&v1::RotationHolder> for RotationHolder {
+    fn from(wire: &v1::RotationHolder) -> Self {
+        Self {
+            key: if wire.old { "old" } else { "new" },
+            chain: wire.chain.clone(),
+            kind: wire.kind.clone(),
+            rank: wire.rank.clone(),
+            next_run: wire.next_run.as_ref().map(Into::into),
+            user: given(&wire.user),
+        }
+    }
 }
 
 /// How a key was used.
@@ -227,6 +254,8 @@ impl From<&v1::Rotation> for Rotation {
                     first_with_successor: rfc3339(consumer.first_with_successor.as_ref()),
                 })
                 .collect(),
+            holders: wire.holders.iter().map(Into::into).collect(),
+            looked_at: rfc3339(wire.looked_at.as_ref()),
             not_known: wire.not_known.clone(),
             next: wire.next.clone(),
         }
@@ -338,7 +367,7 @@ pub(crate) struct AuditEntry {
     /// `null`: the daemon by itself.
     pub(crate) by: Option<Caller>,
     pub(crate) change: String,
-    pub(crate) connection_id: String,
+    pub(crate) connection_id: Option<String>,
     pub(crate) key_id: Option<String>,
     pub(crate) deletion_id: Option<String>,
     pub(crate) phase: Option<&'static str>,
@@ -348,6 +377,8 @@ pub(crate) struct AuditEntry {
     pub(crate) differences: Vec<Difference>,
     pub(crate) reason: Option<String>,
     pub(crate) successor_id: Option<String>,
+    pub(crate) foreign_key: Option<String>,
+    pub(crate) finding_id: Option<String>,
 }
 
 impl From<&v1::AuditEntry> for AuditEntry {
@@ -356,7 +387,7 @@ impl From<&v1::AuditEntry> for AuditEntry {
             at: rfc3339(wire.at.as_ref()),
             by: wire.by.as_ref().map(Into::into),
             change: wire.change.clone(),
-            connection_id: wire.connection_id.clone(),
+            connection_id: given(&wire.connection_id),
             key_id: given(&wire.key_id),
             deletion_id: given(&wire.deletion_id),
             phase: (!wire.deletion_id.is_empty()).then(|| phase(wire.phase())),
@@ -366,6 +397,8 @@ impl From<&v1::AuditEntry> for AuditEntry {
             differences: wire.differences.iter().map(Into::into).collect(),
             reason: given(&wire.reason),
             successor_id: given(&wire.successor_id),
+            foreign_key: given(&wire.foreign_key),
+            finding_id: given(&wire.finding_id),
         }
     }
 }

@@ -15,10 +15,11 @@ use bascule_domain::{
 };
 use bascule_gateway::ConditionalWrites;
 use bascule_proto::v1;
+use bascule_store::Sweep;
 use prost_types::Timestamp as WireTime;
 
 use crate::app::{
-    KeyView, LimitWish, View,
+    KeyView, LimitWish, SweepView, View,
     error::{Error, Kind, Result},
 };
 
@@ -263,5 +264,21 @@ pub(super) fn deletion(deletion: &Deletion) -> v1::Deletion {
             .as_ref()
             .map(|parked| parked.reason.clone())
             .unwrap_or_default(),
+    }
+}
+
+/// How sweeps stand.
+pub(super) fn sweep(view: &SweepView) -> v1::Sweep {
+    let run = |sweep: &Sweep| v1::SweepRun {
+        began_at: Some(time(sweep.began_at)),
+        ended_at: sweep.ended_at.map(time),
+        files: sweep.files,
+        bytes: sweep.bytes,
+    };
+    v1::Sweep {
+        schedule: view.schedule.as_str().to_owned(),
+        running: view.running.as_ref().map(run),
+        last: view.last.as_ref().map(run),
+        due_at: view.due.map(time),
     }
 }

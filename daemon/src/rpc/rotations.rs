@@ -5,13 +5,15 @@ use std::sync::Arc;
 use bascule_domain::SignedDuration;
 use bascule_gateway::KeyUse;
 use bascule_proto::v1::{self, rotations_server::Rotations};
+use bascule_watch::Use;
 use prost_types::Duration as WireDuration;
 use tonic::{Request, Response, Status};
 
-use super::{asked, convert, keys, status::status};
+use super::{asked, convert, findings, keys, status::status};
 use crate::app::{
     App, Consumer, Former, Report, RotateWish, Rotated,
     error::{Error, Kind, Result},
+    way,
 };
 
 pub(super) struct Service(pub(super) Arc<App>);
@@ -134,8 +136,21 @@ fn rotation(report: &Report) -> v1::Rotation {
         old_use: Some(key_use(report.old_use)),
         successor_use: Some(key_use(report.successor_use)),
         consumers: report.consumers.iter().map(consumer).collect(),
+        holders: report.holders.iter().map(holder).collect(),
+        looked_at: report.looked_at.map(convert::time),
         not_known: report.not_known.clone(),
         next: report.next.clone(),
+    }
+}
+
+fn holder((old, found): &(bool, Use)) -> v1::RotationHolder {
+    v1::RotationHolder {
+        old: *old,
+        chain: way(found),
+        kind: found.kind.to_string(),
+        rank: found.rank.as_str().to_owned(),
+        next_run: found.next_run.as_ref().map(findings::next_run),
+        user: found.user.clone().unwrap_or_default(),
     }
 }
 

@@ -36,6 +36,7 @@ impl System for Service {
             troubles: status.troubles,
             findings: status.findings as u32,
             paused: status.paused.iter().map(paused).collect(),
+            sweep: Some(convert::sweep(&status.sweep)),
         }))
     }
 
