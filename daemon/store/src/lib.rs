@@ -9,12 +9,16 @@
 //! is journalled. The [`ledger`] of uses is evidence only, in a file of its own: nothing else
 //! depends on it, and none of this is promised for it.
 
+#![allow(unexpected_cfgs, reason = "what fuzzing sets is known to nobody else")]
+
 mod audit;
 mod database;
 mod deletions;
 mod error;
 #[cfg(test)]
 mod faults;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod keyring;
 mod layout;
 mod leaks;

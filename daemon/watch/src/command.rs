@@ -219,6 +219,12 @@ impl<'a> Following<'a> {
                 }
                 Some(Inner::Folder(folder)) => return self.folder(&command, &folder, &trail),
                 None => {
+                    if wrapper::reads_input(&command) && !self.scripts.is_empty() {
+                        let what = place.map_or_else(|| "a script".to_owned(), Place::to_string);
+                        let why = "it gives a shell commands on its input, which are not followed";
+                        self.picture.gap(&trail, what, why, "look at them yourself");
+                        return;
+                    }
                     let path = located(&command);
                     if path.is_some_and(|path| self.script(&command, &path, false, &trail)) {
                         return;

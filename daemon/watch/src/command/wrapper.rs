@@ -499,6 +499,12 @@ fn systemd_run(command: &Command, machine: &Machine, place: Option<&Place>) -> O
 }
 
 /// `sh -c TEXT NAME ARGUMENTS`.
+/// Whether a command is a shell that is told neither a script nor a text.
+pub(super) fn reads_input(command: &Command) -> bool {
+    let is_option = |argument: &String| argument.starts_with('-');
+    is_shell(command.program()) && command.arguments.iter().skip(1).all(is_option)
+}
+
 fn shell_text(command: &Command) -> Option<Inner> {
     let mut at = 1;
     if command.program() == "busybox" {

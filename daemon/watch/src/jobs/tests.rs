@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     environment::Environment,
-    picture::{LinkKind, NextRun, Rank, Use},
+    picture::{LinkKind, NextRun, Rank, Standing, Use},
 };
 
 /// A Thursday.
@@ -224,9 +224,18 @@ fn files_of_variables_win_over_the_unit_and_are_told_when_they_are_missing() {
     tree.write("/etc/app/1.env", "# c\nAWS_ACCESS_KEY_ID='AKFILE'\n");
     tree.write("/etc/app/2.env", "AWS_SECRET_ACCESS_KEY=x\n");
     let picture = tree.look(Source::SystemUnits);
-    assert_eq!(picture.uses.len(), 1);
-    assert_eq!(picture.uses[0].key.id.as_str(), "AKFILE");
-    assert_eq!(tree.shown(&picture.uses[0].key.place), "/etc/app/1.env:2");
+    let [behind, counts] = &picture.uses[..] else {
+        panic!("{:?}", picture.uses);
+    };
+    assert_eq!(counts.key.id.as_str(), "AKFILE");
+    assert_eq!(counts.standing, Standing::Effective);
+    assert_eq!(tree.shown(&counts.key.place), "/etc/app/1.env:2");
+    // What the unit itself sets is told as what it stands behind.
+    assert_eq!(behind.key.id.as_str(), "AKUNIT");
+    let Standing::Shadowed { by } = &behind.standing else {
+        panic!("{behind:?}");
+    };
+    assert_eq!(tree.shown(by), "/etc/app/1.env:2");
     assert_eq!(picture.gaps.len(), 1, "{:?}", picture.gaps);
     assert!(picture.gaps[0].what.ends_with("/etc/a.gone"));
 }

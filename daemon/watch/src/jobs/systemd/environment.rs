@@ -19,8 +19,9 @@ use crate::{
     command::assign,
     environment::Environment,
     machine::{Machine, User},
-    picture::{Picture, Trail},
+    picture::{Picture, Standing, Trail},
     read::{self, Text},
+    tools::variables,
 };
 
 /// Files that one pattern may name.
@@ -129,6 +130,7 @@ pub(in crate::jobs) fn apply(
         }
         set_words(own, setting, path, specifiers);
     }
+    let before = variables::placed(own);
     for (setting, unit) in settings.list(section, "EnvironmentFile") {
         let text = specifiers.expand(&setting.value);
         let (pattern, optional) = match text.strip_prefix('-') {
@@ -173,6 +175,13 @@ pub(in crate::jobs) fn apply(
                 Ok(None) => {}
                 Err(error) => picture.unusable(trail, path.display().to_string(), &error),
             }
+        }
+    }
+    for (name, key) in before {
+        let now = own.variable(name);
+        if now.is_some_and(|now| now != key.id.as_str()) {
+            let by = own.place_of(name).to_string();
+            picture.add("environment", trail, key, Standing::Shadowed { by }, None);
         }
     }
     for (setting, _) in settings.list(section, "UnsetEnvironment") {
