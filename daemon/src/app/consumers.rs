@@ -187,6 +187,22 @@ impl App {
                 let of_process =
                     gaps.filter(|gap| gap.chain.iter().any(|link| link.kind == LinkKind::Process));
                 picture.gaps.extend(of_process.cloned());
+                // Which runs failed was not asked for either.
+                let suspected = board.uses.iter().filter(|found| found.suspected.is_some());
+                let suspected: BTreeMap<_, _> = suspected
+                    .map(|found| (identity(found), &found.suspected))
+                    .collect();
+                if !suspected.is_empty() {
+                    for found in picture
+                        .uses
+                        .iter_mut()
+                        .filter(|found| found.suspected.is_none())
+                    {
+                        if let Some(known) = suspected.get(&identity(found)) {
+                            found.suspected.clone_from(known);
+                        }
+                    }
+                }
             }
             board.paths = picture.paths();
             board.uses = picture.uses;
@@ -232,7 +248,8 @@ impl App {
                 .entry(id)
                 .or_insert_with(|| self.judge_with(id, board.marked.get(id)));
             let used = matches!(found.standing, Standing::Effective | Standing::Unknown);
-            if judgement.needs_attention() && (used || found.rank == Rank::Leftover) {
+            let suspected = found.suspected.is_some() && used;
+            if suspected || judgement.needs_attention() && (used || found.rank == Rank::Leftover) {
                 let id = self.store.finding_id(&identity(found));
                 current.insert(id, (found.clone(), judgement.clone()));
             }
@@ -304,7 +321,7 @@ impl App {
     }
 
     fn sight(&self, found: &Use, judgement: &Judgement) -> Sight {
-        let mut text = format!("{}\0{}", found.rank.as_str(), judgement.reason());
+        let mut text = format!("{}\0{}", found.rank.as_str(), reason(found, judgement));
         for link in &found.chain {
             text.push_str(&format!("\0{}", link.why));
         }
@@ -540,6 +557,9 @@ impl App {
         } else if found.rank == Rank::Process {
             advice.push("then restart that process: it holds the old key until it ends".into());
         }
+        if let Some(suspicion) = &found.suspected {
+            advice.push(format!("see whether the key still works: bascule check; why {} failed: systemctl status {}", suspicion.unit, suspicion.unit));
+        }
         advice.push(format!(
             "if that is as it should be: bascule findings ack {} --why TEXT",
             finding.id
@@ -557,7 +577,7 @@ fn log(event: &Event) {
         // Copies that no tool reads are for those who ask.
         Event::Consumer(finding, news) if finding.found.rank != Rank::Leftover => {
             let found = &finding.found;
-            let (key, reason) = (found.key.id.masked(), finding.judgement.reason());
+            let (key, reason) = (found.key.id.masked(), finding.reason());
             let chain = finding.chain().join(" → ");
             let next_run = found.next_run.as_ref().map(in_words);
             let next_run = next_run.as_deref();
@@ -585,7 +605,20 @@ fn in_words(next: &NextRun) -> String {
     }
 }
 
+/// The word for programs of why somebody's use of a key needs attention: what is known goes first.
+fn reason(found: &Use, judgement: &Judgement) -> &'static str {
+    match &found.suspected {
+        Some(_) if !judgement.needs_attention() => "KEY-SUSPECTED",
+        _ => judgement.reason(),
+    }
+}
+
 impl ConsumerFinding {
+    /// The word for programs of why it needs attention.
+    pub(crate) fn reason(&self) -> &'static str {
+        reason(&self.found, &self.judgement)
+    }
+
     /// The way to the key, a step each, without the whole id.
     pub(crate) fn chain(&self) -> Vec<String> {
         let id = &self.found.key.id;

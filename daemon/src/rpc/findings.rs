@@ -225,8 +225,14 @@ pub(crate) fn consumer(app: &App, finding: &ConsumerFinding, news: Option<News>)
         chain: finding.chain(),
         found_at: Some(convert::time(finding.record.first_at)),
         changed_at: Some(convert::time(finding.record.changed_at)),
-        reason: finding.judgement.reason().to_owned(),
+        reason: finding.reason().to_owned(),
         key: found.key.id.masked(),
+        message: found
+            .suspected
+            .as_ref()
+            .map_or_else(String::new, |suspicion| {
+                format!("{} failed: {}", suspicion.unit, suspicion.line)
+            }),
         next: app.consumer_advice(finding),
         sense: "consumer".into(),
         state: if acknowledged.is_some() {
