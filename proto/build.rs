@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "findings",
         "keys",
         "leaks",
+        "process",
         "rotations",
         "system",
         "types",

@@ -141,6 +141,12 @@ impl Server {
         &self.endpoint
     }
 
+    /// Whether it is Amazon's, where most keys are that exist to raise an alarm.
+    #[must_use]
+    pub fn is_amazons(&self) -> bool {
+        is_amazons(&self.endpoint)
+    }
+
     /// The same server for another region. An endpoint that a configuration names stays what it is.
     fn in_region(&self, right: &Region) -> Option<Self> {
         if self.derived {

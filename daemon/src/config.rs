@@ -3,6 +3,7 @@
 //! or bind what a setting names.
 
 mod alerts;
+mod watch;
 
 use std::{
     fmt,
@@ -16,6 +17,7 @@ use bascule_proto::location;
 use toml::de::{DeTable, DeValue};
 
 pub(crate) use alerts::{AlertSettings, Preset, WebhookSettings};
+pub(crate) use watch::{Schedule, SweepSettings};
 
 /// What the command line says about settings.
 #[derive(Debug, Default, Clone)]
@@ -27,6 +29,7 @@ pub(crate) struct Flags {
     pub tls_certificate: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
     pub allow_plain_http: bool,
+    pub sweep_roots: Vec<PathBuf>,
 }
 
 /// One address of the gateway.
@@ -119,6 +122,9 @@ pub(crate) struct Config {
     pub drain_limit: Duration,
     /// How long uses are kept; `None`: they are not recorded.
     pub usage_keep: Option<Duration>,
+    /// Whether servers are asked once a day about the keys of this machine.
+    pub probe: bool,
+    pub sweeps: SweepSettings,
     pub alerts: AlertSettings,
     pub log_level: tracing::Level,
     pub log_format: LogFormat,
@@ -204,6 +210,8 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     let mut drain_limit = Duration::from_secs(10);
     let mut usage_keep = Duration::from_secs(400 * DAY);
     let mut usage_enabled = true;
+    let mut probe = false;
+    let mut sweeps = SweepSettings::default();
     let mut alerts = AlertSettings::default();
     let mut log_level = tracing::Level::INFO;
     let mut log_format = LogFormat::Auto;
@@ -248,6 +256,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                     }
                 }
             }
+            "watch" => (sweeps, probe) = self::watch::read(&mut file, value),
             "alerts" => alerts = self::alerts::read(&mut file, value),
             "log" => {
                 for (key, value) in file.table("log", value) {
@@ -267,7 +276,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                 at,
                 "",
                 other,
-                "state_dir, runtime_dir, gateway, usage, alerts, log",
+                "state_dir, runtime_dir, gateway, usage, watch, alerts, log",
             ),
         }
     }
@@ -302,6 +311,15 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                 Ok(path) => *slot = Some(path),
                 Err(error) => flag(name, error.to_string()),
             }
+        }
+    }
+    if !flags.sweep_roots.is_empty() {
+        sweeps.roots.clear();
+    }
+    for root in &flags.sweep_roots {
+        match std::path::absolute(root) {
+            Ok(root) => sweeps.roots.push(root),
+            Err(error) => flag("--sweep-root", error.to_string()),
         }
     }
     let no_home = "there is no home folder to derive it from; set HOME, or say where";
@@ -340,6 +358,8 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
         header_timeout,
         drain_limit,
         usage_keep: usage_enabled.then_some(usage_keep),
+        probe,
+        sweeps,
         alerts,
         log_level,
         log_format,
@@ -456,14 +476,7 @@ impl File<'_> {
     }
 
     fn path(&mut self, value: &Value<'_>) -> Option<PathBuf> {
-        self.parse(value, |text| {
-            let path = PathBuf::from(text);
-            if path.is_absolute() {
-                Ok(path)
-            } else {
-                Err("must be an absolute path".to_owned())
-            }
-        })
+        self.parse(value, parse_absolute)
     }
 
     fn number(&mut self, value: &Value<'_>, least: u64, most: u64) -> Option<u64> {
@@ -493,6 +506,15 @@ impl File<'_> {
 
     fn seconds(&mut self, value: &Value<'_>, most: u64) -> Option<Duration> {
         self.number(value, 1, most).map(Duration::from_secs)
+    }
+}
+
+fn parse_absolute(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err("must be an absolute path".to_owned())
     }
 }
 

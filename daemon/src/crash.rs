@@ -19,6 +19,8 @@ pub(crate) enum Write {
     Deletion(Phase),
     /// A step of a rotation: `rotation-begun`.
     Rotation(Step),
+    /// How far a sweep is, with what it has found: `sweep`.
+    Sweep,
 }
 
 impl From<Phase> for Write {
@@ -38,6 +40,7 @@ impl fmt::Display for Write {
         match self {
             Self::Deletion(phase) => f.write_str(phase.as_str()),
             Self::Rotation(step) => f.write_str(step.as_str()),
+            Self::Sweep => f.write_str("sweep"),
         }
     }
 }

@@ -13,6 +13,7 @@ mod logging;
 mod random;
 mod rpc;
 mod run;
+mod sweeping;
 mod watching;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -53,6 +54,9 @@ struct Arguments {
     /// Allow addresses beyond loopback without TLS: everybody on the way can read what passes
     #[arg(long)]
     allow_plain_http: bool,
+    /// Folder to search for ids of dead keys, instead of homes, /etc, /opt and /srv; repeatable
+    #[arg(long, value_name = "DIR")]
+    sweep_root: Vec<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -81,6 +85,7 @@ fn main() -> ExitCode {
         tls_certificate: arguments.gateway_tls_certificate,
         tls_key: arguments.gateway_tls_key,
         allow_plain_http: arguments.allow_plain_http,
+        sweep_roots: arguments.sweep_root,
     };
     let config = match config::load(&flags) {
         Ok(config) => config,

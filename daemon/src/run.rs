@@ -20,7 +20,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Config,
     listeners::{self, Address, Bound},
-    rpc, watching,
+    rpc, sweeping, watching,
 };
 
 const LOCK_NAME: &str = "lock";
@@ -127,7 +127,7 @@ async fn serve(
     );
     let gateway = Arc::new(gateway.on(&workers));
     // Not stopped with the servers: what they still have open ends in time, too.
-    let mut ends = tokio::spawn(end_keys(app.keyring(), clock)?);
+    let mut ends = tokio::spawn(end_keys(app.keyring(), clock.clone())?);
     let mut servers = JoinSet::new();
     for listener in listeners {
         let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
@@ -140,8 +140,18 @@ async fn serve(
     app.resume_deletions().await;
     let alarm = Alarm::new().context("the timer for rotations could not be made")?;
     let rotations = tokio::spawn(app.clone().watch_rotations(alarm, stop.clone()));
+    let probes = match config.probe {
+        true => {
+            let alarm = Alarm::new().context("the timer for probes could not be made")?;
+            Some(tokio::spawn(app.clone().watch_probes(alarm, stop.clone())))
+        }
+        false => None,
+    };
     let told = tokio::spawn(alerts::watch(app.clone(), news, stop.clone()));
-    let consumers = tokio::spawn(watching::watch(app.clone(), stop.clone()));
+    let alarm = Alarm::new().context("the timer for keys that expire could not be made")?;
+    let consumers = tokio::spawn(watching::watch(app.clone(), alarm, stop.clone()));
+    let alarm = Alarm::new().context("the timer for sweeps could not be made")?;
+    let sweeps = tokio::spawn(sweeping::sweep(app.clone(), clock, alarm, stop.clone()));
     servers.spawn(rpc::serve(app.clone(), socket, stop.clone()));
     if let Err(error) = bascule_os::release_program() {
         tracing::debug!(%error, "what only the start needed stays in memory");
@@ -164,6 +174,10 @@ async fn serve(
         // A defect there is in the log; everything else is stopped all the same.
         rotations.await.ok();
         consumers.await.ok();
+        if let Some(probes) = probes {
+            probes.await.ok();
+        }
+        sweeps.await.ok();
         told.await.ok();
         app.stop().await;
         while servers.join_next().await.is_some() {}

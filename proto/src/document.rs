@@ -54,6 +54,33 @@ pub struct Finding {
     pub user: Option<String>,
     pub changed_at: Option<String>,
     pub news: Option<String>,
+    pub callers: Vec<Caller>,
+    pub other_callers: u64,
+}
+
+/// Somebody who was refused: a process, an address, or why it is unknown.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "as in findings.proto")]
+pub struct Caller {
+    pub process: Option<Process>,
+    pub address: Option<String>,
+    pub unknown: Option<String>,
+    pub first_at: Option<String>,
+    pub last_at: Option<String>,
+    pub count: u64,
+    pub keeps_trying: bool,
+}
+
+/// A process of this machine.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "as in process.proto")]
+pub struct Process {
+    pub pid: Option<u32>,
+    pub exe: Option<String>,
+    pub command: Option<String>,
+    pub unit: Option<String>,
+    pub container: Option<String>,
+    pub uid: Option<u32>,
 }
 
 /// A step of the chain that leads to a key.
@@ -75,6 +102,41 @@ pub struct NextRun {
     pub on: Option<String>,
     pub never: Option<String>,
     pub unknown: Option<String>,
+}
+
+impl From<&v1::Process> for Process {
+    fn from(wire: &v1::Process) -> Self {
+        Self {
+            pid: (wire.pid != 0).then_some(wire.pid),
+            exe: given(&wire.exe),
+            command: given(&wire.command),
+            unit: given(&wire.unit),
+            container: given(&wire.container),
+            uid: wire.uid,
+        }
+    }
+}
+
+impl From<&v1::FindingCaller> for Caller {
+    fn from(wire: &v1::FindingCaller) -> Self {
+        use v1::finding_caller::Who;
+        let mut caller = Self {
+            process: None,
+            address: None,
+            unknown: None,
+            first_at: rfc3339(wire.first_at.as_ref()),
+            last_at: rfc3339(wire.last_at.as_ref()),
+            count: wire.count,
+            keeps_trying: wire.keeps_trying,
+        };
+        match &wire.who {
+            Some(Who::Process(process)) => caller.process = Some(process.into()),
+            Some(Who::Address(address)) => caller.address = Some(address.clone()),
+            Some(Who::Unknown(why)) => caller.unknown = Some(why.clone()),
+            None => {}
+        }
+        caller
+    }
 }
 
 impl From<&v1::ChainStep> for ChainStep {
@@ -131,6 +193,8 @@ impl From<&v1::Finding> for Finding {
             user: given(&wire.user),
             changed_at: rfc3339(wire.changed_at.as_ref()),
             news: given(&wire.news),
+            callers: wire.callers.iter().map(Into::into).collect(),
+            other_callers: wire.other_callers,
         }
     }
 }

@@ -6,6 +6,11 @@ use std::{env, path::PathBuf};
 /// The socket's file name in the runtime folder.
 pub const SOCKET_NAME: &str = "bascule.sock";
 
+/// The file in the state folder with what `bascule check` may ask without asking first: a line each.
+pub const CHECK_CONSENT: &str = "check-consent";
+/// The line for every key of the machine.
+pub const CONSENT_TO_ALL: &str = "--all";
+
 /// The folder for what must survive: `$XDG_STATE_HOME/bascule`, else `~/.local/state/bascule`; on
 /// macOS `~/Library/Application Support/bascule`. `None` without a home.
 #[must_use]

@@ -34,6 +34,18 @@ pub const INCOMPLETE: i32 = 10;
 /// Exit code of the daemon for "the configuration is wrong".
 pub const CONFIGURATION: i32 = 78;
 
+/// The boxes that stand in the way of deleting what is in use, which tests vouch for.
+pub const IN_USE: [&str; 8] = [
+    "consumers-known",
+    "quiet",
+    "jobs-moved",
+    "no-bypass",
+    "people-told",
+    "provider-login",
+    "backup-elsewhere",
+    "alternatives-rejected",
+];
+
 /// What a command came to.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -141,6 +153,14 @@ impl Cli {
         let mut command = self.command();
         command.arg("--json").args(args);
         finish(command, input, args.join(" "))
+    }
+
+    /// `delete NAME --yes` of what is in use, with further arguments.
+    pub fn delete(&self, connection: &str, more: &[&str]) -> Answer {
+        let mut args = vec!["delete", connection, "--yes"];
+        args.extend(IN_USE.iter().flat_map(|name| ["--ack", name]));
+        args.extend(more);
+        self.run(&args)
     }
 
     /// Runs it as a person would, without `--json`.

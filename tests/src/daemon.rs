@@ -30,6 +30,7 @@ pub struct Start {
     arguments: Vec<OsString>,
     gateway: Option<String>,
     files: Option<u32>,
+    watches: Option<u32>,
 }
 
 impl Start {
@@ -74,15 +75,28 @@ impl Start {
         self
     }
 
+    /// It may watch so many folders and no more: it runs in a user namespace of its own, which has a
+    /// limit of its own.
+    #[must_use]
+    pub fn limit_watches(mut self, watches: u32) -> Self {
+        self.watches = Some(watches);
+        self
+    }
+
     fn command(&self, home: &Home) -> Command {
         let program = tools::program("basculed");
-        let Some(files) = self.files else {
-            return home.command(&program);
+        let (start, limit) = match (self.files, self.watches) {
+            (None, None) => return home.command(&program),
+            (Some(files), _) => ("ulimit -n \"$0\" && exec \"$@\"", files),
+            (None, Some(watches)) => (
+                "exec unshare --user --map-current-user --keep-caps sh -c 'echo \"$0\" >/proc/sys/user/max_inotify_watches && exec \"$@\"' \"$0\" \"$@\"",
+                watches,
+            ),
         };
         let mut command = home.command(Path::new("/bin/sh"));
         command
-            .args(["-c", "ulimit -n \"$0\" && exec \"$@\""])
-            .arg(files.to_string())
+            .args(["-c", start])
+            .arg(limit.to_string())
             .arg(program);
         command
     }
@@ -96,6 +110,9 @@ impl Start {
             .arg(home.state())
             .arg("--runtime-dir")
             .arg(home.runtime())
+            // Never the machine that the test runs on.
+            .arg("--sweep-root")
+            .arg(home.path("home"))
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .arg("--gateway")
@@ -149,6 +166,16 @@ impl Daemon {
     /// kill -9.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// SIGSTOP: it does nothing until [`Self::resume`].
+    pub fn suspend(&self) {
+        self.process.suspend();
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.process.resume();
     }
 
     /// SIGTERM, without waiting.

@@ -1,7 +1,7 @@
 //! What the daemon takes from the machine: what its process holds, as Linux tells it in `/proc`,
 //! and what its folder takes on the disk.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 /// What a process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,4 +58,23 @@ pub fn on_disk(folder: &Path) -> u64 {
             _ => Some(entry.metadata().ok()?.len()),
         })
         .sum()
+}
+
+/// How often the threads of a process were put on a processor since their start, by the names of the
+/// threads: each time one wakes is at least one. `None` where Linux does not tell.
+#[must_use]
+pub fn switches(pid: u32) -> Option<BTreeMap<String, u64>> {
+    let mut switches = BTreeMap::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
+        let path = task.path();
+        // A thread may end meanwhile.
+        let status = fs::read_to_string(path.join("status")).unwrap_or_default();
+        let fields = status.lines().filter_map(|line| line.split_once(':'));
+        let counted = fields.filter(|(name, _)| name.ends_with("_ctxt_switches"));
+        let counted = counted.filter_map(|(_, number)| number.trim().parse::<u64>().ok());
+        let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
+        let name = format!("{} ({})", name.trim(), task.file_name().display());
+        switches.insert(name, counted.sum());
+    }
+    Some(switches)
 }

@@ -157,11 +157,9 @@ impl World {
         )
     }
 
-    /// `delete NAME --yes` with further arguments.
+    /// `delete NAME --yes` of what is in use, with further arguments.
     pub fn delete(&self, connection: &str, more: &[&str]) -> Answer {
-        let mut args = vec!["delete", connection, "--yes"];
-        args.extend(more);
-        self.cli().run(&args)
+        self.cli().delete(connection, more)
     }
 
     /// Every deletion, as `deletion list` shows it.

@@ -33,6 +33,61 @@ fn changes(entries: &[Value]) -> Vec<&str> {
 }
 
 #[test]
+fn what_is_said_of_keys_that_are_nobodys_here_and_of_findings_is_kept_too() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let bucket = world.minio.bucket();
+    world.connect("photos", &[&bucket]);
+    let key = world.issue("photos", "tool");
+    world.rclone_config(&key.rclone_section("gate"));
+    let run = |world: &World, args: &[&str]| world.cli().run(args).ok();
+    run(&world, &["findings", "--look"]);
+    run(&world, &["key", "pause", &key.id]);
+    let found = wait::until("the finding", || {
+        let answer = run(&world, &["findings"]);
+        answer["findings"].as_array().unwrap().first().cloned()
+    });
+    let finding = found["id"].as_str().unwrap();
+    run(&world, &["findings", "ack", finding, "--why", "on holiday"]);
+    let foreign = "AKIAFOUND00000000001";
+    let why = ["--reason", "left the firm"];
+    run(&world, &[&["key", "mark-dead", foreign][..], &why].concat());
+    run(&world, &["key", "mark-dead", foreign, "--undo"]);
+    world.daemon.kill();
+    world.daemon.restart(&world.home);
+
+    let all = audit(&world, &[]);
+    let [acknowledged, marked, unmarked] = &all[all.len() - 3..] else {
+        panic!("{all:?}")
+    };
+    assert_eq!(acknowledged["change"], "finding-acknowledged");
+    assert_eq!(acknowledged["finding_id"], finding);
+    assert_eq!(
+        (&acknowledged["label"], &acknowledged["reason"]),
+        (&json!("tool"), &json!("on holiday"))
+    );
+    assert_eq!(
+        (&marked["change"], &unmarked["change"]),
+        (&json!("marked-dead"), &json!("unmarked-dead"))
+    );
+    assert_eq!(marked["reason"], "left the firm");
+    assert_eq!(marked["connection_id"], Value::Null);
+    assert_eq!(marked["foreign_key"], "…0001");
+    assert_eq!(marked["by"]["uid"], rustix::process::geteuid().as_raw());
+    assert!(!format!("{all:?}").contains(foreign), "{all:?}");
+    let said = world.cli().say(&["audit"]).exits(0).stdout;
+    assert!(
+        said.contains("key …0001, which Bascule did not issue"),
+        "{said}"
+    );
+    // Of a connection's own changes it is none.
+    let of_photos = audit(&world, &["photos"]);
+    assert!(changes(&of_photos).contains(&"finding-acknowledged"));
+    assert!(!changes(&of_photos).contains(&"marked-dead"));
+}
+
+#[test]
 fn every_change_is_kept_with_who_what_and_why_over_a_kill() {
     let Some(mut world) = World::new() else {
         return;
@@ -268,7 +323,7 @@ fn a_deletion_that_is_called_off_tells_by_whom_and_why() {
         let cli = world.cli();
         let deleting = scope.spawn(move || {
             let acks = ["--ack", "survey-complete", "--reason", "tidying up"];
-            cli.run(&[&["delete", "photos", "--yes"][..], &acks].concat())
+            cli.delete("photos", &acks)
         });
         wait::until("the deletion to be under way", || {
             let drained = world.deletions().iter().any(|d| d["phase"] == "drained");

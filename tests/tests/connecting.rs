@@ -167,7 +167,7 @@ fn a_folder_is_a_provider_like_any_other() {
     daemon.restart(&home);
     assert_eq!(s3.list("pictures").unwrap().len(), 2);
     let before = home.files("work/folder");
-    cli.run(&["delete", "here", "--yes"]).verdict("intact");
+    cli.delete("here", &[]).verdict("intact");
     assert!(s3.get("pictures", "2026/one.txt").is_err());
     assert_eq!(home.files("work/folder"), before, "byte for byte");
 }

@@ -7,7 +7,7 @@
     reason = "a test says so by panicking"
 )]
 
-use bascule_tests::{Cli, Home, World, cli::NOT_FOUND, wait};
+use bascule_tests::{Cli, Clock, Home, Issued, Minio, World, cli::NOT_FOUND, wait};
 use serde_json::{Value, json};
 
 /// As `bascule_client::exit::Exit`.
@@ -130,6 +130,39 @@ fn a_revoked_key_names_its_consumers_at_once_and_a_mended_file_resolves_them() {
         .cli()
         .run(&["scan", "--skip", "processes", "--skip", "jobs"])
         .exits(0);
+}
+
+#[test]
+fn a_key_that_expires_names_its_consumers_by_itself_and_again_no_more_when_it_goes_on() {
+    let Some(minio) = Minio::shared() else { return };
+    let home = Home::new();
+    let clock = Clock::new(&home);
+    let daemon = clock.start().run(&home);
+    let world = World {
+        daemon,
+        home,
+        minio,
+    };
+    let bucket = world.minio.bucket();
+    world.connect("photos", &[&bucket]);
+    let issue = [
+        "key",
+        "issue",
+        "photos",
+        "--label",
+        "guest",
+        "--expires",
+        "1d",
+    ];
+    let key = Issued::of(&world.cli().run(&issue).ok());
+    world.rclone_config(&key.rclone_section("gate"));
+    assert_eq!(findings(&world, &["--look"]), Vec::<Value>::new());
+    clock.pass(2 * 86_400);
+    let expired = wait_for(&world, 1);
+    assert_eq!(expired[0]["reason"], "KEY-EXPIRED");
+    let again = ["key", "restrict", &key.id, "--expires", "30d"];
+    world.cli().run(&again).ok();
+    wait_for(&world, 0);
 }
 
 #[test]

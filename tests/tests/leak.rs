@@ -324,8 +324,7 @@ fn what_leaks_while_its_connection_is_deleted_dies_or_is_named_and_the_deletion_
     });
     thread::scope(|scope| {
         let cli = world.cli();
-        let deleting = scope
-            .spawn(move || cli.run(&["delete", "photos", "--yes", "--ack", "survey-complete"]));
+        let deleting = scope.spawn(move || cli.delete("photos", &["--ack", "survey-complete"]));
         wait::until("the deletion to be under way", || {
             let drained = world.deletions().iter().any(|d| d["phase"] == "drained");
             drained.then_some(())

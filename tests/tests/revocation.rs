@@ -45,7 +45,7 @@ impl Withdrawal {
             }
             Self::Deletion => {
                 let acks = ["--ack", "no-open-transfers", "--ack", "survey-complete"];
-                let told = cli.run(&[&["delete", connection, "--yes"][..], &acks].concat());
+                let told = cli.delete(connection, &acks);
                 assert!(matches!(told.code, Some(0 | 7)), "{told}");
             }
         }
@@ -394,7 +394,7 @@ fn c6_a_kill_while_a_deletion_has_paused_its_keys_does_not_resume_them() {
     let cli = world.cli();
     let deleting = thread::spawn(move || {
         let acks = ["--ack", "survey-complete"];
-        cli.run(&[&["delete", "photos", "--yes"][..], &acks].concat())
+        cli.delete("photos", &acks)
     });
     wait::until("the deletion to have paused the keys", || {
         let paused = world.deletions().iter().any(|d| d["phase"] == "drained");
@@ -709,7 +709,7 @@ fn c9_keys_that_are_issued_while_their_connection_is_deleted_die_with_it() {
         let (issued, names) = thread::scope(|scope| {
             let deleting = {
                 let (cli, name) = (&cli, &name);
-                scope.spawn(move || cli.run(&["delete", name, "--yes"]))
+                scope.spawn(move || cli.delete(name, &[]))
             };
             let issuing: Vec<_> = (0..3)
                 .map(|who| {

@@ -632,3 +632,39 @@ fn a_rotation_that_is_called_off_is_why_its_new_key_is_dead() {
     assert_eq!(refused.code(), "InvalidAccessKeyId");
     assert!(refused.text().contains("called off"), "{}", refused.text());
 }
+
+#[test]
+fn a_rotation_names_what_leads_to_either_key_here_and_what_could_not_be_looked_at() {
+    let Some(scene) = Scene::new() else { return };
+    let old = scene.world.issue("photos", "nightly");
+    scene.world.rclone_config(&old.rclone_section("gate"));
+    scene.run(&["findings", "--look"]).ok();
+    let new = issued(&scene.rotate(&[&old.id]));
+    let holders = |scene: &Scene| {
+        let rotation = scene.rotation(&old.id);
+        assert!(rotation["looked_at"].is_string(), "{rotation:#}");
+        rotation["holders"].as_array().unwrap().clone()
+    };
+    let before = holders(&scene);
+    assert_eq!(before.len(), 1, "{before:?}");
+    assert_eq!(before[0]["key"], "old");
+    let chain = before[0]["chain"].as_array().unwrap();
+    let place = chain.last().unwrap().as_str().unwrap();
+    assert!(place.ends_with("rclone.conf:4"), "{place}");
+    let said = scene.world.cli().say(&["key", "rotation", &old.id]);
+    assert!(said.stdout.contains("gate: (s3)"), "{said}");
+
+    scene.world.rclone_config(&new.rclone_section("gate"));
+    wait::until("the configuration to have moved", || {
+        let now = holders(&scene);
+        (now.len() == 1 && now[0]["key"] == "new").then_some(())
+    });
+
+    // Encrypted: what is in it can't be told.
+    scene.world.rclone_config("RCLONE_ENCRYPT_V0:\nabc\n");
+    wait::until("it to be said", || {
+        let not_known = scene.rotation(&old.id)["not_known"].to_string();
+        not_known.contains("rclone.conf").then_some(())
+    });
+    assert_eq!(holders(&scene), Vec::<Value>::new());
+}

@@ -111,34 +111,3 @@ fn a_users_own_rows_are_looked_at_and_a_bad_one_is_told() {
     let why = bad.json["not_checked"][0]["why"].as_str().unwrap();
     assert!(why.contains("consumers.toml:3"), "{bad}");
 }
-
-#[test]
-fn hostile_files_hang_nothing_f1_f2_f3_f8() {
-    let home = Home::new();
-    let root = home.path("home");
-    std::fs::create_dir_all(root.join(".aws")).unwrap();
-    std::fs::create_dir_all(root.join(".config/rclone")).unwrap();
-    let fifo = std::process::Command::new("mkfifo")
-        .arg(root.join(".aws/credentials"))
-        .status();
-    assert!(fifo.unwrap().success());
-    std::os::unix::fs::symlink("loop", root.join("loop")).unwrap();
-    std::os::unix::fs::symlink("/proc", root.join("system")).unwrap();
-    std::os::unix::fs::symlink("..", root.join(".config/up")).unwrap();
-    std::fs::File::create(root.join(".config/rclone/rclone.conf"))
-        .unwrap()
-        .set_len(10 << 30)
-        .unwrap();
-    write(
-        &home,
-        "home/.mc/config.json",
-        &format!("{}hunter2", "[".repeat(100_000)),
-    );
-    write(&home, "home/.s3cfg", "hunter2 is no setting\n");
-    let answer = scan(&home, &[]).exits(INCOMPLETE);
-    let gaps = answer.json["not_checked"].to_string();
-    for file in [".aws/credentials", "rclone.conf", ".mc/config.json"] {
-        assert!(gaps.contains(file), "{file}: {answer}");
-    }
-    assert!(!answer.text().contains("hunter2"), "{answer}");
-}

@@ -36,7 +36,7 @@ fn growth(objects: u64) -> Option<u64> {
     let before = measure::held(daemon.pid())?;
     let seen = provider.listed();
 
-    let deletion = cli.run(&["delete", "photos", "--yes"]).verdict("intact");
+    let deletion = cli.delete("photos", &[]).verdict("intact");
 
     let after = measure::held(daemon.pid())?;
     let id = deletion["id"].as_str().unwrap();

@@ -48,8 +48,10 @@ impl Stage {
         for name in ["home", "buckets/photos"] {
             std::fs::create_dir_all(folder.path().join(name)).map_err(failed)?;
         }
-        // Named, so that no other configuration is looked for.
-        std::fs::write(folder.path().join("config.toml"), "").map_err(failed)?;
+        // Named, so that no other configuration is looked for. The user's own folders are none of its
+        // business.
+        let settings = "[watch]\nsweep = \"off\"\n";
+        std::fs::write(folder.path().join("config.toml"), settings).map_err(failed)?;
         Ok(Self {
             folder,
             program,

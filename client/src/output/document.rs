@@ -1,9 +1,12 @@
 //! The documents of `--json`. Field names are stable: fields are added, never renamed. Times are
 //! RFC 3339 in UTC; what does not apply is `null`; enums are lower case with hyphens.
 
+mod plan;
+
 use bascule_proto::v1;
 use serde::Serialize;
 
+pub(crate) use self::plan::{Plan, box_state};
 pub(crate) use bascule_proto::document::{Finding, NextRun, given};
 
 use super::time::rfc3339;
@@ -179,6 +182,8 @@ pub(crate) struct Rotation {
     pub(crate) old_use: KeyUse,
     pub(crate) successor_use: KeyUse,
     pub(crate) consumers: Vec<RotationConsumer>,
+    pub(crate) holders: Vec<RotationHolder>,
+    pub(crate) looked_at: Option<String>,
     pub(crate) not_known: Vec<String>,
     pub(crate) next: Vec<String>,
 }
@@ -190,6 +195,31 @@ pub(crate) struct RotationConsumer {
     pub(crate) last_with_old: Option<String>,
     pub(crate) last_with_successor: Option<String>,
     pub(crate) first_with_successor: Option<String>,
+}
+
+/// What leads to one of the keys of a rotation.
+#[derive(Debug, Serialize)]
+pub(crate) struct RotationHolder {
+    /// `old` or `new`.
+    pub(crate) key: &'static str,
+    pub(crate) chain: Vec<String>,
+    pub(crate) kind: String,
+    pub(crate) rank: String,
+    pub(crate) next_run: Option<NextRun>,
+    pub(crate) user: Option<String>,
+}
+
+impl From<&v1::RotationHolder> for RotationHolder {
+    fn from(wire: &v1::RotationHolder) -> Self {
+        Self {
+            key: if wire.old { "old" } else { "new" },
+            chain: wire.chain.clone(),
+            kind: wire.kind.clone(),
+            rank: wire.rank.clone(),
+            next_run: wire.next_run.as_ref().map(Into::into),
+            user: given(&wire.user),
+        }
+    }
 }
 
 /// How a key was used.
@@ -227,6 +257,8 @@ impl From<&v1::Rotation> for Rotation {
                     first_with_successor: rfc3339(consumer.first_with_successor.as_ref()),
                 })
                 .collect(),
+            holders: wire.holders.iter().map(Into::into).collect(),
+            looked_at: rfc3339(wire.looked_at.as_ref()),
             not_known: wire.not_known.clone(),
             next: wire.next.clone(),
         }
@@ -300,7 +332,7 @@ pub(crate) struct Deletion {
     pub(crate) id: String,
     pub(crate) connection_id: String,
     pub(crate) connection: String,
-    /// requested, drained, surveyed, revoked, judged, finished, cancelled.
+    /// listening, requested, drained, surveyed, revoked, judged, finished, cancelled.
     pub(crate) phase: &'static str,
     pub(crate) emergency: bool,
     pub(crate) requested_at: Option<String>,
@@ -311,6 +343,38 @@ pub(crate) struct Deletion {
     pub(crate) verdict: Option<String>,
     /// Why it waits, when it does.
     pub(crate) pending: Option<String>,
+    /// What its scream test has heard.
+    pub(crate) scream: Option<Scream>,
+}
+
+/// Of a scream test.
+#[derive(Debug, Serialize)]
+pub(crate) struct Scream {
+    pub(crate) length_seconds: i64,
+    /// Up to `counting_since`.
+    pub(crate) silent_seconds: i64,
+    /// `null` while the countdown stands still.
+    pub(crate) counting_since: Option<String>,
+    pub(crate) knocked_at: Option<String>,
+    /// The key that knocked, and the finding that names the job.
+    pub(crate) label: Option<String>,
+    pub(crate) finding: Option<String>,
+    pub(crate) knocks: u32,
+}
+
+impl From<&v1::Scream> for Scream {
+    fn from(wire: &v1::Scream) -> Self {
+        let seconds = |length: Option<&prost_types::Duration>| length.map_or(0, |it| it.seconds);
+        Self {
+            length_seconds: seconds(wire.length.as_ref()),
+            silent_seconds: seconds(wire.silent.as_ref()),
+            counting_since: rfc3339(wire.counting_since.as_ref()),
+            knocked_at: rfc3339(wire.knocked_at.as_ref()),
+            label: given(&wire.label),
+            finding: given(&wire.finding),
+            knocks: wire.knocks,
+        }
+    }
 }
 
 impl From<&v1::Deletion> for Deletion {
@@ -327,6 +391,7 @@ impl From<&v1::Deletion> for Deletion {
             keys: wire.keys,
             verdict: given(&wire.verdict),
             pending: given(&wire.pending),
+            scream: wire.scream.as_ref().map(Scream::from),
         }
     }
 }
@@ -338,7 +403,7 @@ pub(crate) struct AuditEntry {
     /// `null`: the daemon by itself.
     pub(crate) by: Option<Caller>,
     pub(crate) change: String,
-    pub(crate) connection_id: String,
+    pub(crate) connection_id: Option<String>,
     pub(crate) key_id: Option<String>,
     pub(crate) deletion_id: Option<String>,
     pub(crate) phase: Option<&'static str>,
@@ -348,6 +413,8 @@ pub(crate) struct AuditEntry {
     pub(crate) differences: Vec<Difference>,
     pub(crate) reason: Option<String>,
     pub(crate) successor_id: Option<String>,
+    pub(crate) foreign_key: Option<String>,
+    pub(crate) finding_id: Option<String>,
 }
 
 impl From<&v1::AuditEntry> for AuditEntry {
@@ -356,7 +423,7 @@ impl From<&v1::AuditEntry> for AuditEntry {
             at: rfc3339(wire.at.as_ref()),
             by: wire.by.as_ref().map(Into::into),
             change: wire.change.clone(),
-            connection_id: wire.connection_id.clone(),
+            connection_id: given(&wire.connection_id),
             key_id: given(&wire.key_id),
             deletion_id: given(&wire.deletion_id),
             phase: (!wire.deletion_id.is_empty()).then(|| phase(wire.phase())),
@@ -366,6 +433,8 @@ impl From<&v1::AuditEntry> for AuditEntry {
             differences: wire.differences.iter().map(Into::into).collect(),
             reason: given(&wire.reason),
             successor_id: given(&wire.successor_id),
+            foreign_key: given(&wire.foreign_key),
+            finding_id: given(&wire.finding_id),
         }
     }
 }
@@ -411,6 +480,7 @@ impl From<&v1::Difference> for Difference {
 /// The name of a phase.
 pub(crate) const fn phase(wire: v1::Phase) -> &'static str {
     match wire {
+        v1::Phase::Listening => "listening",
         v1::Phase::Requested => "requested",
         v1::Phase::Drained => "drained",
         v1::Phase::Surveyed => "surveyed",
@@ -422,89 +492,16 @@ pub(crate) const fn phase(wire: v1::Phase) -> &'static str {
     }
 }
 
-/// One box of the checklist.
-#[derive(Debug, Serialize)]
-pub(crate) struct CheckBox {
-    pub(crate) name: String,
-    /// met, open, later, not-checked.
-    pub(crate) state: &'static str,
-    pub(crate) evidence: String,
-    pub(crate) remedy: Option<String>,
-}
-
-/// The name of a box's state.
-pub(crate) const fn box_state(wire: v1::BoxState) -> &'static str {
-    match wire {
-        v1::BoxState::Met => "met",
-        v1::BoxState::Open => "open",
-        v1::BoxState::Later => "later",
-        v1::BoxState::NotApplicable => "not-applicable",
-        v1::BoxState::NotChecked => "not-checked",
-        v1::BoxState::Unspecified => "unknown",
-    }
-}
-
-/// Another way than deleting.
-#[derive(Debug, Serialize)]
-pub(crate) struct Alternative {
-    pub(crate) what: String,
-    pub(crate) command: String,
-}
-
-/// Of `delete --plan`.
-#[derive(Debug, Serialize)]
-pub(crate) struct Plan {
-    pub(crate) plan_id: String,
-    pub(crate) connection: Option<Connection>,
-    pub(crate) keys: Vec<Key>,
-    pub(crate) boxes: Vec<CheckBox>,
-    pub(crate) siblings: Vec<String>,
-    pub(crate) open_transfers: u32,
-    pub(crate) stays_valid: Vec<String>,
-    pub(crate) alternatives: Vec<Alternative>,
-    pub(crate) not_checked: Vec<String>,
-}
-
-impl From<&v1::PlanResponse> for Plan {
-    fn from(wire: &v1::PlanResponse) -> Self {
-        Self {
-            plan_id: wire.plan_id.clone(),
-            connection: wire.connection.as_ref().map(Connection::from),
-            keys: wire.keys.iter().map(Key::from).collect(),
-            boxes: wire
-                .boxes
-                .iter()
-                .map(|b| CheckBox {
-                    name: b.name.clone(),
-                    state: box_state(b.state()),
-                    evidence: b.evidence.clone(),
-                    remedy: given(&b.remedy),
-                })
-                .collect(),
-            siblings: wire.siblings.clone(),
-            open_transfers: wire.open_transfers,
-            stays_valid: wire.stays_valid.clone(),
-            alternatives: wire
-                .alternatives
-                .iter()
-                .map(|a| Alternative {
-                    what: a.what.clone(),
-                    command: a.command.clone(),
-                })
-                .collect(),
-            not_checked: wire.not_checked.clone(),
-        }
-    }
-}
-
 /// Of `delete` and `deletion show --watch`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
-    /// deleted, revoked-verdict-pending, waiting, cancelled.
+    /// deleted, revoked-verdict-pending, listening, waiting, cancelled.
     pub(crate) outcome: &'static str,
     pub(crate) deletion: Deletion,
     /// The receipt, once there is one; its form is described in the README.
     pub(crate) receipt: Option<serde_json::Value>,
     /// Where the receipt was written.
     pub(crate) receipt_file: Option<String>,
+    /// Enough to connect again, without any secret; of whoever deleted.
+    pub(crate) reconnect_card: Option<serde_json::Value>,
 }

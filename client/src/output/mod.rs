@@ -7,6 +7,7 @@
 pub(crate) mod document;
 pub(crate) mod progress;
 pub(crate) mod receipt;
+pub(crate) mod sweep;
 pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod time;

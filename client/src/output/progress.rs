@@ -79,6 +79,10 @@ fn figures(survey: &v1::SurveyProgress) -> String {
 pub(crate) fn phase_line(deletion: &v1::Deletion) -> Option<String> {
     let name = escape(&deletion.connection);
     Some(match deletion.phase() {
+        v1::Phase::Listening => format!(
+            "deletion {} of {name}: keys are paused, reversibly; whoever still uses them will knock",
+            escape(&deletion.id)
+        ),
         v1::Phase::Requested => format!(
             "deletion {} of {name}: keys are paused, open requests are being cut",
             escape(&deletion.id)

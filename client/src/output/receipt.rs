@@ -3,6 +3,7 @@
 
 use bascule_domain::{
     Timestamp,
+    moment::span,
     receipt::Receipt,
     survey::{BucketOutcome, ChangeKind},
     verdict::Verdict,
@@ -73,6 +74,31 @@ fn render(receipt: &Receipt, now: Timestamp, whole: bool) -> String {
                 "yes: keys died before any survey"
             } else {
                 ""
+            },
+        )
+        .add(
+            "Scream test",
+            receipt.scream.as_ref().map_or_else(String::new, |scream| {
+                format!(
+                    "nobody knocked for {}{}",
+                    span(scream.silent),
+                    match scream.knocks {
+                        0 => String::new(),
+                        n => format!(", after {} had stopped it", count(n.into(), "knock")),
+                    }
+                )
+            }),
+        )
+        .add(
+            "Vouched for",
+            match whole {
+                true => receipt
+                    .vouched_for
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                false => String::new(),
             },
         )
         .add(

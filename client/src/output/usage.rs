@@ -1,5 +1,6 @@
 //! Use as people and programs read it: documents, sparklines, spans of time, processes.
 
+pub(crate) use bascule_proto::document::Process;
 use bascule_proto::v1;
 use serde::Serialize;
 
@@ -14,28 +15,6 @@ const LONGEST_PROCESS: usize = 60;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const NONE: char = '·';
 const UNKNOWN: char = '?';
-
-/// A process of this machine.
-#[derive(Debug, Serialize)]
-pub(crate) struct Process {
-    pub(crate) pid: Option<u32>,
-    pub(crate) exe: Option<String>,
-    pub(crate) command: Option<String>,
-    pub(crate) unit: Option<String>,
-    pub(crate) container: Option<String>,
-}
-
-impl From<&v1::UsageProcess> for Process {
-    fn from(wire: &v1::UsageProcess) -> Self {
-        Self {
-            pid: (wire.pid != 0).then_some(wire.pid),
-            exe: given(&wire.exe),
-            command: given(&wire.command),
-            unit: given(&wire.unit),
-            container: given(&wire.container),
-        }
-    }
-}
 
 /// Requests of one kind.
 #[derive(Debug, Serialize)]
@@ -180,7 +159,7 @@ pub(crate) fn sparkline(cells: &[v1::UsageCell]) -> String {
 }
 
 /// A process in a few words: its unit or container, and its command line.
-pub(crate) fn process(wire: &v1::UsageProcess) -> String {
+pub(crate) fn process(wire: &v1::Process) -> String {
     let command = [&wire.command, &wire.exe]
         .into_iter()
         .find(|text| !text.is_empty());
@@ -197,6 +176,23 @@ pub(crate) fn process(wire: &v1::UsageProcess) -> String {
     }
     let cut: String = text.chars().take(LONGEST_PROCESS - 1).collect();
     format!("{cut}…")
+}
+
+/// A process by its program: `rclone (pid 42, backup.service)`.
+pub(crate) fn program(wire: &v1::Process) -> String {
+    let exe = wire.exe.rsplit('/').next().unwrap_or_default();
+    let command = || wire.command.split(' ').next().unwrap_or_default();
+    let name = [exe, command(), "a process"]
+        .into_iter()
+        .find(|text| !text.is_empty())
+        .unwrap_or_default();
+    let place = [&wire.unit, &wire.container]
+        .into_iter()
+        .find(|text| !text.is_empty());
+    match place {
+        Some(place) => format!("{name} (pid {}, {place})", wire.pid),
+        None => format!("{name} (pid {})", wire.pid),
+    }
 }
 
 /// `GetObject ×12 (4.0 KiB out)`.
@@ -241,10 +237,10 @@ mod tests {
 
     #[test]
     fn a_process_is_told_by_where_it_runs_and_what_it_is() {
-        let mut wire = v1::UsageProcess {
+        let mut wire = v1::Process {
             pid: 7,
             exe: "/usr/bin/rclone".into(),
-            ..v1::UsageProcess::default()
+            ..v1::Process::default()
         };
         assert_eq!(process(&wire), "/usr/bin/rclone");
         wire.command = format!("rclone sync {}", "x".repeat(100));
@@ -253,7 +249,7 @@ mod tests {
         assert!(text.starts_with("backup.service: rclone sync xxx"));
         assert!(text.ends_with('…') && text.chars().count() == LONGEST_PROCESS);
         assert_eq!(
-            process(&v1::UsageProcess {
+            process(&v1::Process {
                 pid: 7,
                 ..Default::default()
             }),

@@ -148,7 +148,18 @@ fn what(entry: &v1::AuditEntry) -> String {
 
 /// What the entry is about: by the names it had then, and by the ids that stay.
 fn subject(entry: &v1::AuditEntry) -> String {
-    let ids = [&entry.deletion_id, &entry.key_id, &entry.connection_id];
+    if !entry.foreign_key.is_empty() {
+        return format!("key {}, which Bascule did not issue", entry.foreign_key);
+    }
+    if !entry.finding_id.is_empty() && entry.connection_id.is_empty() {
+        return entry.finding_id.clone();
+    }
+    let ids = [
+        &entry.finding_id,
+        &entry.deletion_id,
+        &entry.key_id,
+        &entry.connection_id,
+    ];
     let id = ids.into_iter().find(|id| !id.is_empty());
     let id = id.map_or("", |id| id.as_str());
     let connection = match (entry.erased, &*entry.connection) {

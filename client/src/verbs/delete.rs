@@ -10,14 +10,17 @@ use std::{
     path::PathBuf,
 };
 
-use bascule_domain::plan::CheckBox;
+use bascule_domain::{
+    SignedDuration,
+    plan::{CheckBox, Manner},
+};
 use bascule_proto::v1;
 use clap::{Args, builder::PossibleValuesParser};
 
 use super::{Context, audit::Why, follow};
 use crate::{
     channel::Client,
-    clock,
+    clock, duration,
     error::{Error, Kind},
     exit::Exit,
     interruption::Interruption,
@@ -29,7 +32,11 @@ use receipt_file::ReceiptFile;
 ///
 /// Keys are paused and open requests cut; the buckets are surveyed; every key is revoked in one
 /// durable step; the buckets are surveyed again and compared; the secrets are erased; a receipt
-/// says what was proven. Without --yes the plan is shown and the connection's name is asked for.
+/// says what was proven. Without --yes the plan is shown, each box of the checklist that is not met is
+/// asked for, and then the connection's name. The reconnect card is handed out with the deletion.
+///
+/// With --scream the keys are paused first, and die only after so long a silence. A knock names its job
+/// and stops the countdown; bascule deletion cancel ID brings everything back.
 ///
 /// Leaving (Ctrl-C) does not stop a deletion that has started: bascule deletion show ID
 ///
@@ -37,15 +44,20 @@ use receipt_file::ReceiptFile;
 ///   bascule delete photos --plan
 ///   bascule delete photos
 ///   bascule delete photos --yes --receipt photos-receipt.json
-///   bascule delete photos --yes --ack survey-complete
+///   bascule delete photos --yes --ack quiet --ack jobs-moved
+///   bascule delete photos --yes --scream 14d
+///   bascule delete photos --yes --plan-id PLAN   (refused when that plan does not hold any more)
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     /// The connection
     pub(crate) name: String,
     /// Only show what a deletion would do; change nothing
-    #[arg(long, conflicts_with_all = ["yes", "acknowledged", "receipt"])]
+    #[arg(long, conflicts_with_all = ["yes", "acknowledged", "receipt", "plan_id"])]
     pub(crate) plan: bool,
+    /// The plan that was looked at; refused with the difference if it does not hold any more
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) plan_id: Option<String>,
     /// Stands for typing the name, and for nothing else
     #[arg(long)]
     pub(crate) yes: bool,
@@ -59,6 +71,9 @@ pub(crate) struct Arguments {
     /// Revoke first and survey after: a key has leaked
     #[arg(long)]
     pub(crate) emergency: bool,
+    /// Pause the keys, reversibly, and delete only after so long without a knock, such as 14d
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "emergency")]
+    pub(crate) scream: Option<SignedDuration>,
     #[command(flatten)]
     why: Why,
 }
@@ -90,25 +105,34 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         .transpose()?;
     let prepare = async {
         let client = context.client().await?;
+        let mut plan_id = arguments.plan_id.clone();
         if !confirmed {
-            ask(&client, &arguments, context).await?;
+            let agreed = ask(&client, &arguments, &mut acknowledged, context).await?;
+            plan_id = plan_id.or(Some(agreed));
         }
-        Ok::<_, Error>(client)
+        // Kept by the daemon as handed out; it can't be made once the connection is gone.
+        let request = v1::ReconnectCardRequest {
+            name: arguments.name.clone(),
+        };
+        let card = client.connections().reconnect_card(request).await?;
+        if !acknowledged.iter().any(|name| name == name_typed) {
+            acknowledged.push(name_typed.to_owned());
+        }
+        Ok::<_, Error>((client, plan_id, card.into_inner().card))
     };
-    let client = tokio::select! {
-        client = prepare => client?,
+    let (client, plan_id, card) = tokio::select! {
+        prepared = prepare => prepared?,
         () = interruption.asked() => {
             return Err(Error::new(Kind::Interrupted, "interrupted; nothing was deleted"));
         }
     };
-    if !acknowledged.iter().any(|name| name == name_typed) {
-        acknowledged.push(name_typed.to_owned());
-    }
     let request = v1::StartDeletionRequest {
         connection: arguments.name,
         acknowledged,
         emergency: arguments.emergency,
         reason: arguments.why.text(),
+        plan_id: plan_id.unwrap_or_default(),
+        scream: arguments.scream.map(duration::to_wire),
     };
     let mut deletions = client.deletions();
     let stream = tokio::select! {
@@ -121,7 +145,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             .next("bascule deletion list"));
         }
     };
-    follow::follow(stream, context, file, interruption).await
+    follow::follow(stream, context, file, Some(card), interruption).await
 }
 
 async fn show_plan(arguments: &Arguments, context: &Context) -> Result<Exit, Error> {
@@ -140,47 +164,48 @@ async fn fetch_plan(client: &Client, arguments: &Arguments) -> Result<v1::PlanRe
     Ok(client.deletions().plan(request).await?.into_inner())
 }
 
-/// Shows the plan and asks for the connection's name. `Ok` means that it was typed.
-async fn ask(client: &Client, arguments: &Arguments, context: &Context) -> Result<(), Error> {
+/// Shows the plan, asks for each box that is not met, and for the connection's name. Returns the plan
+/// that was agreed to; what was vouched for is acknowledged. Nothing is taken for a yes but a yes.
+async fn ask(
+    client: &Client,
+    arguments: &Arguments,
+    acknowledged: &mut Vec<String>,
+    context: &Context,
+) -> Result<String, Error> {
     let plan = fetch_plan(client, arguments).await?;
     context.output.stderr(&plan::render(&plan, clock::now()));
-    let open = plan::in_the_way(&plan, &arguments.acknowledged);
-    if !open.is_empty() {
-        let acks: Vec<_> = open.iter().map(|name| format!("--ack {name}")).collect();
-        return Err(Error::new(
-            Kind::Refused,
-            format!(
-                "open boxes stand in the way: {}; nothing was deleted",
-                open.join(", ")
-            ),
-        )
-        .next(format!(
-            "satisfy them as shown above, or vouch for them: bascule delete {} {}",
-            arguments.name,
-            acks.join(" ")
-        )));
+    let manner = match (arguments.emergency, arguments.scream) {
+        (true, _) => Manner::Emergency,
+        (false, Some(_)) => Manner::Scream,
+        (false, None) => Manner::Checked,
+    };
+    let boxes = plan::to_vouch_for(&plan, acknowledged, manner);
+    let all = boxes.len();
+    for (number, b) in boxes.into_iter().enumerate() {
+        context.output.stderr(&plan::question(b, number + 1, all));
+        let answer = typed().await?;
+        if !matches!(answer.trim(), "y" | "yes") {
+            return Err(Error::new(
+                Kind::Refused,
+                format!("{} was not vouched for; nothing was deleted", b.name),
+            )
+            .next(format!(
+                "satisfy it: {}",
+                if b.remedy.is_empty() {
+                    "see the plan"
+                } else {
+                    &b.remedy
+                }
+            )));
+        }
+        acknowledged.push(b.name.clone());
     }
     context
         .output
         .stderr("\nType the connection's name to delete it, anything else to leave it: ");
-    // On a thread of its own: a signal must be heard while the terminal waits.
-    let read = tokio::task::spawn_blocking(|| {
-        let mut typed = String::new();
-        io::stdin().lock().read_line(&mut typed).map(|_| typed)
-    });
-    let typed = read
-        .await
-        .map_err(io::Error::other)
-        .flatten()
-        .map_err(|error| {
-            Error::new(
-                Kind::Failed,
-                format!("the terminal could not be read: {error}"),
-            )
-        })?;
     // A terminal hands over the line with its end; blanks are not part of any name.
-    if typed.trim() == arguments.name {
-        Ok(())
+    if typed().await?.trim() == arguments.name {
+        Ok(plan.plan_id)
     } else {
         Err(Error::new(
             Kind::Refused,
@@ -190,4 +215,21 @@ async fn ask(client: &Client, arguments: &Arguments, context: &Context) -> Resul
             ),
         ))
     }
+}
+
+/// One line from the terminal. On a thread of its own: a signal must be heard while it waits.
+async fn typed() -> Result<String, Error> {
+    let read = tokio::task::spawn_blocking(|| {
+        let mut typed = String::new();
+        io::stdin().lock().read_line(&mut typed).map(|_| typed)
+    });
+    read.await
+        .map_err(io::Error::other)
+        .flatten()
+        .map_err(|error| {
+            Error::new(
+                Kind::Failed,
+                format!("the terminal could not be read: {error}"),
+            )
+        })
 }

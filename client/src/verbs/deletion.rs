@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// List, show and cancel deletions
+/// List, show and cancel deletions, and let stopped ones go on
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -38,6 +38,11 @@ pub(crate) enum Action {
         /// Follow it until it ends or waits
         #[arg(long)]
         watch: bool,
+    },
+    /// Let the countdown of a scream test that a knock has stopped begin anew
+    GoOn {
+        /// Its id
+        id: String,
     },
     /// Call a deletion off while its keys are not dead yet
     Cancel {
@@ -76,9 +81,10 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
                 .watch(request)
                 .await?
                 .into_inner();
-            return follow::follow(stream, context, None, Interruption::listen()).await;
+            return follow::follow(stream, context, None, None, Interruption::listen()).await;
         }
         Action::Show { id, watch: false } => show(id, context).await?,
+        Action::GoOn { id } => go_on(id, context).await?,
         Action::Cancel { id, why } => cancel(id, &why, context).await?,
     }
     Ok(Exit::Ok)
@@ -172,6 +178,24 @@ async fn cancel(id: String, why: &Why, context: &Context) -> Result<(), Error> {
     })
 }
 
+async fn go_on(id: String, context: &Context) -> Result<(), Error> {
+    let request = v1::GoOnDeletionRequest { id };
+    let mut deletions = context.client().await?.deletions();
+    let response = deletions.go_on(request).await?.into_inner();
+    let deletion = response.deletion.unwrap_or_default();
+    let document = CancelDocument {
+        deletion: (&deletion).into(),
+    };
+    context.output.result(&document, || {
+        format!(
+            "{} {}: {}\n",
+            styled(GOOD, "listening"),
+            escape(&deletion.id),
+            escape(&follow::heard(&deletion, clock::now()))
+        )
+    })
+}
+
 fn facts(deletion: &v1::Deletion, in_doubt: &[String], now: Timestamp) -> String {
     let mut facts = Facts::default();
     facts
@@ -184,6 +208,13 @@ fn facts(deletion: &v1::Deletion, in_doubt: &[String], now: Timestamp) -> String
         .add("Ended", human(deletion.ended_at.as_ref(), now))
         .add("Keys", deletion.keys.to_string())
         .add("Verdict", verdict(deletion))
+        .add(
+            "Heard",
+            match deletion.phase() {
+                v1::Phase::Listening => follow::heard(deletion, now),
+                _ => String::new(),
+            },
+        )
         .add("Waits for", Cell::new(&deletion.pending).style(WARN));
     for line in in_doubt {
         facts.add("In doubt", Cell::new(line).style(WARN));

@@ -1,7 +1,7 @@
 //! `bascule findings`: keys that do not work and are used all the same.
 
 use bascule_domain::Timestamp;
-use bascule_proto::v1::{self, next_run::When};
+use bascule_proto::v1::{self, finding_caller::Who, next_run::When};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -12,9 +12,11 @@ use crate::{
     exit::Exit,
     output::{
         document,
+        sweep::{self, SweepDocument},
         table::{Cell, Facts, Table},
-        text::{BAD, DIM, NEXT, WARN, escape, styled},
+        text::{BAD, DIM, NEXT, WARN, count, escape, styled},
         time::{absolute_and_relative, ago, human, parsed},
+        usage::program,
     },
 };
 
@@ -23,11 +25,16 @@ use crate::{
 /// Two senses: the configurations, jobs and processes of this machine that would use a dead, paused
 /// or retiring key (W…), and requests with one that the gateway refused (F…), wherever they came
 /// from. A tool that is refused shows the id of its finding where it shows the host id or the message
-/// of an error. Refusals are kept until the daemon restarts.
+/// of an error. Which process was refused is looked for, and told where the system shows it.
+/// Refusals are kept until the daemon restarts.
+///
+/// What no rule about a tool leads to is found by the daemon's full sweep of homes, /etc, /opt and
+/// /srv, which runs after a key died and once a day as long as one is dead.
 ///
 /// Examples:
 ///   bascule findings
 ///   bascule findings photos --look
+///   bascule findings --sweep
 ///   bascule findings show F12
 ///   bascule findings ack W0123456789abcdef --why 'replaced next week'
 #[derive(Debug, Args)]
@@ -48,6 +55,9 @@ pub(crate) struct Which {
     /// Look at this machine again first, at processes too
     #[arg(long)]
     look: bool,
+    /// Sweep all folders first, and look again: that may take minutes
+    #[arg(long)]
+    sweep: bool,
 }
 
 /// What to do with findings.
@@ -74,6 +84,7 @@ pub(crate) enum Action {
 struct ListDocument<'a> {
     findings: Vec<document::Finding>,
     not_checked: &'a [String],
+    sweep: Option<SweepDocument>,
 }
 
 #[derive(Serialize)]
@@ -103,8 +114,9 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
 
 async fn list(which: Which, context: &Context) -> Result<(), Error> {
     let client = context.client().await?;
-    if which.look {
-        client.findings().look(v1::LookRequest {}).await?;
+    if which.look || which.sweep {
+        let request = v1::LookRequest { sweep: which.sweep };
+        client.findings().look(request).await?;
     }
     let request = v1::ListFindingsRequest {
         of: which.of.unwrap_or_default(),
@@ -113,6 +125,7 @@ async fn list(which: Which, context: &Context) -> Result<(), Error> {
     let document = ListDocument {
         findings: response.findings.iter().map(Into::into).collect(),
         not_checked: &response.not_checked,
+        sweep: response.sweep.as_ref().map(Into::into),
     };
     if response.findings.is_empty() {
         context
@@ -123,6 +136,11 @@ async fn list(which: Which, context: &Context) -> Result<(), Error> {
         context
             .output
             .status(&format!("{} {}", styled(WARN, "not checked:"), escape(gap)));
+    }
+    let sweep = response.sweep.as_ref();
+    if let Some(words) = sweep.and_then(|sweep| sweep::words(sweep, clock::now())) {
+        let told = format!("{} {words}", styled(DIM, "full sweep:"));
+        context.output.status(&told);
     }
     if response.findings.is_empty() && !context.output.is_json() {
         return Ok(());
@@ -155,7 +173,16 @@ pub(super) fn render(findings: &[v1::Finding], now: Timestamp) -> String {
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(&table(refused));
+        text.push_str(&table(&refused));
+        for finding in refused {
+            for caller in finding.callers.iter().filter(|caller| caller.keeps_trying) {
+                text.push_str(&format!(
+                    "{}  {}\n",
+                    escape(&finding.id),
+                    tries(caller, now)
+                ));
+            }
+        }
     }
     text
 }
@@ -164,7 +191,7 @@ fn consumer(finding: &v1::Finding, now: Timestamp) -> String {
     let known = finding.state == "acknowledged";
     let style = if known { DIM } else { BAD };
     let mut about = vec![finding.rank.clone()];
-    about.extend(next_run(finding, now));
+    about.extend(next_run(finding.next_run.as_ref(), now));
     if known {
         about.push(format!("acknowledged: {}", finding.acknowledged_why));
     }
@@ -187,8 +214,9 @@ fn owner(finding: &v1::Finding) -> String {
     parts.join("/")
 }
 
-fn next_run(finding: &v1::Finding, now: Timestamp) -> Option<String> {
-    Some(match finding.next_run.as_ref()?.when.as_ref()? {
+/// When a job runs next, in words.
+pub(super) fn next_run(next: Option<&v1::NextRun>, now: Timestamp) -> Option<String> {
+    Some(match next?.when.as_ref()? {
         When::At(at) => format!("next run {}", absolute_and_relative(parsed(Some(at))?, now)),
         When::On(event) => format!("runs {event}"),
         When::Never(why) => format!("does not run by itself: {why}"),
@@ -196,7 +224,7 @@ fn next_run(finding: &v1::Finding, now: Timestamp) -> Option<String> {
     })
 }
 
-fn table(findings: Vec<&v1::Finding>) -> String {
+fn table(findings: &[&v1::Finding]) -> String {
     let now = clock::now();
     let mut table = Table::new([
         "ID",
@@ -218,11 +246,73 @@ fn table(findings: Vec<&v1::Finding>) -> String {
             Cell::new(&finding.connection),
             finding.count.to_string().into(),
             ago(finding.last_at.as_ref(), now).into(),
-            Cell::new(&finding.address),
+            Cell::new(from(finding)),
             Cell::new(&finding.user_agent),
         ]);
     }
     table.render()
+}
+
+/// Who was refused last: the process, if it is known, else the address.
+pub(super) fn from(finding: &v1::Finding) -> String {
+    match finding
+        .callers
+        .first()
+        .and_then(|caller| caller.who.as_ref())
+    {
+        Some(Who::Process(process)) => program(process),
+        Some(Who::Address(_) | Who::Unknown(_)) | None => finding.address.clone(),
+    }
+}
+
+/// `rclone (pid 42, backup.service) has tried 14 times since …`.
+fn tries(caller: &v1::FindingCaller, now: Timestamp) -> String {
+    let times = count(caller.count, "time");
+    let since = human(caller.first_at.as_ref(), now);
+    match caller.who.as_ref() {
+        Some(Who::Process(process)) => {
+            format!(
+                "{} has tried {times} since {since}",
+                escape(&program(process))
+            )
+        }
+        Some(Who::Address(address)) => {
+            format!("{} has tried {times} since {since}", escape(address))
+        }
+        Some(Who::Unknown(why)) => format!("unknown ({}): {times} since {since}", escape(why)),
+        None => format!("unknown: {times} since {since}"),
+    }
+}
+
+/// Everybody who was refused, and what is known of them.
+fn callers(finding: &v1::Finding, now: Timestamp) -> String {
+    let mut text = String::new();
+    for caller in &finding.callers {
+        text.push_str(&format!("  {}", tries(caller, now)));
+        if caller.count > 1 {
+            let last = ago(caller.last_at.as_ref(), now);
+            text.push_str(&format!(", last {}", escape(&last)));
+        }
+        if caller.keeps_trying {
+            text.push_str(&format!(": {}", styled(WARN, "it keeps trying")));
+        }
+        text.push('\n');
+        if let Some(Who::Process(process)) = &caller.who {
+            let command = [&process.command, &process.exe];
+            let command = command.into_iter().find(|text| !text.is_empty());
+            let user = process.uid.map(|uid| format!("user {uid}"));
+            let facts: Vec<_> = user.iter().chain(command).map(String::as_str).collect();
+            if !facts.is_empty() {
+                let facts = facts.join(": ");
+                text.push_str(&format!("    {}\n", styled(DIM, &escape(&facts))));
+            }
+        }
+    }
+    if finding.other_callers > 0 {
+        let times = count(finding.other_callers, "time");
+        text.push_str(&format!("  others, who are not kept: {times}\n"));
+    }
+    text
 }
 
 fn words(finding: &v1::Finding, now: Timestamp) -> String {
@@ -252,7 +342,10 @@ fn words(finding: &v1::Finding, now: Timestamp) -> String {
                 .concat(),
         )
         .add("Rank", finding.rank.as_str())
-        .add("Next run", next_run(finding, now).unwrap_or_default())
+        .add(
+            "Next run",
+            next_run(finding.next_run.as_ref(), now).unwrap_or_default(),
+        )
         .add("User", finding.user.as_str())
         .add("First", human(finding.found_at.as_ref(), now))
         .add("Changed", human(finding.changed_at.as_ref(), now))
@@ -260,8 +353,16 @@ fn words(finding: &v1::Finding, now: Timestamp) -> String {
         .add("Times", times)
         .add("From", finding.address.as_str())
         .add("Wanted", finding.operation.as_str())
-        .add("Was told", finding.message.as_str());
+        .add(
+            if finding.sense == "consumer" {
+                "Because"
+            } else {
+                "Was told"
+            },
+            finding.message.as_str(),
+        );
     let mut text = facts.render();
+    text.push_str(&callers(finding, now));
     text.push_str(&chain(&finding.steps));
     for next in &finding.next {
         text.push_str(&format!("{} {}\n", styled(NEXT, "next:"), escape(next)));
@@ -306,12 +407,25 @@ mod tests {
             id: "F12".into(),
             reason: "KEY-REVOKED".into(),
             user_agent: "rclone\x1b[2J\r\nnext: rm".into(),
+            callers: vec![v1::FindingCaller {
+                who: Some(Who::Process(v1::Process {
+                    pid: 42,
+                    exe: "/opt/r\x1b[2Jclone".into(),
+                    unit: "backup\r.service".into(),
+                    ..v1::Process::default()
+                })),
+                count: 14,
+                keeps_trying: true,
+                ..v1::FindingCaller::default()
+            }],
             next: vec!["bascule key list".into()],
             ..v1::Finding::default()
         };
         for text in [words(&finding, now), render(&[finding], now)] {
             let text = anstream::adapter::strip_str(&text).to_string();
             assert!(text.contains("rclone\\u{1b}[2J\\r\\nnext: rm"), "{text}");
+            let who = "r\\u{1b}[2Jclone (pid 42, backup\\r.service) has tried 14 times";
+            assert!(text.contains(who), "{text}");
         }
     }
 }

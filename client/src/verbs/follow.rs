@@ -1,6 +1,7 @@
 //! Follows a deletion: progress as it comes, the reply *revoked* at once, then the verdict and
 //! the receipt. Leaving never stops the deletion, and whoever leaves is told so.
 
+use bascule_domain::{SignedDuration, Timestamp, moment::span};
 use bascule_proto::v1::{self, deletion_event::Event};
 use tonic::Streaming;
 
@@ -14,7 +15,8 @@ use crate::{
         Output, document,
         progress::{Progress, phase_line},
         receipt,
-        text::{GOOD, WARN, count, escape, styled},
+        text::{GOOD, HEAD, WARN, count, escape, escape_json, styled},
+        time::{parsed, relative},
     },
     verbs::delete::receipt_file::ReceiptFile,
 };
@@ -25,6 +27,8 @@ struct Seen {
     parked: Option<String>,
     receipt: Option<String>,
     revoked_told: bool,
+    /// The reconnect card, for whoever deleted.
+    card: Option<String>,
 }
 
 /// Follows until it ends, waits, or the user leaves.
@@ -32,6 +36,7 @@ pub(crate) async fn follow(
     mut stream: Streaming<v1::DeletionEvent>,
     context: &Context,
     file: Option<ReceiptFile>,
+    card: Option<String>,
     mut interruption: Interruption,
 ) -> Result<Exit, Error> {
     let output = context.output;
@@ -41,6 +46,7 @@ pub(crate) async fn follow(
         parked: None,
         receipt: None,
         revoked_told: false,
+        card,
     };
     loop {
         let event = tokio::select! {
@@ -51,7 +57,13 @@ pub(crate) async fn follow(
             }
         };
         match event {
-            Ok(Some(event)) => seen.take(event, &mut progress, output),
+            Ok(Some(event)) => {
+                seen.take(event, &mut progress, output);
+                // It takes days; nobody waits here for that.
+                if seen.deletion.phase() == v1::Phase::Listening {
+                    break;
+                }
+            }
             Ok(None) => break,
             Err(status) => {
                 progress.clear();
@@ -65,6 +77,13 @@ pub(crate) async fn follow(
 }
 
 impl Seen {
+    /// The card, once the connection is gone for good.
+    fn card_to_keep(&self) -> Option<&str> {
+        self.card
+            .as_deref()
+            .filter(|_| keys_are_dead(&self.deletion))
+    }
+
     fn take(&mut self, event: v1::DeletionEvent, progress: &mut Progress, output: Output) {
         let before = self.deletion.phase();
         if let Some(deletion) = event.deletion {
@@ -120,6 +139,7 @@ fn ending(seen: &Seen) -> Result<(&'static str, Exit), Error> {
         (None, Some(_)) if keys_are_dead(deletion) => {
             Ok(("revoked-verdict-pending", Exit::VerdictPending))
         }
+        (None, _) if deletion.phase() == v1::Phase::Listening => Ok(("listening", Exit::Ok)),
         (None, Some(_)) => Ok(("waiting", Exit::Failed)),
         (None, None) => Err(left(
             deletion,
@@ -164,11 +184,22 @@ fn conclude(seen: &Seen, output: Output, file: Option<ReceiptFile>) -> Result<Ex
                 .as_deref()
                 .and_then(|json| serde_json::from_str(json).ok()),
             receipt_file: file_name,
+            reconnect_card: seen
+                .card_to_keep()
+                .and_then(|json| serde_json::from_str(json).ok()),
         })?;
     } else {
         let text = words(seen);
         // As above: the exit code tells more than a closed pipe.
         output.raw(&text).ok();
+        if let Some(card) = seen.card_to_keep() {
+            let kept = format!(
+                "\n{}, with new keys: keep this card\n{}\n",
+                styled(HEAD, "To connect again"),
+                escape_json(card.trim_end())
+            );
+            output.raw(&kept).ok();
+        }
         if let Some(path) = file_name {
             output.status(&format!("receipt written to {}", escape(&path)));
         }
@@ -192,6 +223,13 @@ fn words(seen: &Seen) -> String {
             receipt::summary(json, clock::now())
         );
     }
+    if deletion.phase() == v1::Phase::Listening {
+        return format!(
+            "{}: {}\nSee how it stands: bascule deletion show {id}; bring everything back: bascule deletion cancel {id}\n",
+            styled(GOOD, "listening"),
+            escape(&heard(deletion, clock::now()))
+        );
+    }
     let Some(reason) = &seen.parked else {
         return String::new();
     };
@@ -209,6 +247,32 @@ fn words(seen: &Seen) -> String {
             escape(reason)
         )
     }
+}
+
+/// How a scream test stands, in words.
+pub(super) fn heard(deletion: &v1::Deletion, now: Timestamp) -> String {
+    let Some(scream) = &deletion.scream else {
+        return String::new();
+    };
+    let length = |wire: Option<&prost_types::Duration>| {
+        wire.map_or(SignedDuration::ZERO, |it| {
+            SignedDuration::new(it.seconds, it.nanos)
+        })
+    };
+    let whole = span(length(scream.length.as_ref()));
+    if let Some(at) = parsed(scream.knocked_at.as_ref()) {
+        return format!(
+            "the countdown stands still: the key {} knocked {}; who it was: bascule findings show {}; count anew: bascule deletion go-on {}",
+            scream.label,
+            relative(at, now),
+            scream.finding,
+            deletion.id
+        );
+    }
+    let since = parsed(scream.counting_since.as_ref());
+    let since = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since));
+    let silent = length(scream.silent.as_ref()).saturating_add(since.max(SignedDuration::ZERO));
+    format!("silent for {} of {whole}; then it is deleted", span(silent))
 }
 
 /// What to say when the command ends before the deletion does.
@@ -275,6 +339,7 @@ mod tests {
             parked: parked.map(str::to_owned),
             receipt: receipt.map(str::to_owned),
             revoked_told: true,
+            card: None,
         };
         ending(&seen).map(|(_, exit)| exit)
     }
@@ -339,6 +404,7 @@ mod tests {
             parked: Some("connection refused".into()),
             receipt: None,
             revoked_told: true,
+            card: None,
         };
         let text = words(&seen);
         assert!(text.contains("revoked, verdict pending"), "{text}");

@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     exit::Exit,
     output::{
+        sweep::{self, SweepDocument},
         table::{Cell, Facts},
         text::{BAD, GOOD, WARN, count},
         time::{human, rfc3339},
@@ -40,6 +41,7 @@ struct Document<'a> {
     troubles: &'a [String],
     findings: u32,
     paused: Vec<Paused<'a>>,
+    sweep: Option<SweepDocument>,
 }
 
 #[derive(Serialize)]
@@ -72,6 +74,7 @@ pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> 
         troubles: &status.troubles,
         findings: status.findings,
         paused: status.paused.iter().map(Paused::from).collect(),
+        sweep: status.sweep.as_ref().map(Into::into),
     };
     context.output.result(&document, || {
         let mut facts = Facts::default();
@@ -104,6 +107,10 @@ pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> 
             let text =
                 format!("{findings}: keys that do not work and are used; see: bascule findings");
             facts.add("Findings", Cell::new(text).style(WARN));
+        }
+        let sweep = status.sweep.as_ref();
+        if let Some(words) = sweep.and_then(|sweep| sweep::words(sweep, clock::now())) {
+            facts.add("Full sweep", words);
         }
         for trouble in &status.troubles {
             facts.add("Trouble", Cell::new(trouble).style(BAD));

@@ -325,10 +325,10 @@ mod tests {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let mut report = report();
         report.rows[0].at_most = true;
-        report.rows[0].process = Some(v1::UsageProcess {
+        report.rows[0].process = Some(v1::Process {
             command: "rclone\r\nnext: rm".into(),
             unit: "backup.service".into(),
-            ..v1::UsageProcess::default()
+            ..v1::Process::default()
         });
         let text = words(&report, By::Process, now);
         let text = anstream::adapter::strip_str(&text).to_string();

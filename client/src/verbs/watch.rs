@@ -179,9 +179,23 @@ fn line(event: &v1::UsageEvent, told: &Event) -> String {
     let rest = match told {
         Event::Begun(_) => String::new(),
         Event::Passed(passed) => format!("{subject}  {}", requests(passed)),
+        Event::Finding(finding) if finding.sense == "knock" => {
+            let caller = finding.callers.first();
+            let again = caller.is_some_and(|caller| caller.keeps_trying);
+            let refused = if again {
+                "keeps being refused"
+            } else {
+                "refused"
+            };
+            let (reason, id) = (escape(&finding.reason), escape(&finding.id));
+            format!(
+                "{subject}  {} {reason}  {}: run: bascule findings show {id}",
+                styled(BAD, refused),
+                escape(&super::findings::from(finding))
+            )
+        }
         Event::Finding(finding) => {
             let news = match finding.news.as_str() {
-                "" => styled(BAD, "refused"),
                 "resolved" => styled(GOOD, "resolved"),
                 news => styled(BAD, &escape(news)),
             };
@@ -261,9 +275,9 @@ mod tests {
                 reason: "NOT-PERMITTED".into(),
                 requests: 2,
             }],
-            process: Some(v1::UsageProcess {
+            process: Some(v1::Process {
                 command: "rclone\rsync".into(),
-                ..v1::UsageProcess::default()
+                ..v1::Process::default()
             }),
             ..v1::UsagePassed::default()
         });

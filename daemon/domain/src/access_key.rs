@@ -44,6 +44,25 @@ impl AccessKeyId {
             && text.ends_with(&checksum(&text[..18]))
     }
 
+    /// A text with every id in it that Bascule issued in the form for people.
+    #[must_use]
+    pub fn hide_issued(text: &str) -> String {
+        let mut shown = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find(Self::ISSUED_PREFIX) {
+            let id = rest.get(at..at + Self::ISSUED_LEN);
+            let id = id.filter(|id| Self::looks_issued(id));
+            let (masked, length) = match id {
+                Some(id) => (Self(id.into()).masked(), id.len()),
+                None => (Self::ISSUED_PREFIX.to_owned(), Self::ISSUED_PREFIX.len()),
+            };
+            shown.push_str(&rest[..at]);
+            shown.push_str(&masked);
+            rest = &rest[at + length..];
+        }
+        shown + rest
+    }
+
     /// The id itself.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -189,6 +208,19 @@ impl fmt::Debug for AccessKeyId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn issued_ids_in_a_text_are_hidden_and_nothing_else_is() {
+        let id = AccessKeyId::issue([7; 15]);
+        let text = format!("é BSC --id={id}, x{id}BSC… BSCé");
+        let masked = id.masked();
+        assert_eq!(
+            AccessKeyId::hide_issued(&text),
+            format!("é BSC --id={masked}, x{masked}BSC… BSCé")
+        );
+        let wrong = id.as_str().replace(&id.as_str()[18..], "!!");
+        assert_eq!(AccessKeyId::hide_issued(&wrong), wrong);
+    }
 
     #[test]
     fn issued_ids_pass_their_own_check_and_typos_do_not() {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     connection::Connection,
+    finding::FindingId,
     ids::{ConnectionId, DeletionId, KeyId},
     key::Key,
     names::{ConnectionName, Label, Reason},
@@ -58,6 +59,11 @@ pub enum Change {
     },
     /// What a connection's keys may take together was changed.
     Limited {
+        /// Of which connection.
+        connection: ConnectionId,
+    },
+    /// A connection's reconnect card was handed out.
+    CardExported {
         /// Of which connection.
         connection: ConnectionId,
     },
@@ -136,6 +142,25 @@ pub enum Change {
         /// What it reached.
         phase: crate::deletion::Phase,
     },
+    /// A key that Bascule did not issue is dead at its provider.
+    MarkedDead {
+        /// The last characters of its id.
+        key: String,
+    },
+    /// It is not any more, or never was.
+    UnmarkedDead {
+        /// The last characters of its id.
+        key: String,
+    },
+    /// The user knows of a consumer of a key that does not work.
+    FindingAcknowledged {
+        /// Which.
+        finding: FindingId,
+        /// Of which connection's key, if it is one's.
+        connection: Option<ConnectionId>,
+        /// Of which key, if it is one of ours.
+        key: Option<KeyId>,
+    },
 }
 
 impl Change {
@@ -147,6 +172,7 @@ impl Change {
             Self::CredentialsReplaced { .. } => "credentials-replaced",
             Self::Renamed { .. } => "renamed",
             Self::Limited { .. } => "limited",
+            Self::CardExported { .. } => "card-exported",
             Self::KeyIssued { .. } => "key-issued",
             Self::KeyRestricted { .. } => "key-restricted",
             Self::KeyPaused { .. } => "key-paused",
@@ -158,17 +184,21 @@ impl Change {
             Self::LeakReported { .. } => "leak-reported",
             Self::LeakClosed { .. } => "leak-closed",
             Self::Deletion { .. } => "deletion",
+            Self::MarkedDead { .. } => "marked-dead",
+            Self::UnmarkedDead { .. } => "unmarked-dead",
+            Self::FindingAcknowledged { .. } => "finding-acknowledged",
         }
     }
 
-    /// The connection it is about.
+    /// The connection it is about; none if it is about a key of nobody's here.
     #[must_use]
-    pub const fn connection(&self) -> ConnectionId {
+    pub const fn connection(&self) -> Option<ConnectionId> {
         match self {
             Self::Connected { connection }
             | Self::CredentialsReplaced { connection, .. }
             | Self::Renamed { connection }
             | Self::Limited { connection }
+            | Self::CardExported { connection }
             | Self::KeyIssued { connection, .. }
             | Self::KeyRestricted { connection, .. }
             | Self::KeyPaused { connection, .. }
@@ -179,7 +209,9 @@ impl Change {
             | Self::Resumed { connection }
             | Self::LeakReported { connection }
             | Self::LeakClosed { connection }
-            | Self::Deletion { connection, .. } => *connection,
+            | Self::Deletion { connection, .. } => Some(*connection),
+            Self::FindingAcknowledged { connection, .. } => *connection,
+            Self::MarkedDead { .. } | Self::UnmarkedDead { .. } => None,
         }
     }
 
@@ -193,15 +225,19 @@ impl Change {
             | Self::KeyResumed { key, .. }
             | Self::KeyRevoked { key, .. }
             | Self::Rotation { key, .. } => Some(*key),
+            Self::FindingAcknowledged { key, .. } => *key,
             Self::Connected { .. }
             | Self::CredentialsReplaced { .. }
             | Self::Renamed { .. }
             | Self::Limited { .. }
+            | Self::CardExported { .. }
             | Self::Paused { .. }
             | Self::Resumed { .. }
             | Self::LeakReported { .. }
             | Self::LeakClosed { .. }
-            | Self::Deletion { .. } => None,
+            | Self::Deletion { .. }
+            | Self::MarkedDead { .. }
+            | Self::UnmarkedDead { .. } => None,
         }
     }
 

@@ -191,6 +191,9 @@ pub struct Connection {
     /// Since when no request is admitted, because somebody wanted it so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<Timestamp>,
+    /// When the reconnect card was handed out last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_exported_at: Option<Timestamp>,
 }
 
 impl Connection {

@@ -5,11 +5,14 @@
 //! that was due, so every effect must be idempotent. No event leads from [`Phase::Revoked`] or
 //! later back to living keys.
 
+mod scream;
+
 use std::collections::{BTreeSet, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+pub use self::scream::{Scream, ScreamKnock};
 use crate::{
     audit::Caller,
     ids::{ConnectionId, DeletionId},
@@ -23,6 +26,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
+    /// A scream test: the keys are paused, and it is listened whether anybody knocks.
+    Listening,
     /// Asked for and journalled. The connection's keys count as paused from here.
     Requested,
     /// No exchange with the provider is open any more; what is in doubt is recorded.
@@ -41,7 +46,8 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase; tests of crashes enumerate it.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Listening,
         Self::Requested,
         Self::Drained,
         Self::Surveyed,
@@ -55,6 +61,7 @@ impl Phase {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Listening => "listening",
             Self::Requested => "requested",
             Self::Drained => "drained",
             Self::Surveyed => "surveyed",
@@ -81,6 +88,8 @@ impl Phase {
 /// What the daemon has to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
+    /// Keep the keys paused and listen, until it was silent for long enough.
+    Listen,
     /// Stop admitting requests, cut streams, wait for exchanges with the provider to end.
     Drain,
     /// Survey every bucket and keep the manifests.
@@ -96,6 +105,12 @@ pub enum Effect {
 /// What came of an effect, or what was asked for meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// Nobody knocked for so long, by a clock that nobody can set.
+    Listened(SignedDuration),
+    /// Somebody knocked: the countdown stops.
+    Knocked(ScreamKnock),
+    /// The user lets a stopped countdown begin anew.
+    GoOn,
     /// No exchange with the provider is open any more.
     Drained {
         /// Requests whose outcome at the provider is unknown.
@@ -132,6 +147,9 @@ pub enum Refusal {
     /// The keys are dead; that can't be undone.
     #[error("the keys are already revoked, and that can't be undone")]
     TooLate,
+    /// Only a scream test that somebody stopped goes on by a word.
+    #[error("nothing stopped this deletion; it goes on by itself")]
+    NotStopped,
     /// It has ended.
     #[error("the deletion is already {}", .0.as_str())]
     Over(Phase),
@@ -193,6 +211,9 @@ pub struct Deletion {
     pub parked: Option<Parked>,
     /// From [`Phase::Judged`] on: the word for the verdict.
     pub verdict: Option<String>,
+    /// What the scream test before it has heard, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scream: Option<Scream>,
 }
 
 /// What a deletion has seen: names buckets and objects, so it is sealed with the connection's own
@@ -238,6 +259,7 @@ impl Deletion {
     #[must_use]
     pub const fn next(&self) -> Option<Effect> {
         match self.phase {
+            Phase::Listening => Some(Effect::Listen),
             Phase::Requested => Some(Effect::Drain),
             Phase::Drained if self.emergency => Some(Effect::Revoke),
             Phase::Drained => Some(Effect::SurveyBefore),
@@ -265,6 +287,11 @@ impl Deletion {
                 }
                 self.reach(Phase::Cancelled, now);
             }
+            (Phase::Listening, event @ (Event::Listened(_) | Event::Knocked(_) | Event::GoOn)) => {
+                self.hear(event, now)?;
+            }
+            (phase, Event::GoOn) if phase.keys_are_dead() => return Err(Refusal::TooLate),
+            (_, Event::GoOn) => return Err(Refusal::NotStopped),
             (Phase::Requested, Event::Drained { in_doubt }) => {
                 findings.own_changes.extend(in_doubt);
                 if self.emergency {
@@ -333,6 +360,39 @@ impl Deletion {
         Ok(())
     }
 
+    fn hear(&mut self, event: Event, now: Timestamp) -> Result<(), Refusal> {
+        let Some(scream) = &mut self.scream else {
+            return Err(Refusal::OutOfOrder(self.phase));
+        };
+        match event {
+            Event::Listened(silence) => {
+                scream.listened(silence);
+                scream.counting_since = scream.knock.is_none().then_some(now);
+                if scream.left() == Some(SignedDuration::ZERO) {
+                    self.reach(Phase::Requested, now);
+                }
+            }
+            Event::Knocked(knock) => {
+                self.parked = Some(Parked {
+                    reason: format!(
+                        "the key {} knocked; see bascule findings show {}",
+                        knock.label, knock.finding
+                    ),
+                    since: knock.at,
+                    attempts: 1,
+                });
+                scream.stop(knock);
+            }
+            _ if scream.knock.is_none() => return Err(Refusal::NotStopped),
+            _ => {
+                self.parked = None;
+                scream.begin_anew();
+                scream.counting_since = Some(now);
+            }
+        }
+        Ok(())
+    }
+
     /// Notes that the daemon was killed and started again in this phase.
     pub fn note_restart(&self, findings: &mut Findings) {
         match self.phase {
@@ -383,7 +443,7 @@ impl Deletion {
     fn reach(&mut self, phase: Phase, now: Timestamp) {
         self.phase = phase;
         let stamp = match phase {
-            Phase::Requested => return,
+            Phase::Listening | Phase::Requested => return,
             Phase::Drained => &mut self.stamps.drained,
             Phase::Surveyed => &mut self.stamps.surveyed,
             Phase::Revoked => &mut self.stamps.revoked,
@@ -452,6 +512,7 @@ mod tests {
             stamps: Stamps::default(),
             parked: None,
             verdict: None,
+            scream: None,
         }
     }
 
@@ -464,6 +525,7 @@ mod tests {
     /// The event that an effect which goes well comes back with.
     fn well(effect: Effect) -> Event {
         match effect {
+            Effect::Listen => Event::Listened(SignedDuration::from_hours(1)),
             Effect::Drain => Event::Drained { in_doubt: vec![] },
             Effect::SurveyBefore => Event::SurveyedBefore(vec![]),
             Effect::Revoke => Event::Revoked,
@@ -578,8 +640,56 @@ mod tests {
         assert_eq!(concerning(vec![change("00000")], &few).len(), 1);
     }
 
+    fn knock() -> ScreamKnock {
+        ScreamKnock {
+            at: Timestamp::UNIX_EPOCH,
+            label: "laptop".parse().unwrap(),
+            finding: "F7".into(),
+        }
+    }
+
+    fn listening(hours: i64) -> Deletion {
+        Deletion {
+            phase: Phase::Listening,
+            scream: Some(Scream::of(SignedDuration::from_hours(hours))),
+            ..deletion(false, &[])
+        }
+    }
+
+    #[test]
+    fn silence_completes_a_scream_test_and_a_knock_stops_it_until_somebody_decides() {
+        let mut findings = Findings::default();
+        let mut hear =
+            |d: &mut Deletion, event| d.apply(&mut findings, event, Timestamp::UNIX_EPOCH);
+        let hour = || Event::Listened(SignedDuration::from_hours(1));
+        let mut d = listening(3);
+        hear(&mut d, hour()).unwrap();
+        hear(&mut d, hour()).unwrap();
+        assert_eq!(d.phase, Phase::Listening);
+        hear(&mut d, Event::Knocked(knock())).unwrap();
+        for _ in 0..5 {
+            hear(&mut d, hour()).unwrap();
+        }
+        assert_eq!(d.phase, Phase::Listening, "it stands still");
+        assert!(d.parked.as_ref().unwrap().reason.contains("laptop"));
+        hear(&mut d, Event::GoOn).unwrap();
+        assert_eq!(hear(&mut d, Event::GoOn), Err(Refusal::NotStopped));
+        hear(&mut d, hour()).unwrap();
+        hear(&mut d, hour()).unwrap();
+        assert_eq!(d.phase, Phase::Listening, "from the beginning");
+        hear(&mut d, hour()).unwrap();
+        assert_eq!(d.next(), Some(Effect::Drain));
+        assert_eq!(d.scream.unwrap().knocks, 1);
+        let mut d = listening(3);
+        hear(&mut d, Event::Cancel).unwrap();
+        assert_eq!(d.phase, Phase::Cancelled);
+    }
+
     fn any_event() -> impl Strategy<Value = Event> {
         prop_oneof![
+            Just(well(Effect::Listen)),
+            Just(Event::Knocked(knock())),
+            Just(Event::GoOn),
             Just(well(Effect::Drain)),
             Just(well(Effect::SurveyBefore)),
             Just(Event::SurveyBeforeFailed("away".into())),
@@ -597,8 +707,9 @@ mod tests {
         fn no_sequence_of_events_brings_a_dead_key_back(
             events in proptest::collection::vec(any_event(), 0..20),
             emergency: bool,
+            scream: bool,
         ) {
-            let mut d = deletion(emergency, &[]);
+            let mut d = if scream { listening(2) } else { deletion(emergency, &[]) };
             let mut findings = Findings::default();
             let mut dead = false;
             for event in events {

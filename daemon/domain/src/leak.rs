@@ -86,6 +86,7 @@ mod tests {
             credentials_changed_at: Timestamp::UNIX_EPOCH,
             limits: Limits::default(),
             paused_at: None,
+            card_exported_at: None,
         };
         let mut leak = Leak {
             connection: id,

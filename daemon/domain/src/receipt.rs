@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    deletion::{Deletion, Findings},
+    deletion::{Deletion, Findings, Scream},
     ids::{DeletionId, KeyId},
     names::{BucketName, ConnectionName, Label},
+    plan::CheckBox,
     provider::ProviderKind,
     survey::{BucketOutcome, Difference},
     verdict::{OwnChange, Verdict},
@@ -68,6 +69,12 @@ pub struct Receipt {
     pub connection: Severed,
     /// Whether the keys died before any survey.
     pub emergency: bool,
+    /// What the scream test before it has heard, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scream: Option<Scream>,
+    /// The boxes of the checklist that were vouched for.
+    #[serde(default)]
+    pub vouched_for: Vec<CheckBox>,
     /// When it was asked for.
     pub requested_at: Timestamp,
     /// When every key was dead, durably.
@@ -118,6 +125,8 @@ impl Receipt {
             id: deletion.id,
             connection,
             emergency: deletion.emergency,
+            scream: deletion.scream.clone(),
+            vouched_for: deletion.acknowledged.iter().copied().collect(),
             requested_at: deletion.requested_at,
             revoked_at: deletion.stamps.revoked,
             judged_at: deletion.stamps.judged,

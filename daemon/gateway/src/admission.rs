@@ -37,6 +37,8 @@ pub enum PausedBy {
     User,
     /// Its key at the provider has leaked.
     Leak,
+    /// A scream test: it is deleted if nobody knocks for a while.
+    ScreamTest,
     /// It is being deleted.
     Deletion,
 }
@@ -49,6 +51,7 @@ impl Admission {
             Self::Paused(PausedBy::Leak) => 2,
             Self::Paused(PausedBy::Deletion) => 3,
             Self::Dead => 4,
+            Self::Paused(PausedBy::ScreamTest) => 5,
         }
     }
 
@@ -58,6 +61,7 @@ impl Admission {
             1 => Self::Paused(PausedBy::User),
             2 => Self::Paused(PausedBy::Leak),
             3 => Self::Paused(PausedBy::Deletion),
+            5 => Self::Paused(PausedBy::ScreamTest),
             _ => Self::Dead,
         }
     }

@@ -82,6 +82,8 @@ pub(crate) async fn handle(
         client.peer,
         request.headers(),
     );
+    let trusted = &gateway.settings.trusted_proxies;
+    let relayed = proxies::relayed(trusted, client.peer, request.headers());
     let peer = origin.unwrap_or(client.peer);
     let client = Client { peer, ..client };
     let mut account = Account::open(
@@ -108,7 +110,8 @@ pub(crate) async fn handle(
         account.refused(&refusal);
         let key = account.key().map(|key| key.id());
         gateway.failures.note(&refusal, key, peer);
-        let finding = knock(gateway, &refusal, &account, peer);
+        let ends = visits.ends().filter(|_| !relayed);
+        let finding = knock(gateway, &refusal, &account, peer, ends);
         refusal.respond(asked, unread, &gateway.tail(), finding.as_deref())
     });
     account.answered(answer.status());

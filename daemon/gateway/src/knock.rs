@@ -10,7 +10,12 @@ use bascule_domain::{
 };
 use http::HeaderValue;
 
-use crate::{account::Account, ports::Knock, respond::Refusal, serve::Gateway};
+use crate::{
+    account::Account,
+    ports::{Ends, Knock},
+    respond::Refusal,
+    serve::Gateway,
+};
 
 /// Notes a refusal, and gives the id under which it can be looked up.
 pub(crate) fn knock(
@@ -18,6 +23,7 @@ pub(crate) fn knock(
     refusal: &Refusal,
     account: &Account<'_>,
     peer: IpAddr,
+    ends: Option<&Ends>,
 ) -> Option<String> {
     let message = match refusal {
         Refusal::Revoked(_)
@@ -36,6 +42,7 @@ pub(crate) fn knock(
             message: &message,
             operation: account.action,
             peer,
+            ends,
             user_agent: account.agent().map_or(b"", HeaderValue::as_bytes),
             at: gateway.clock.now(),
         })

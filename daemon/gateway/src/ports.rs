@@ -145,8 +145,10 @@ pub struct Knock<'a> {
     pub message: &'a str,
     /// What was asked for, if it came so far.
     pub operation: Option<Action>,
-    /// From where.
+    /// From where: the socket's peer, or what a trusted proxy says instead.
     pub peer: IpAddr,
+    /// The connection that it came over, if that is the client's own and not a proxy's.
+    pub ends: Option<&'a Ends>,
     /// By which tool, as it says itself.
     pub user_agent: &'a [u8],
     /// When.
@@ -155,7 +157,7 @@ pub struct Knock<'a> {
 
 /// Is told about refusals, never about requests that are served.
 pub trait FindingSink: Send + Sync {
-    /// Notes a refusal, and gives the id under which it can be looked up. Must not grow with the
-    /// number of refusals.
+    /// Notes a refusal, and gives the id under which it can be looked up. Called before it is
+    /// answered: must neither wait nor grow with the number of refusals.
     fn knock(&self, knock: &Knock<'_>) -> String;
 }

@@ -38,6 +38,12 @@ pub(crate) fn origin(
     Ok(origin)
 }
 
+/// Whether a trusted proxy has passed the request on, so that the connection is not its client's.
+pub(crate) fn relayed(trusted: &[IpRule], peer: IpAddr, headers: &HeaderMap) -> bool {
+    let peer = peer.to_canonical();
+    trusted.iter().any(|rule| rule.admits(peer)) && headers.contains_key(FORWARDED)
+}
+
 /// `192.0.2.1`, `2001:db8::1` or `[2001:db8::1]`, with or without a port.
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
@@ -57,6 +63,20 @@ fn address(text: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_a_trusted_proxy_passes_on_is_relayed() {
+        let trusted = [IpRule("127.0.0.1/32".parse().unwrap())];
+        let mut headers = HeaderMap::new();
+        let proxy = "::ffff:127.0.0.1".parse().unwrap();
+        assert!(
+            !relayed(&trusted, proxy, &headers),
+            "a tool beside the proxy"
+        );
+        headers.append(FORWARDED, "127.0.0.1".parse().unwrap());
+        assert!(relayed(&trusted, proxy, &headers));
+        assert!(!relayed(&trusted, "127.0.0.2".parse().unwrap(), &headers));
+    }
 
     fn from(peer: &str, lines: &[&str]) -> Result<String, Malformed> {
         let trusted: Vec<IpRule> = ["10.0.0.0/8", "127.0.0.1/32", "fd00::/8"]

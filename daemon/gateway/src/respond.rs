@@ -487,6 +487,10 @@ fn paused(connection: &ConnectionName, by: PausedBy) -> Answer {
             ", because its key at the provider has leaked",
             "bascule status".to_owned(),
         ),
+        PausedBy::ScreamTest => (
+            ", to see who still uses it; this has been told",
+            "bascule deletion list".to_owned(),
+        ),
         PausedBy::Deletion => (
             ", because it is being deleted",
             "bascule deletion list".to_owned(),

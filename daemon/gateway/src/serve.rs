@@ -281,11 +281,13 @@ impl Gateway {
     ) {
         // Outlives the socket.
         let open = Arc::new(());
-        let visitor = socket.tcp().local_addr().ok().and_then(|local| {
-            let open = Arc::downgrade(&open);
-            self.usage.connected(&Ends { peer, local, open })
+        let ends = socket.tcp().local_addr().ok().map(|local| Ends {
+            peer,
+            local,
+            open: Arc::downgrade(&open),
         });
-        let visits = Visits::new(visitor);
+        let visitor = ends.as_ref().and_then(|ends| self.usage.connected(ends));
+        let visits = Visits::new(ends, visitor);
         let slot = Arc::new(Slot::default());
         let descriptor = socket.tcp().as_raw_fd();
         // Where the system does not tell, an idle connection is not cut on suspicion.

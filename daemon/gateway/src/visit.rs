@@ -10,10 +10,12 @@ use std::{
 use bascule_domain::ids::{ConnectionId, KeyId};
 use http::HeaderValue;
 
-use crate::ports::{Visit, Visitor};
+use crate::ports::{Ends, Visit, Visitor};
 
 /// What one connection's requests are counted by.
 pub(crate) struct Visits {
+    /// Absent where the system does not tell.
+    ends: Option<Ends>,
     /// Absent when nobody counts.
     visitor: Option<Box<dyn Visitor>>,
     /// Locked by this connection's requests only, which come one after the other.
@@ -28,11 +30,17 @@ struct Last {
 }
 
 impl Visits {
-    pub(crate) const fn new(visitor: Option<Box<dyn Visitor>>) -> Self {
+    pub(crate) const fn new(ends: Option<Ends>, visitor: Option<Box<dyn Visitor>>) -> Self {
         Self {
+            ends,
             visitor,
             last: Mutex::new(None),
         }
+    }
+
+    /// The connection's two ends.
+    pub(crate) const fn ends(&self) -> Option<&Ends> {
+        self.ends.as_ref()
     }
 
     /// What counts the uses of a key by this client.

@@ -12,11 +12,15 @@ mod command;
 mod holders;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
 mod mask;
 #[cfg(target_os = "linux")]
 mod proc;
 #[cfg(target_os = "linux")]
 mod sock_diag;
+#[cfg(any(test, target_os = "macos"))]
+mod xnu;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::holder_of;
@@ -85,7 +89,10 @@ pub enum Unknown {
     /// Looking further would take too long.
     #[error("this machine has too many open files to look through")]
     TooMany,
-    /// This is not Linux.
+    /// It is another user's process, or has ended; the system tells only root which.
+    #[error("it is a process that only root may examine, or it has ended")]
+    NeedsRoot,
+    /// This is neither Linux nor macOS.
     #[error("this system does not tell which process a connection belongs to")]
     NotSupported,
     /// The system refused an answer that others get.
@@ -109,15 +116,22 @@ fn list(pids: &[u32]) -> String {
 ///
 /// The caller keeps the connection open meanwhile, so that its addresses can't be another one's.
 pub fn of_peer(local: SocketAddr, peer: SocketAddr) -> Result<Process, Unknown> {
-    if !peer.ip().to_canonical().is_loopback()
-        && peer.ip().to_canonical() != local.ip().to_canonical()
-    {
+    if !on_this_machine(local, peer) {
         return Err(Unknown::NotLoopback);
     }
     #[cfg(target_os = "linux")]
     return linux::of_peer(local, peer);
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(target_os = "macos")]
+    return macos::of_peer(local, peer);
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
     Err(Unknown::NotSupported)
+}
+
+/// Whether the other end of a connection is on this machine, by its addresses.
+#[must_use]
+pub fn on_this_machine(local: SocketAddr, peer: SocketAddr) -> bool {
+    let (local, peer) = (local.ip().to_canonical(), peer.ip().to_canonical());
+    peer.is_loopback() || peer == local
 }
 
 /// A command line as it may be shown and kept: as a shell would take it, secrets masked, without

@@ -8,6 +8,8 @@ pub mod attribution;
 mod boot;
 mod file;
 mod folder;
+#[cfg(target_os = "linux")]
+mod folder_watch;
 mod foreign;
 mod lock;
 mod mounts;
@@ -29,6 +31,8 @@ pub use file::{
     remove_file, replace_file, write_private,
 };
 pub use folder::{private_dir, sync_dir};
+#[cfg(target_os = "linux")]
+pub use folder_watch::FolderWatch;
 pub use foreign::{
     FileIdentity, ForeignError, file_identity, foreign_begins_with, read_foreign,
     read_foreign_secret,

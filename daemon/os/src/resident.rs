@@ -1,6 +1,8 @@
 //! What of the program's own files is mapped into memory.
 
-use std::{fs, io};
+#[cfg(target_os = "linux")]
+use std::fs;
+use std::io;
 
 /// Lets go of the mapped pages of the program's files that nothing has changed: a start touches most of
 /// the program, and what follows needs little of it. What is needed again comes back from the page
@@ -32,6 +34,7 @@ pub fn release_program() -> io::Result<()> {
 }
 
 /// Where files are mapped privately, not to be written to, and as they are on the disk.
+#[cfg(any(test, target_os = "linux"))]
 fn unchanged(smaps: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut mapping = None;
@@ -50,6 +53,7 @@ fn unchanged(smaps: &str) -> Vec<(usize, usize)> {
 
 /// Reads the first line of a mapping; the inner `None` for one that is written to or no file's. `None`
 /// for any other line.
+#[cfg(any(test, target_os = "linux"))]
 fn file_mapping(line: &str) -> Option<Option<(usize, usize)>> {
     let mut words = line.split_ascii_whitespace();
     let (start, end) = words.next()?.split_once('-')?;

@@ -9,6 +9,8 @@ use crate::random;
 
 /// Findings that a summary names.
 const NAMED: usize = 50;
+/// Processes that an alert names.
+const CALLERS: usize = 3;
 /// Bytes of the words for people: what services for short messages take.
 const LONGEST_TEXT: usize = 3_500;
 
@@ -105,7 +107,9 @@ impl Alert {
     pub(crate) fn urgency(&self) -> Urgency {
         match &self.told {
             Told::Finding(News::Resolved | News::Acknowledged, _) => Urgency::Low,
-            Told::Finding(_, finding) if ["process", "scheduled"].contains(&&*finding.rank) => {
+            Told::Finding(_, finding)
+                if ["process", "scheduled"].contains(&&*finding.rank) || keeps_trying(finding) =>
+            {
                 Urgency::High
             }
             Told::Summary(summary) if summary.resolved == summary.count() && !summary.missed => {
@@ -122,6 +126,9 @@ impl Alert {
             Told::Finding(News::Acknowledged, _) => "A use of a dead key is acknowledged".into(),
             Told::Finding(news, finding) => {
                 let what = match (finding.sense.as_str(), finding.rank.as_str()) {
+                    ("knock", _) if keeps_trying(finding) => {
+                        "A tool keeps trying with a key that does not work"
+                    }
                     ("knock", _) => "A tool is refused",
                     (_, "process") => "A running program uses a key that does not work",
                     (_, "scheduled") => "A job will fail: its key does not work",
@@ -228,6 +235,7 @@ fn finding_text(news: News, finding: &v1::Finding) -> String {
     if !finding.address.is_empty() {
         lines.push(format!("from {} {}", finding.address, finding.user_agent));
     }
+    lines.extend(finding.callers.iter().take(CALLERS).filter_map(caller));
     if news == News::Resolved {
         lines.push(format!("finding {}", finding.id));
         return lines.join("\n");
@@ -246,6 +254,34 @@ fn finding_text(news: News, finding: &v1::Finding) -> String {
     }
     lines.push(format!("bascule findings show {}", finding.id));
     lines.join("\n")
+}
+
+fn keeps_trying(finding: &v1::Finding) -> bool {
+    finding.callers.iter().any(|caller| caller.keeps_trying)
+}
+
+/// `rclone (pid 42, backup.service) has tried 14 times since …`, if the process is known.
+fn caller(caller: &v1::FindingCaller) -> Option<String> {
+    let Some(v1::finding_caller::Who::Process(process)) = &caller.who else {
+        return None;
+    };
+    let name = process.exe.rsplit('/').next().unwrap_or_default();
+    let name = if name.is_empty() { "a process" } else { name };
+    let place = [&process.unit, &process.container];
+    let place = place.into_iter().find(|text| !text.is_empty());
+    let place = place.map_or_else(String::new, |place| format!(", {place}"));
+    let since = document::parsed(caller.first_at.as_ref())
+        .map(|at| format!(" since {}", at.strftime("%Y-%m-%d %H:%M UTC")));
+    let times = match caller.count {
+        0 | 1 => String::new(),
+        count => format!(" has tried {count} times{}", since.unwrap_or_default()),
+    };
+    let command = match process.command.as_str() {
+        "" => String::new(),
+        command => format!(": {command}"),
+    };
+    let pid = process.pid;
+    Some(format!("{name} (pid {pid}{place}){times}{command}"))
 }
 
 /// Without what could control a terminal or a message's layout, and not too long.

@@ -126,9 +126,9 @@ impl Batch {
 
 fn named(event: &Event) -> Option<Named> {
     Some(match event {
-        Event::Found(_, finding) => Named {
+        Event::Found(_, finding, news) => Named {
             id: finding.id(),
-            news: News::Opened,
+            news: *news,
             reason: finding.reason.to_string(),
             key: finding.masked.clone(),
         },
@@ -150,7 +150,9 @@ fn named(event: &Event) -> Option<Named> {
 
 fn told(app: &App, event: &Event) -> Option<Told> {
     let (news, finding) = match event {
-        Event::Found(_, finding) => (News::Opened, rpc::findings::finding(app, finding)),
+        Event::Found(_, finding, news) => {
+            (*news, rpc::findings::finding(app, finding, Some(*news)))
+        }
         Event::Consumer(finding, news) => {
             let mut told = rpc::findings::consumer(app, finding, Some(*news));
             let id = &finding.found.key.id;

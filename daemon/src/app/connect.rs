@@ -6,7 +6,7 @@ use bascule_adapters::{Probe, Storage, adapter};
 use bascule_domain::{
     audit::{Asked, Change, Details, Part},
     connection::{Buckets, Connection, Location, ReconnectCard},
-    deletion::Deletion,
+    deletion::{Deletion, Phase},
     endpoint::{Addressing, Endpoint, Region},
     ids::ConnectionId,
     leak::Leak,
@@ -128,6 +128,7 @@ impl App {
             credentials_changed_at: now,
             limits: Limits::default(),
             paused_at: None,
+            card_exported_at: None,
         };
         let none: [&str; 0] = [];
         let audit = self.audit(
@@ -204,8 +205,11 @@ impl App {
             connection,
         };
         self.registry.insert(entry.clone());
-        let admission = if deletion.is_some() {
-            Admission::Paused(PausedBy::Deletion)
+        let admission = if let Some(deletion) = deletion {
+            Admission::Paused(match deletion.phase {
+                Phase::Listening => PausedBy::ScreamTest,
+                _ => PausedBy::Deletion,
+            })
         } else if entry.connection.paused_at.is_some() {
             Admission::Paused(paused_by(&entry.connection, &entry.leaks))
         } else {

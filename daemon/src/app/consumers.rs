@@ -2,6 +2,8 @@
 //! are now. A change of a key is judged from what was seen last, without looking again; what is told
 //! and acknowledged outlives the daemon. It must never keep a secret of a configuration.
 
+pub(super) mod compare;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -11,12 +13,13 @@ use std::{
 use bascule_domain::{
     Timestamp,
     access_key::{AccessKeyId, ShownId},
-    finding::{Acknowledgement, Digest, FindingId, News, Record, Sight, compare},
+    audit::{Asked, Change, Details},
+    finding::{Acknowledgement, FindingId, News, Record},
     ids::{ConnectionId, KeyId},
     tombstone::CauseOfDeath,
 };
 use bascule_store::MarkedKey;
-use bascule_watch::{Gap, Link, LinkKind, NextRun, Picture, Place, Rank, Standing, Use};
+use bascule_watch::{Gap, Link, LinkKind, Picture, Rank, Standing, Use};
 use tokio::sync::{Notify, oneshot};
 
 use super::{
@@ -59,6 +62,17 @@ pub(crate) struct Consumers {
     waiting: Mutex<Vec<Waiting>>,
     /// Wakes whoever looks.
     look: Notify,
+    /// Held while something is judged and kept, so that what is kept is what was judged last.
+    judging: tokio::sync::Mutex<()>,
+}
+
+/// What changes without being noticed.
+#[derive(Debug, Clone)]
+pub(crate) struct Unnoticed {
+    /// What, and why.
+    pub told: String,
+    /// Whether that is more than a folder which may not be read.
+    pub is_trouble: bool,
 }
 
 /// Somebody who waits for a look.
@@ -72,10 +86,16 @@ struct Board {
     paths: BTreeSet<PathBuf>,
     looked_at: Option<Timestamp>,
     /// What changes without being noticed, and why.
-    not_noticed: Vec<String>,
+    not_noticed: Vec<Unnoticed>,
+    /// Keys that no server is asked about though it is set to, and why.
+    not_probed: Option<String>,
     records: BTreeMap<FindingId, Record>,
     open: BTreeMap<FindingId, ConsumerFinding>,
     marked: BTreeMap<AccessKeyId, MarkedKey>,
+    /// Which of the uses are of which key.
+    of_key: BTreeMap<AccessKeyId, Vec<usize>>,
+    /// What each of those keys was when it was judged last.
+    judged: BTreeMap<AccessKeyId, Judgement>,
 }
 
 impl Consumers {
@@ -112,14 +132,70 @@ impl Consumers {
         self.board().marked.get(id).cloned()
     }
 
+    pub(super) fn mark(&self, key: MarkedKey) {
+        self.board().marked.insert(key.access_key_id.clone(), key);
+    }
+
+    pub(super) fn unmark(&self, id: &AccessKeyId) {
+        self.board().marked.remove(id);
+    }
+
+    /// Has whoever looks do so, and waits for nothing.
+    pub(super) fn look_soon(&self) {
+        self.look.notify_one();
+    }
+
+    /// All that the user said are dead elsewhere.
+    pub(super) fn marked_keys(&self) -> impl Iterator<Item = MarkedKey> + use<> {
+        let marked: Vec<_> = self.board().marked.values().cloned().collect();
+        marked.into_iter()
+    }
+
     /// The files that what was seen last is about.
     pub(crate) fn paths(&self) -> BTreeSet<PathBuf> {
         self.board().paths.clone()
     }
 
+    /// Whether anything was looked at since the start.
+    pub(super) fn has_looked(&self) -> bool {
+        self.board().looked_at.is_some()
+    }
+
+    /// Who uses which key, as it was seen last, without secrets.
+    pub(super) fn uses(&self) -> Vec<Use> {
+        self.board().uses.clone()
+    }
+
     /// Says what changes without being noticed.
-    pub(crate) fn not_noticed(&self, why: Vec<String>) {
+    pub(crate) fn not_noticed(&self, why: Vec<Unnoticed>) {
         self.board().not_noticed = why;
+    }
+
+    /// What was seen to lead to this key, the most urgent first, and when that was looked at.
+    pub(super) fn holders(&self, key: KeyId) -> (Vec<Use>, Option<Timestamp>) {
+        let board = self.board();
+        let of_key = board.judged.iter();
+        let of_key = of_key.filter(|(_, judgement)| judgement.ids().0 == Some(key));
+        let uses = of_key.filter_map(|(id, _)| board.of_key.get(id)).flatten();
+        let mut uses: Vec<_> = uses
+            .filter_map(|at| board.uses.get(*at))
+            .filter(|found| takes(found))
+            .cloned()
+            .collect();
+        uses.sort_by_key(|found| found.rank);
+        (uses, board.looked_at)
+    }
+
+    /// Says which keys no server is asked about.
+    pub(super) fn not_probed(&self, why: Option<String>) {
+        self.board().not_probed = why;
+    }
+
+    /// What of that somebody has to mend.
+    pub(super) fn troubles(&self) -> Vec<String> {
+        let board = self.board();
+        let troubles = board.not_noticed.iter().filter(|what| what.is_trouble);
+        troubles.map(|what| what.told.clone()).collect()
     }
 
     /// What was not looked at, each in words.
@@ -129,7 +205,8 @@ impl Consumers {
         if board.looked_at.is_none() {
             told.push("configurations, jobs and processes: the first look is not done yet".into());
         }
-        told.extend(board.not_noticed.iter().cloned());
+        told.extend(board.not_noticed.iter().map(|what| what.told.clone()));
+        told.extend(board.not_probed.clone());
         told.extend(
             board
                 .gaps
@@ -190,7 +267,7 @@ impl App {
                 // Which runs failed was not asked for either.
                 let suspected = board.uses.iter().filter(|found| found.suspected.is_some());
                 let suspected: BTreeMap<_, _> = suspected
-                    .map(|found| (identity(found), &found.suspected))
+                    .map(|found| (compare::identity(found), &found.suspected))
                     .collect();
                 if !suspected.is_empty() {
                     for found in picture
@@ -198,151 +275,24 @@ impl App {
                         .iter_mut()
                         .filter(|found| found.suspected.is_none())
                     {
-                        if let Some(known) = suspected.get(&identity(found)) {
+                        if let Some(known) = suspected.get(&compare::identity(found)) {
                             found.suspected.clone_from(known);
                         }
                     }
                 }
             }
             board.paths = picture.paths();
+            board.judged.clear();
+            board.of_key.clear();
+            for (at, found) in picture.uses.iter().enumerate() {
+                let of_key = board.of_key.entry(found.key.id.clone());
+                of_key.or_default().push(at);
+            }
             board.uses = picture.uses;
             board.gaps = picture.gaps;
             board.looked_at = Some(self.clock.now());
         }
         self.judge_consumers(absence).await
-    }
-
-    /// Judges what was seen last by what the keys are now.
-    pub(crate) async fn judge_consumers(&self, absence: Absence) -> bool {
-        let (news, changes, doubted) = self.compare_consumers(absence);
-        if !changes.is_empty() {
-            let kept = self
-                .stored(move |store| store.keep_findings(&changes))
-                .await;
-            if let Err(error) = kept {
-                tracing::warn!(error = %error.message, "what was told of findings is not kept; it may be told again after a restart");
-            }
-        }
-        for event in news {
-            log(&event);
-            self.live.tell(event);
-        }
-        doubted
-    }
-
-    #[expect(clippy::type_complexity, reason = "three results of one pass")]
-    fn compare_consumers(
-        &self,
-        absence: Absence,
-    ) -> (Vec<Event>, Vec<(FindingId, Option<Record>)>, bool) {
-        let mut board = self.consumers.board();
-        let board = &mut *board;
-        let Some(_) = board.looked_at else {
-            return (Vec::new(), Vec::new(), false);
-        };
-        let mut judged: BTreeMap<&AccessKeyId, Judgement> = BTreeMap::new();
-        let mut current: BTreeMap<FindingId, (Use, Judgement)> = BTreeMap::new();
-        for found in &board.uses {
-            let id = &found.key.id;
-            let judgement = judged
-                .entry(id)
-                .or_insert_with(|| self.judge_with(id, board.marked.get(id)));
-            let used = matches!(found.standing, Standing::Effective | Standing::Unknown);
-            let suspected = found.suspected.is_some() && used;
-            if suspected || judgement.needs_attention() && (used || found.rank == Rank::Leftover) {
-                let id = self.store.finding_id(&identity(found));
-                current.insert(id, (found.clone(), judgement.clone()));
-            }
-        }
-        let sights = current
-            .iter()
-            .map(|(id, (found, judgement))| (*id, self.sight(found, judgement)))
-            .collect();
-        let missing = |id: &&FindingId| !current.contains_key(*id);
-        let missing: BTreeSet<_> = board.records.keys().filter(missing).copied().collect();
-        let hidden: BTreeSet<_> = match missing.is_empty() {
-            true => BTreeSet::new(),
-            false => board.gaps.iter().map(|gap| self.place(&gap.what)).collect(),
-        };
-        let is_hidden = |record: &Record| record.places.iter().any(|at| hidden.contains(&at.0));
-        let blind: BTreeSet<_> = missing
-            .iter()
-            .filter(|id| {
-                absence == Absence::Doubted || board.records.get(id).is_some_and(is_hidden)
-            })
-            .copied()
-            .collect();
-        let doubted = absence == Absence::Doubted && !missing.is_empty();
-        let before = board.records.clone();
-        let news = compare(&mut board.records, &sights, &blind, self.clock.now());
-        let mut told = Vec::new();
-        for (id, news) in news {
-            let finding = match news {
-                News::Resolved => board.open.remove(&id),
-                News::Opened | News::Changed | News::Acknowledged => {
-                    let record = board.records.get(&id).cloned();
-                    record
-                        .zip(current.get(&id))
-                        .map(|(record, (found, judgement))| ConsumerFinding {
-                            id,
-                            found: found.clone(),
-                            judgement: judgement.clone(),
-                            record,
-                        })
-                }
-            };
-            told.extend(match finding {
-                Some(finding) => Some(Event::Consumer(Arc::new(finding), news)),
-                // An earlier daemon told it, and nobody has seen it since.
-                None => before
-                    .get(&id)
-                    .map(|record| Event::Gone(id, record.clone())),
-            });
-        }
-        for (id, (found, judgement)) in current {
-            if let Some(record) = board.records.get(&id).cloned() {
-                let finding = ConsumerFinding {
-                    id,
-                    found,
-                    judgement,
-                    record,
-                };
-                board.open.insert(id, finding);
-            }
-        }
-        let changed = |id: &&FindingId| before.get(*id) != board.records.get(*id);
-        let ids: BTreeSet<_> = before.keys().chain(board.records.keys()).collect();
-        let changes = ids
-            .into_iter()
-            .filter(changed)
-            .map(|id| (*id, board.records.get(id).cloned()))
-            .collect();
-        (told, changes, doubted)
-    }
-
-    fn sight(&self, found: &Use, judgement: &Judgement) -> Sight {
-        let mut text = format!("{}\0{}", found.rank.as_str(), reason(found, judgement));
-        for link in &found.chain {
-            text.push_str(&format!("\0{}", link.why));
-        }
-        let places = found.chain.iter().filter_map(|link| link.place.as_ref());
-        let places = places.chain([&found.key.place]);
-        let files: BTreeSet<_> = places
-            .filter_map(|place| match place {
-                Place::File { path, .. } => Some(self.place(&path.display().to_string())),
-                Place::Variable(_) | Place::Argument(_) => None,
-            })
-            .collect();
-        Sight {
-            digest: Digest(*self.store.finding_id(&text).as_bytes()),
-            places: files.into_iter().map(Digest).collect(),
-            quiet: found.rank == Rank::Leftover,
-        }
-    }
-
-    /// A path as records hold it.
-    fn place(&self, path: &str) -> [u8; 8] {
-        *self.store.finding_id(&format!("place\0{path}")).as_bytes()
     }
 
     /// The findings of consumers, the most urgent first: of a connection, of a key, or all.
@@ -388,22 +338,25 @@ impl App {
         }
     }
 
-    /// Notes that the user knows of a finding and wants to hear no more of it until it changes.
-    pub(crate) async fn acknowledge(&self, id: &str, why: &str) -> Result<ConsumerFinding> {
-        let why = why.trim();
-        if why.is_empty() || why.chars().count() > LONGEST_WHY {
-            return Err(Error::new(
-                Kind::Invalid,
-                format!("say why, in 1 to {LONGEST_WHY} characters: --why TEXT"),
-            ));
-        }
+    /// Notes that the user knows of a finding, and why, and wants to hear no more of it until it changes.
+    pub(crate) async fn acknowledge(&self, asked: Asked, id: &str) -> Result<ConsumerFinding> {
+        let Some(why) = asked.reason.as_ref().map(ToString::to_string) else {
+            return Err(Error::new(Kind::Invalid, "say why: --why TEXT".to_owned()));
+        };
         let mut finding = self.consumer_finding(id)?;
         finding.record.acknowledged = Some(Acknowledgement {
             at: self.clock.now(),
-            why: why.to_owned(),
+            why,
         });
-        let change = vec![(finding.id, Some(finding.record.clone()))];
-        self.stored(move |store| store.keep_findings(&change))
+        let (key, connection) = finding.judgement.ids();
+        let change = Change::FindingAcknowledged {
+            finding: finding.id,
+            connection,
+            key,
+        };
+        let entry = self.audit(Some(asked), change, finding.judgement.details());
+        let (id, record) = (finding.id, finding.record.clone());
+        self.stored(move |store| store.acknowledge(id, &record, &entry))
             .await?;
         let mut board = self.consumers.board();
         if let Some(record) = board.records.get_mut(&finding.id) {
@@ -418,77 +371,6 @@ impl App {
         let known = Arc::new(finding.clone());
         self.live.tell(Event::Consumer(known, News::Acknowledged));
         Ok(finding)
-    }
-
-    /// Notes that a key which is not ours is dead at its provider.
-    pub(crate) async fn mark_dead(&self, id: &str, reason: Option<String>) -> Result<MarkedKey> {
-        let access_key_id: AccessKeyId = id
-            .parse()
-            .map_err(|error| Error::new(Kind::Invalid, format!("{id:?} is {error}")))?;
-        match self.judge(&access_key_id) {
-            Judgement::Issued {
-                connection, label, ..
-            } => {
-                return Err(Error::new(
-                    Kind::Refused,
-                    "this is a living key that Bascule issued; marking would not end it".to_owned(),
-                )
-                .next(format!(
-                    "bascule key revoke {}",
-                    shell_word(&format!("{connection}/{label}"))
-                )));
-            }
-            Judgement::Dead(_) => {
-                return Err(Error::new(
-                    Kind::Refused,
-                    "this key was issued by Bascule, is dead, and is watched already".to_owned(),
-                )
-                .next("bascule findings"));
-            }
-            Judgement::Brought { connection, .. } => {
-                return Err(Error::new(
-                    Kind::Refused,
-                    format!("the connection {connection} uses this key itself; give it another one first"),
-                )
-                .next(format!(
-                    "bascule credentials {connection} --credentials-stdin < NEW-PAIR"
-                )));
-            }
-            Judgement::Marked(_) | Judgement::Unknown => {}
-        }
-        let marked = MarkedKey {
-            access_key_id: access_key_id.clone(),
-            marked_at: self.clock.now(),
-            reason,
-        };
-        {
-            let marked = marked.clone();
-            self.stored(move |store| store.mark_key(&marked)).await?;
-        }
-        self.consumers
-            .board()
-            .marked
-            .insert(access_key_id, marked.clone());
-        self.judge_consumers(Absence::Believed).await;
-        self.consumers.look.notify_one();
-        Ok(marked)
-    }
-
-    /// Takes that back.
-    pub(crate) async fn unmark_dead(&self, id: &str) -> Result<()> {
-        let known = id.parse::<AccessKeyId>().ok();
-        let known = known.filter(|id| self.consumers.marked(id).is_some());
-        let access_key_id = known.ok_or_else(|| {
-            Error::new(Kind::NotFound, format!("{id} is not marked as dead"))
-                .next("bascule findings")
-        })?;
-        {
-            let id = access_key_id.clone();
-            self.stored(move |store| store.unmark_key(&id)).await?;
-        }
-        self.consumers.board().marked.remove(&access_key_id);
-        self.judge_consumers(Absence::Believed).await;
-        Ok(())
     }
 
     /// What to do about a finding, each a sentence or a command.
@@ -568,41 +450,38 @@ impl App {
     }
 }
 
-/// Characters of the user's words that are kept.
-const LONGEST_WHY: usize = 500;
+impl ConsumerFinding {
+    /// The word for programs of why it needs attention.
+    pub(crate) fn reason(&self) -> &'static str {
+        reason(&self.found, &self.judgement)
+    }
 
-/// One line for whoever reads the log.
-fn log(event: &Event) {
-    match event {
-        // Copies that no tool reads are for those who ask.
-        Event::Consumer(finding, news) if finding.found.rank != Rank::Leftover => {
-            let found = &finding.found;
-            let (key, reason) = (found.key.id.masked(), finding.reason());
-            let chain = finding.chain().join(" → ");
-            let next_run = found.next_run.as_ref().map(in_words);
-            let next_run = next_run.as_deref();
-            let (finding, news) = (finding.id, news.as_str());
-            if news == News::Resolved.as_str() {
-                tracing::info!(%finding, news, key, reason, chain, "a consumer of a key that does not work is mended or gone");
-            } else {
-                tracing::warn!(%finding, news, key, reason, chain, next_run, "a consumer of a key that does not work; see bascule findings");
-            }
-        }
-        Event::Gone(finding, record) if !record.quiet => {
-            let news = News::Resolved.as_str();
-            tracing::info!(%finding, news, "a consumer of a key that does not work was mended or gone when the daemon came back");
-        }
-        _ => {}
+    /// The way to the key, a step each, without the whole id.
+    pub(crate) fn chain(&self) -> Vec<String> {
+        way(&self.found)
+    }
+
+    /// Whether it is about this connection, key (`CONNECTION/LABEL`, or an id as an alarm shows it).
+    fn is_of(&self, of: &str) -> bool {
+        let (connection, label) = self.judgement.owner();
+        of == connection
+            || of == format!("{connection}/{label}")
+            || ShownId::new(of).fits(self.found.key.id.as_str())
     }
 }
 
-fn in_words(next: &NextRun) -> String {
-    match next {
-        NextRun::At(time) => time.to_string(),
-        NextRun::On(event) => event.clone(),
-        NextRun::Never(why) => format!("not by itself: {why}"),
-        NextRun::Unknown(why) => format!("not known: {why}"),
-    }
+/// The way to a key, a step each, without the whole id.
+pub(crate) fn way(found: &Use) -> Vec<String> {
+    let id = &found.key.id;
+    let step = |link: &Link| match (&link.place, link.kind) {
+        (Some(place), LinkKind::Script) => place.to_string(),
+        _ => link.name.clone(),
+    };
+    let steps = found.chain.iter().map(step);
+    steps
+        .chain([found.key.place.to_string()])
+        .map(|step| step.replace(id.as_str(), &id.masked()))
+        .collect()
 }
 
 /// The word for programs of why somebody's use of a key needs attention: what is known goes first.
@@ -613,33 +492,10 @@ fn reason(found: &Use, judgement: &Judgement) -> &'static str {
     }
 }
 
-impl ConsumerFinding {
-    /// The word for programs of why it needs attention.
-    pub(crate) fn reason(&self) -> &'static str {
-        reason(&self.found, &self.judgement)
-    }
-
-    /// The way to the key, a step each, without the whole id.
-    pub(crate) fn chain(&self) -> Vec<String> {
-        let id = &self.found.key.id;
-        let step = |link: &Link| match (&link.place, link.kind) {
-            (Some(place), LinkKind::Script) => place.to_string(),
-            _ => link.name.clone(),
-        };
-        let steps = self.found.chain.iter().map(step);
-        steps
-            .chain([self.found.key.place.to_string()])
-            .map(|step| step.replace(id.as_str(), &id.masked()))
-            .collect()
-    }
-
-    /// Whether it is about this connection, key (`CONNECTION/LABEL`, or an id as an alarm shows it).
-    fn is_of(&self, of: &str) -> bool {
-        let (connection, label) = self.judgement.owner();
-        of == connection
-            || of == format!("{connection}/{label}")
-            || ShownId::new(of).fits(self.found.key.id.as_str())
-    }
+/// Whether a tool would take the key there, as far as can be told, or it lies about.
+fn takes(found: &Use) -> bool {
+    matches!(found.standing, Standing::Effective | Standing::Unknown)
+        || found.rank == Rank::Leftover
 }
 
 impl Judgement {
@@ -681,6 +537,16 @@ impl Judgement {
         }
     }
 
+    /// For the audit: what the connection and the key are called.
+    fn details(&self) -> Details {
+        let (connection, label) = self.owner();
+        Details {
+            connection: connection.parse().ok(),
+            label: label.parse().ok(),
+            ..Details::default()
+        }
+    }
+
     /// Connection and label, empty where there is none.
     pub(crate) fn owner(&self) -> (&str, &str) {
         match self {
@@ -692,28 +558,6 @@ impl Judgement {
             Self::Marked(_) | Self::Unknown => ("", ""),
         }
     }
-}
-
-/// What makes a finding the same one again: who uses which key, by which way. Lines move and reasons
-/// are told anew, so neither counts.
-fn identity(found: &Use) -> String {
-    let mut text = found.kind.to_string();
-    for link in &found.chain {
-        text.push_str(&format!("\0{}\0{}", link.kind.as_str(), link.name));
-        if let Some(Place::File { path, .. }) = &link.place {
-            text.push_str(&format!("\0{}", path.display()));
-        }
-    }
-    match &found.key.place {
-        Place::File { path, .. } => text.push_str(&format!("\0file\0{}", path.display())),
-        Place::Variable(name) | Place::Argument(name) => text.push_str(&format!("\0name\0{name}")),
-    }
-    text.push_str(&format!(
-        "\0{}\0{}",
-        found.user.as_deref().unwrap_or_default(),
-        found.key.id.as_str()
-    ));
-    text
 }
 
 /// The unit of a process that runs.

@@ -1,4 +1,4 @@
-//! Lists, shows and cancels deletions.
+//! Lists, shows and cancels deletions, and lets stopped ones go on.
 
 use bascule_domain::{
     audit::Asked,
@@ -29,15 +29,24 @@ impl App {
             .cancel(id, by)
             .await
             .ok_or_else(|| no_deletion(id))?;
-        outcome.map_err(|refused| {
-            let kind = match refused {
-                NotCancelled::Refused(_) => Kind::Refused,
-                NotCancelled::Failed(_) => Kind::Storage,
-                NotCancelled::NoDriver => Kind::Stopping,
-            };
-            Error::new(kind, refused.to_string()).next(format!("bascule deletion show {id}"))
-        })
+        outcome.map_err(|refused| not_done(id, &refused))
     }
+
+    /// Lets the countdown of a scream test that a knock stopped begin anew.
+    pub(crate) async fn go_on_with_deletion(&self, id: DeletionId) -> Result<Deletion> {
+        let outcome = self.deletions.go_on(id).await;
+        let outcome = outcome.ok_or_else(|| no_deletion(id))?;
+        outcome.map_err(|refused| not_done(id, &refused))
+    }
+}
+
+fn not_done(id: DeletionId, refused: &NotCancelled) -> Error {
+    let kind = match refused {
+        NotCancelled::Refused(_) => Kind::Refused,
+        NotCancelled::Failed(_) => Kind::Storage,
+        NotCancelled::NoDriver => Kind::Stopping,
+    };
+    Error::new(kind, refused.to_string()).next(format!("bascule deletion show {id}"))
 }
 
 pub(super) fn no_deletion(id: DeletionId) -> Error {

@@ -1,18 +1,23 @@
 //! Refusals that somebody should look at: one finding for each key and reason, found by the short
 //! id that the refusal carries to the tool's user (gateway.md 54). Kept in memory, so they are
 //! forgotten at a restart; the id follows from key and reason, so the next refusal brings the same
-//! one back. A storm of refusals must never make this grow.
+//! one back. A storm of refusals must never make this grow, nor may a request wait for what is looked
+//! up about it.
+
+mod callers;
 
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use bascule_domain::{
     Timestamp,
     access_key::ShownId,
+    deletion::ScreamKnock,
+    finding::News,
     ids::KeyId,
     names::{ConnectionName, Label},
 };
@@ -20,9 +25,14 @@ use bascule_gateway::{FindingSink, Knock, Reason};
 
 use super::{
     App,
+    attribution::{Attribution, Found},
+    delete::Ears,
     error::{Error, Kind, Result},
     watch::{Event, Live},
 };
+use callers::{Budget, Callers, Counted, Learnt};
+
+pub(crate) use callers::{Caller, Who};
 
 /// Beyond it, the finding that was seen longest ago is dropped.
 const KEPT: usize = 256;
@@ -50,6 +60,9 @@ pub(crate) struct Finding {
     pub first_at: Timestamp,
     pub last_at: Timestamp,
     pub count: u64,
+    pub callers: Callers,
+    /// Whether it is news no more.
+    told: bool,
 }
 
 impl Finding {
@@ -59,56 +72,114 @@ impl Finding {
     }
 }
 
+/// Which finding a refusal belongs to.
+type At = (KeyId, Reason);
+
 /// All findings.
 #[derive(Default)]
 pub(crate) struct Findings {
-    board: Mutex<HashMap<(KeyId, Reason), Finding>>,
+    kept: Arc<Kept>,
+    attribution: Arc<Attribution>,
+    ears: Arc<Ears>,
+}
+
+/// What whoever looks for processes tells its answers to.
+#[derive(Default)]
+struct Kept {
+    board: Mutex<Board>,
     live: Arc<Live>,
+}
+
+struct Board {
+    findings: HashMap<At, Finding>,
+    looks: Budget,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            findings: HashMap::new(),
+            looks: Budget::everywhere(),
+        }
+    }
 }
 
 impl Findings {
     /// Tells new ones there.
-    pub(super) fn new(live: Arc<Live>) -> Self {
+    pub(super) fn new(live: Arc<Live>, attribution: Arc<Attribution>) -> Self {
+        let board = Mutex::default();
         Self {
-            board: Mutex::default(),
-            live,
+            kept: Arc::new(Kept { board, live }),
+            attribution,
+            ears: Arc::default(),
         }
     }
 
-    fn board(&self) -> MutexGuard<'_, HashMap<(KeyId, Reason), Finding>> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Who listens for knocks.
+    pub(super) fn ears(&self) -> &Arc<Ears> {
+        &self.ears
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.board().len()
+        self.kept.board().findings.len()
     }
 
     /// All, the last seen first.
     fn all(&self) -> Vec<Finding> {
-        let mut all: Vec<_> = self.board().values().cloned().collect();
+        let mut all: Vec<_> = self.kept.board().findings.values().cloned().collect();
         all.sort_by_key(|finding| (std::cmp::Reverse(finding.last_at), finding.number));
         all
     }
 }
 
+impl Kept {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes who was at the other end of a connection.
+    fn found(&self, at: At, connection: &Weak<()>, found: Found) {
+        let mut board = self.board();
+        // Others may have taken its place meanwhile.
+        let Some(finding) = board.findings.get_mut(&at) else {
+            return;
+        };
+        match finding.callers.found(connection, found) {
+            Learnt::SomebodyNew | Learnt::KeepsTrying => self.tell(at.0, finding),
+            Learnt::Nothing if !finding.told => self.tell(at.0, finding),
+            Learnt::Nothing => {}
+        }
+    }
+
+    fn tell(&self, key: KeyId, finding: &mut Finding) {
+        let news = match std::mem::replace(&mut finding.told, true) {
+            false => News::Opened,
+            true => News::Changed,
+        };
+        let told = Arc::new(finding.clone());
+        self.live.tell(Event::Found(key, told, news));
+    }
+}
+
 impl FindingSink for Findings {
     fn knock(&self, knock: &Knock<'_>) -> String {
-        let mut board = self.board();
+        let mut board = self.kept.board();
+        let Board { findings, looks } = &mut *board;
         let at = (knock.key, knock.reason);
-        if !board.contains_key(&at) && board.len() >= KEPT {
-            let oldest = board.iter().min_by_key(|(_, finding)| finding.last_at);
+        if !findings.contains_key(&at) && findings.len() >= KEPT {
+            let oldest = findings.iter().min_by_key(|(_, finding)| finding.last_at);
             if let Some(oldest) = oldest.map(|(at, _)| *at) {
-                board.remove(&oldest);
+                findings.remove(&oldest);
             }
         }
-        let number = match board.get(&at) {
+        let number = match findings.get(&at) {
             Some(finding) => finding.number,
             None => {
-                let taken = |number| board.values().any(|finding| finding.number == number);
+                let taken = |number| findings.values().any(|finding| finding.number == number);
                 free_number(at, taken)
             }
         };
-        let finding = board.entry(at).or_insert_with(|| Finding {
+        let finding = findings.entry(at).or_insert_with(|| Finding {
             number,
             reason: knock.reason,
             masked: knock.masked.to_owned(),
@@ -121,6 +192,8 @@ impl FindingSink for Findings {
             first_at: knock.at,
             last_at: knock.at,
             count: 0,
+            callers: Callers::default(),
+            told: false,
         });
         if finding.count == 0 {
             tracing::warn!(finding = %finding.id(), key = %knock.key, reason = %knock.reason, "a tool is refused; see bascule findings");
@@ -135,16 +208,33 @@ impl FindingSink for Findings {
             .chars()
             .take(LONGEST_AGENT)
             .collect();
-        if finding.count == 1 {
-            let told = Arc::new(finding.clone());
-            self.live.tell(Event::Found(knock.key, told));
+        match (finding.callers.count(knock, looks), knock.ends) {
+            (Counted::ToLook, Some(ends)) => {
+                let (kept, open) = (Arc::clone(&self.kept), ends.open.clone());
+                let then = move |found| kept.found(at, &open, found);
+                if let Err(not) = self.attribution.ask(ends, then) {
+                    finding.callers.not_looked(&ends.open, not);
+                }
+            }
+            (Counted::KeepsTrying, _) => self.kept.tell(at.0, finding),
+            (Counted::ToLook | Counted::Nothing, _) => {}
+        }
+        let heard = self.ears.knocked(knock.key, || ScreamKnock {
+            at: knock.at,
+            label: knock.label.clone(),
+            finding: finding.id(),
+        });
+        // Told with who it was, if somebody is about to say. What stops a countdown is news again.
+        finding.told &= !heard;
+        if !finding.told && !finding.callers.is_looking() {
+            self.kept.tell(at.0, finding);
         }
         finding.id()
     }
 }
 
 /// The number that follows from key and reason, or the next one that is free.
-fn free_number(at: (KeyId, Reason), taken: impl Fn(u32) -> bool) -> u32 {
+fn free_number(at: At, taken: impl Fn(u32) -> bool) -> u32 {
     let mut hasher = DefaultHasher::new();
     at.0.as_bytes().hash(&mut hasher);
     at.1.as_str().hash(&mut hasher);
@@ -285,6 +375,7 @@ mod tests {
             message: "no",
             operation: None,
             peer: "127.0.0.1".parse().unwrap(),
+            ends: None,
             user_agent: b"rclone/1\x1b[2J\xff",
             at: Timestamp::from_second(second).unwrap(),
         })

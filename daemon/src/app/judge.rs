@@ -3,6 +3,7 @@
 use bascule_domain::{
     Timestamp,
     access_key::AccessKeyId,
+    audit::Change,
     ids::{ConnectionId, KeyId},
     key::{Key, KeyState},
     tombstone::Tombstone,
@@ -46,6 +47,53 @@ pub(crate) enum IssuedState {
     Expired(Timestamp),
     /// A successor is there; it dies then, if a deadline is set.
     Retiring(Option<Timestamp>),
+}
+
+/// Which keys may be something else after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Concerned {
+    /// None that can stand in a file already.
+    Nobody,
+    Keys(KeyId, Option<KeyId>),
+    /// A connection's, its own at its provider included.
+    Connection(ConnectionId),
+}
+
+impl Concerned {
+    pub(super) const fn by(change: &Change) -> Self {
+        match change {
+            // A new key stands nowhere yet. Whoever marks a key or knows of a finding judges it at once.
+            Change::KeyIssued { .. }
+            | Change::Limited { .. }
+            | Change::CardExported { .. }
+            | Change::MarkedDead { .. }
+            | Change::UnmarkedDead { .. }
+            | Change::FindingAcknowledged { .. } => Self::Nobody,
+            Change::KeyRestricted { key, .. }
+            | Change::KeyPaused { key, .. }
+            | Change::KeyResumed { key, .. }
+            | Change::KeyRevoked { key, .. } => Self::Keys(*key, None),
+            Change::Rotation { key, successor, .. } => Self::Keys(*key, Some(*successor)),
+            Change::Connected { connection }
+            | Change::CredentialsReplaced { connection, .. }
+            | Change::Renamed { connection }
+            | Change::Paused { connection }
+            | Change::Resumed { connection }
+            | Change::LeakReported { connection }
+            | Change::LeakClosed { connection }
+            | Change::Deletion { connection, .. } => Self::Connection(*connection),
+        }
+    }
+
+    /// Whether it is about a key that was this.
+    pub(super) fn holds(self, judgement: &Judgement) -> bool {
+        let (key, connection) = judgement.ids();
+        match self {
+            Self::Nobody => false,
+            Self::Keys(one, other) => key.is_some_and(|key| key == one || Some(key) == other),
+            Self::Connection(of) => connection == Some(of),
+        }
+    }
 }
 
 impl App {
@@ -102,5 +150,49 @@ impl App {
             connection: entry.map_or_else(String::new, |entry| entry.connection.name.to_string()),
             label: key.label.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_concerns_the_keys_that_it_can_make_something_else_and_no_other() {
+        let (one, two) = (KeyId::from_random([1; 10]), KeyId::from_random([2; 10]));
+        let connection = ConnectionId::from_random([3; 10]);
+        let issued = |key| Judgement::Issued {
+            state: IssuedState::Living,
+            key,
+            connection_id: connection,
+            connection: "photos".into(),
+            label: "laptop".into(),
+        };
+        let brought = Judgement::Brought {
+            connection_id: connection,
+            connection: "photos".into(),
+            leaked_at: None,
+        };
+        let concerned = |change: Change| {
+            let concerned = Concerned::by(&change);
+            [&issued(one), &issued(two), &brought, &Judgement::Unknown]
+                .map(|judgement| concerned.holds(judgement))
+        };
+        let issue = Change::KeyIssued {
+            connection,
+            key: one,
+        };
+        assert_eq!(concerned(issue), [false; 4]);
+        let revoke = Change::KeyRevoked {
+            connection,
+            key: one,
+        };
+        assert_eq!(concerned(revoke), [true, false, false, false]);
+        let pause = Change::Paused { connection };
+        assert_eq!(concerned(pause), [true, true, true, false]);
+        let elsewhere = Change::Paused {
+            connection: ConnectionId::from_random([4; 10]),
+        };
+        assert_eq!(concerned(elsewhere), [false; 4]);
     }
 }

@@ -4,6 +4,7 @@
 //! Changes are made one at a time (`writing`); reading takes no part in that.
 
 mod alerts;
+mod attribution;
 mod audit;
 mod connect;
 mod consumers;
@@ -19,10 +20,12 @@ mod leak;
 mod limit;
 mod list;
 mod ls;
+mod mark_dead;
 mod metrics;
 mod named;
 mod own_changes;
 mod pause;
+mod probe;
 mod receipt;
 mod reconnect_card;
 mod recorder;
@@ -31,6 +34,7 @@ mod rename;
 mod rotate;
 mod show;
 mod status;
+mod sweep;
 mod usage;
 mod watch;
 
@@ -50,6 +54,7 @@ use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio_util::task::TaskTracker;
 
 use self::{
+    attribution::Attribution,
     error::Result,
     findings::Findings,
     graves::Graves,
@@ -57,24 +62,27 @@ use self::{
     recorder::Recorder,
     registry::{Entry, Registry},
     rotate::Running,
+    sweep::FullSweep,
     watch::Live,
 };
 use crate::{alerts::Alerts, clock::Clock, config::Config, listeners::Address};
 
 pub(crate) use audit::Reading;
 pub(crate) use connect::{Options, Place, Wish};
-pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered};
-pub(crate) use delete::{Progress, Subscription};
-pub(crate) use findings::Finding;
+pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered, Unnoticed, Waiting, way};
+pub(crate) use delete::{ClientUse, DeletionWish, Holder, Progress, Subscription};
+pub(crate) use findings::{Caller, Finding, Who};
 pub(crate) use judge::{IssuedState, Judgement};
 pub(crate) use key::{Changed, Issued, KeyView, KeyWish};
 pub(crate) use leak::{Brought, Leaked, Proof};
 pub(crate) use limit::LimitWish;
 pub(crate) use ls::Level;
+pub(crate) use mark_dead::marked_words;
 pub(crate) use named::Named;
 pub(crate) use registry::View;
 pub(crate) use rotate::{Consumer, Former, Report, RotateWish, Rotated};
 pub(crate) use status::PausedConnection;
+pub(crate) use sweep::SweepView;
 pub(crate) use usage::NamedKey;
 pub(crate) use watch::{Event, Watcher};
 
@@ -85,7 +93,9 @@ pub(crate) struct App {
     keyring: Arc<Keyring>,
     graves: Arc<Graves>,
     knocks: Arc<Findings>,
+    attribution: Arc<Attribution>,
     consumers: Consumers,
+    sweep: FullSweep,
     alerts: Alerts,
     own_changes: Arc<OwnChanges>,
     /// Absent when it is switched off.
@@ -93,6 +103,7 @@ pub(crate) struct App {
     live: Arc<Live>,
     registry: Arc<Registry>,
     deletions: delete::Running,
+    plans: delete::Plans,
     /// Wakes whoever looks after rotations.
     rotations_changed: Notify,
     surroundings: Surroundings,
@@ -136,16 +147,20 @@ impl App {
             own: surroundings.own.clone(),
             ..Guard::default()
         };
+        let attribution = Arc::new(Attribution::start());
         let mut app = Self {
             alerts: Alerts::new(&config.alerts, guard),
             graves: Arc::new(Graves::new(store.clone(), image.graves)),
-            knocks: Arc::new(Findings::new(Arc::clone(&live))),
+            knocks: Arc::new(Findings::new(Arc::clone(&live), Arc::clone(&attribution))),
+            attribution,
             consumers: Consumers::new(image.finding_records, image.marked_keys),
+            sweep: FullSweep::new(config, image.sweeps, image.traces),
             ledger: usage::open(config, &store, &clock, &live),
             live,
             own_changes: Arc::new(OwnChanges::new(registry.clone())),
             keyring: Arc::new(Keyring::new()),
             deletions: delete::Running::default(),
+            plans: delete::Plans::default(),
             rotations_changed: Notify::new(),
             surroundings,
             writing: Mutex::new(()),
@@ -217,7 +232,8 @@ impl App {
     /// The record of what passes through the gateway, for the gateway.
     pub(crate) fn recorder(&self) -> Arc<Recorder> {
         let (own_changes, ledger) = (self.own_changes.clone(), self.ledger.clone());
-        Arc::new(Recorder::new(own_changes, ledger, self.clock.clone()))
+        let (clock, attribution) = (self.clock.clone(), self.attribution.clone());
+        Arc::new(Recorder::new(own_changes, ledger, clock, attribution))
     }
 
     /// Where tools reach the gateway.

@@ -63,7 +63,7 @@ impl Subject {
     pub(crate) fn concerns(&self, change: &Change) -> bool {
         match self {
             Self::Everything => true,
-            Self::Connection(connection) => change.connection() == *connection,
+            Self::Connection(connection) => change.connection() == Some(*connection),
             Self::Keys(connection, keys) => {
                 let dies = matches!(
                     change,
@@ -74,7 +74,7 @@ impl Subject {
                 );
                 let named = [change.key(), change.successor()];
                 named.into_iter().flatten().any(|key| keys.contains(&key))
-                    || dies && change.connection() == *connection
+                    || dies && change.connection() == Some(*connection)
             }
         }
     }

@@ -1,14 +1,7 @@
 //! Joins what the gateway tells about use with whoever keeps it: the changes between two surveys,
-//! and the ledger. Runs on the path of requests: it must never wait, and looks for processes on a
-//! thread of its own.
+//! and the ledger. Runs on the path of requests: it must never wait.
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        mpsc::{SyncSender, sync_channel},
-    },
-};
+use std::{net::IpAddr, sync::Arc};
 
 use bascule_domain::{
     Timestamp,
@@ -16,14 +9,13 @@ use bascule_domain::{
     operation::Action,
 };
 use bascule_gateway::{Ends, Exchange, Reason, UsageSink, Visit, Visitor};
-use bascule_os::attribution;
 use bascule_store::ledger::{Ledger, Peer, Process, Tally, What};
 
-use super::own_changes::OwnChanges;
+use super::{
+    attribution::{Attribution, Found},
+    own_changes::OwnChanges,
+};
 use crate::clock::Clock;
-
-/// Connections whose process is still to be looked for; those beyond it stay unknown.
-const QUEUE: usize = 256;
 
 /// Takes what the gateway tells.
 pub(crate) struct Recorder {
@@ -36,13 +28,7 @@ pub(crate) struct Recorder {
 struct Counting {
     ledger: Arc<Ledger>,
     clock: Arc<dyn Clock>,
-    /// To the thread that looks; it ends with the last sender. Absent where there is no thread.
-    look: Option<SyncSender<Look>>,
-}
-
-struct Look {
-    ends: Ends,
-    peer: Arc<Peer>,
+    attribution: Arc<Attribution>,
 }
 
 impl Recorder {
@@ -50,13 +36,14 @@ impl Recorder {
         own_changes: Arc<OwnChanges>,
         ledger: Option<Arc<Ledger>>,
         clock: Arc<dyn Clock>,
+        attribution: Arc<Attribution>,
     ) -> Self {
         Self {
             own_changes,
             counting: ledger.map(|ledger| Counting {
                 ledger,
                 clock,
-                look: looking(),
+                attribution,
             }),
         }
     }
@@ -119,12 +106,10 @@ impl Visit for Stay {
     fn used(&self, at: Timestamp) {
         self.tally.used(at);
         if self.peer.ask() {
-            let look = Look {
-                ends: self.ends.clone(),
-                peer: Arc::clone(&self.peer),
-            };
-            let sent = self.counting.look.as_ref().map(|to| to.try_send(look));
-            if !matches!(sent, Some(Ok(()))) {
+            let peer = Arc::clone(&self.peer);
+            let attribution = &self.counting.attribution;
+            let asked = attribution.ask(&self.ends, move |found| peer.found(process(found)));
+            if asked.is_err() {
                 self.peer.found(None);
             }
         }
@@ -146,30 +131,8 @@ impl Visit for Stay {
     }
 }
 
-/// Starts the thread that looks for processes.
-fn looking() -> Option<SyncSender<Look>> {
-    let (sender, looks) = sync_channel::<Look>(QUEUE);
-    let looking = move || {
-        for Look { ends, peer } in looks {
-            peer.found(process(&ends));
-        }
-    };
-    let started = std::thread::Builder::new()
-        .name("attribution".into())
-        .spawn(looking);
-    if let Err(error) = &started {
-        tracing::warn!(%error, "which process uses a key will not be known");
-    }
-    started.is_ok().then_some(sender)
-}
-
-/// The process behind a connection. Unknown once the connection is closed: its addresses may be
-/// another one's by then.
-fn process(ends: &Ends) -> Option<Process> {
-    let found = attribution::of_peer(ends.local, ends.peer);
-    if ends.open.strong_count() == 0 {
-        return None;
-    }
+/// What the ledger keeps of a process.
+fn process(found: Found) -> Option<Process> {
     match found {
         Ok(found) => Some(Process {
             pid: found.pid,

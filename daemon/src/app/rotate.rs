@@ -34,7 +34,7 @@ use super::{
 };
 use crate::random;
 
-pub(crate) use report::{Consumer, Former, Report};
+pub(crate) use report::{Consumer, Former, Report, process_name};
 
 /// What a user asks for.
 pub(crate) struct RotateWish {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bascule_domain::{Timestamp, deletion::Deletion};
 use bascule_gateway::PausedBy;
 
-use super::{App, pause::paused_by, registry::Entry};
+use super::{App, SweepView, pause::paused_by, registry::Entry};
 
 pub(crate) struct Status {
     pub started_at: Timestamp,
@@ -20,6 +20,7 @@ pub(crate) struct Status {
     pub deletions: Vec<Deletion>,
     /// Connections that admit nothing until they are resumed.
     pub paused: Vec<PausedConnection>,
+    pub sweep: SweepView,
     /// What is not well, in words.
     pub troubles: Vec<String>,
 }
@@ -54,6 +55,7 @@ impl App {
         troubles.extend(self.parked_rotations());
         troubles.extend(self.open_leaks());
         troubles.extend(self.alerts.troubles());
+        troubles.extend(self.consumers.troubles());
         Status {
             started_at: self.started_at,
             gateways: self.gateways.iter().map(ToString::to_string).collect(),
@@ -65,6 +67,7 @@ impl App {
             findings: self.knocks.count() + self.consumers.count(),
             deletions,
             paused: living.iter().filter_map(paused).collect(),
+            sweep: self.sweep_view(),
             troubles,
         }
     }

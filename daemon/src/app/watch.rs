@@ -22,8 +22,8 @@ const KEPT: usize = 512;
 pub(crate) enum Event {
     /// So much passed in about a second, by one client with one key.
     Passed(Arc<Passed>),
-    /// A key is refused to a tool for a reason that is new.
-    Found(KeyId, Arc<Finding>),
+    /// A key is refused to a tool: for a reason that is new, or to somebody more, or again and again.
+    Found(KeyId, Arc<Finding>, News),
     /// Something became of a finding of a consumer.
     Consumer(Arc<ConsumerFinding>, News),
     /// A finding of a consumer that an earlier daemon told is resolved. This one never saw it.
@@ -69,7 +69,7 @@ impl Watcher {
     pub(crate) fn concerns(&self, event: &Event, app: &App) -> bool {
         match event {
             Event::Passed(passed) => self.of.holds(passed.connection, passed.key),
-            Event::Found(key, _) => match app.named(*key) {
+            Event::Found(key, ..) => match app.named(*key) {
                 Some(named) => self.of.holds(named.connection, *key),
                 None => self.of == Subject::Everything,
             },

@@ -66,12 +66,22 @@ fn entry(entry: Entry) -> v1::AuditEntry {
             parent: by.parent.unwrap_or_default(),
         }),
         change: change.as_str().to_owned(),
-        connection_id: change.connection().to_string(),
+        connection_id: change
+            .connection()
+            .map_or_else(String::new, |id| id.to_string()),
         key_id: change.key().map(|id| id.to_string()).unwrap_or_default(),
         successor_id: change
             .successor()
             .map(|id| id.to_string())
             .unwrap_or_default(),
+        foreign_key: match change {
+            Change::MarkedDead { key } | Change::UnmarkedDead { key } => key.clone(),
+            _ => String::new(),
+        },
+        finding_id: match change {
+            Change::FindingAcknowledged { finding, .. } => finding.to_string(),
+            _ => String::new(),
+        },
         deletion_id,
         phase: phase.into(),
         erased,

@@ -175,10 +175,11 @@ impl Connections for Service {
         &self,
         request: Request<v1::ReconnectCardRequest>,
     ) -> Answer<v1::ReconnectCardResponse> {
-        let card = self
-            .0
-            .reconnect_card(&request.into_inner().name)
-            .map_err(status)?;
+        let by = asked(&request, "")?;
+        let name = request.into_inner().name;
+        let app = self.0.clone();
+        let change = async move { app.reconnect_card(by, &name).await };
+        let card = self.0.to_its_end(change).await.map_err(status)?;
         let card = serde_json::to_string_pretty(&card).map_err(|error| {
             status(Error::new(
                 Kind::Invalid,

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use bascule_adapters::Probe;
 use bascule_domain::{
-    Timestamp,
+    SignedDuration, Timestamp,
     connection::{BucketIdentity, Location},
     deletion::{Deletion, Phase},
     key::{KeyState, Permission},
@@ -15,12 +15,30 @@ use bascule_domain::{
 };
 use bascule_gateway::ConditionalWrites;
 use bascule_proto::v1;
-use prost_types::Timestamp as WireTime;
+use bascule_store::Sweep;
+use prost_types::{Duration as WireDuration, Timestamp as WireTime};
 
 use crate::app::{
-    KeyView, LimitWish, View,
+    KeyView, LimitWish, SweepView, View,
     error::{Error, Kind, Result},
 };
+
+pub(super) fn length(length: SignedDuration) -> WireDuration {
+    WireDuration {
+        seconds: length.as_secs(),
+        nanos: length.subsec_nanos(),
+    }
+}
+
+pub(super) fn given_length(wire: Option<WireDuration>) -> Result<Option<SignedDuration>> {
+    let Some(wire) = wire else { return Ok(None) };
+    let fits = wire.nanos.unsigned_abs() < 1_000_000_000
+        && wire.seconds.unsigned_abs() < u64::from(u32::MAX);
+    if !fits {
+        return Err(Error::new(Kind::Invalid, "this is no duration"));
+    }
+    Ok(Some(SignedDuration::new(wire.seconds, wire.nanos)))
+}
 
 pub(super) fn parse<T>(what: &str, text: &str) -> Result<T>
 where
@@ -236,6 +254,7 @@ pub(super) fn probe(probe: &Probe) -> v1::Probe {
 
 pub(super) const fn phase(phase: Phase) -> v1::Phase {
     match phase {
+        Phase::Listening => v1::Phase::Listening,
         Phase::Requested => v1::Phase::Requested,
         Phase::Drained => v1::Phase::Drained,
         Phase::Surveyed => v1::Phase::Surveyed,
@@ -263,5 +282,38 @@ pub(super) fn deletion(deletion: &Deletion) -> v1::Deletion {
             .as_ref()
             .map(|parked| parked.reason.clone())
             .unwrap_or_default(),
+        scream: deletion.scream.as_ref().map(|scream| v1::Scream {
+            length: Some(length(scream.length)),
+            silent: Some(length(scream.silent)),
+            counting_since: scream.counting_since.map(time),
+            knocked_at: scream.knock.as_ref().map(|knock| time(knock.at)),
+            label: scream
+                .knock
+                .as_ref()
+                .map(|knock| knock.label.to_string())
+                .unwrap_or_default(),
+            finding: scream
+                .knock
+                .as_ref()
+                .map(|knock| knock.finding.clone())
+                .unwrap_or_default(),
+            knocks: scream.knocks,
+        }),
+    }
+}
+
+/// How sweeps stand.
+pub(super) fn sweep(view: &SweepView) -> v1::Sweep {
+    let run = |sweep: &Sweep| v1::SweepRun {
+        began_at: Some(time(sweep.began_at)),
+        ended_at: sweep.ended_at.map(time),
+        files: sweep.files,
+        bytes: sweep.bytes,
+    };
+    v1::Sweep {
+        schedule: view.schedule.as_str().to_owned(),
+        running: view.running.as_ref().map(run),
+        last: view.last.as_ref().map(run),
+        due_at: view.due.map(time),
     }
 }

@@ -15,8 +15,9 @@ use tonic::{Request, Response, Status};
 
 use super::{asked, convert, status::status};
 use crate::app::{
-    App, Progress, Subscription,
+    App, ClientUse, DeletionWish, Holder, Progress, Subscription,
     error::{Error, Kind},
+    way,
 };
 
 pub(super) struct Service {
@@ -48,7 +49,8 @@ impl Deletions for Service {
                     state: match checked.standing {
                         Standing::Met => v1::BoxState::Met,
                         Standing::Open => v1::BoxState::Open,
-                        Standing::NotChecked => v1::BoxState::NotChecked,
+                        Standing::Unknown => v1::BoxState::Unknown,
+                        Standing::NotApplicable => v1::BoxState::NotApplicable,
                     }
                     .into(),
                     evidence: checked.evidence,
@@ -64,6 +66,9 @@ impl Deletions for Service {
                 .map(|(what, command)| v1::Alternative { what, command })
                 .collect(),
             not_checked: plan.not_checked,
+            clients: plan.clients.iter().map(client).collect(),
+            consumers: plan.consumers.iter().map(holder).collect(),
+            bypasses: plan.bypasses.iter().map(holder).collect(),
         }))
     }
 
@@ -78,11 +83,19 @@ impl Deletions for Service {
             .map(|name| convert::parse("box", name))
             .collect::<Result<BTreeSet<CheckBox>, _>>()
             .map_err(status)?;
-        let app = self.app.clone();
-        let change = async move {
-            app.delete(by, &request.connection, acknowledged, request.emergency)
-                .await
+        let plan = match request.plan_id.as_str() {
+            "" => None,
+            id => Some(convert::parse("plan id", id).map_err(status)?),
         };
+        let wish = DeletionWish {
+            name: request.connection,
+            acknowledged,
+            emergency: request.emergency,
+            scream: convert::given_length(request.scream).map_err(status)?,
+            plan,
+        };
+        let app = self.app.clone();
+        let change = async move { app.delete(by, wish).await };
         let subscription = self.app.to_its_end(change).await.map_err(status)?;
         Ok(Response::new(self.events(subscription)))
     }
@@ -134,6 +147,17 @@ impl Deletions for Service {
         let id = self.id(&request.into_inner().id)?;
         let deletion = self.app.cancel_deletion(by, id).await.map_err(status)?;
         Ok(Response::new(v1::CancelDeletionResponse {
+            deletion: Some(convert::deletion(&deletion)),
+        }))
+    }
+
+    async fn go_on(
+        &self,
+        request: Request<v1::GoOnDeletionRequest>,
+    ) -> Answer<v1::GoOnDeletionResponse> {
+        let id = self.id(&request.into_inner().id)?;
+        let deletion = self.app.go_on_with_deletion(id).await.map_err(status)?;
+        Ok(Response::new(v1::GoOnDeletionResponse {
             deletion: Some(convert::deletion(&deletion)),
         }))
     }
@@ -224,6 +248,33 @@ impl Service {
             }),
             std::future::ready,
         ))
+    }
+}
+
+fn client(used: &ClientUse) -> v1::PlanClient {
+    let client = &used.client;
+    v1::PlanClient {
+        label: client.label.clone(),
+        tool: client.tool.clone(),
+        process: client.process.clone().unwrap_or_default(),
+        address: client.address.clone().unwrap_or_default(),
+        writes: client.writes,
+        requests: used.requests,
+        last_at: Some(convert::time(client.last)),
+        longest_interval: used.longest.map(convert::length),
+    }
+}
+
+fn holder(held: &Holder) -> v1::PlanHolder {
+    let found = &held.found;
+    v1::PlanHolder {
+        label: held.label.clone(),
+        key: found.key.id.masked(),
+        chain: way(found),
+        kind: found.kind.to_string(),
+        rank: found.rank.as_str().to_owned(),
+        next_run: found.next_run.as_ref().map(super::findings::next_run),
+        user: found.user.clone().unwrap_or_default(),
     }
 }
 

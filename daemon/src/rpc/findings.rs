@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use bascule_domain::finding::{FindingId, News, Record};
-use bascule_proto::v1::{self, findings_server::Findings};
+use bascule_proto::v1::{self, finding_caller::Who as Told, findings_server::Findings};
 use bascule_watch::{Link, NextRun, Place, Use};
 use tonic::{Request, Response, Status};
 
-use super::{convert, status::status};
-use crate::app::{App, ConsumerFinding, Finding, IssuedState, Judgement};
+use super::{asked, convert, status::status};
+use crate::app::{
+    App, Caller, ConsumerFinding, Finding, IssuedState, Judgement, Who, marked_words,
+};
 
 /// As many uses as a look at a machine tells.
 const MOST_JUDGED: usize = 20_000;
@@ -27,12 +29,14 @@ impl Findings for Service {
         let consumers = app.consumer_findings(of);
         let knocks = app.findings(of, !consumers.is_empty()).map_err(status)?;
         let mut not_checked = app.consumers().not_checked();
+        not_checked.extend(app.not_swept());
         not_checked.push("refusals before the daemon was last started".into());
         let consumers = consumers.iter().map(|found| consumer(app, found, None));
-        let knocks = knocks.iter().map(|found| finding(app, found));
+        let knocks = knocks.iter().map(|found| finding(app, found, None));
         Ok(Response::new(v1::ListFindingsResponse {
             findings: consumers.chain(knocks).collect(),
             not_checked,
+            sweep: Some(convert::sweep(&app.sweep_view())),
         }))
     }
 
@@ -45,7 +49,7 @@ impl Findings for Service {
         let found = if id.starts_with(['W', 'w']) {
             consumer(app, &app.consumer_finding(&id).map_err(status)?, None)
         } else {
-            finding(app, &app.finding(&id).map_err(status)?)
+            finding(app, &app.finding(&id).map_err(status)?, None)
         };
         Ok(Response::new(v1::ShowFindingResponse {
             finding: Some(found),
@@ -56,10 +60,11 @@ impl Findings for Service {
         &self,
         request: Request<v1::AcknowledgeFindingRequest>,
     ) -> Result<Response<v1::ShowFindingResponse>, Status> {
-        let v1::AcknowledgeFindingRequest { id, why } = request.into_inner();
+        let by = asked(&request, &request.get_ref().why)?;
+        let id = request.into_inner().id;
         let app = self.0.clone();
         let change = async move {
-            let found = app.acknowledge(&id, &why).await?;
+            let found = app.acknowledge(by, &id).await?;
             Ok(consumer(&app, &found, None))
         };
         let found = self.0.to_its_end(change).await.map_err(status)?;
@@ -72,14 +77,11 @@ impl Findings for Service {
         &self,
         request: Request<v1::MarkDeadRequest>,
     ) -> Result<Response<v1::MarkDeadResponse>, Status> {
-        let v1::MarkDeadRequest {
-            access_key_id,
-            reason,
-        } = request.into_inner();
-        let reason = (!reason.is_empty()).then_some(reason);
+        let by = asked(&request, &request.get_ref().reason)?;
+        let access_key_id = request.into_inner().access_key_id;
         let app = self.0.clone();
         let change = async move {
-            let marked = app.mark_dead(&access_key_id, reason).await?;
+            let marked = app.mark_dead(by, &access_key_id).await?;
             let users = app.consumer_findings(Some(marked.access_key_id.as_str()));
             let users = users.iter().map(|found| consumer(&app, found, None));
             Ok(v1::MarkDeadResponse {
@@ -96,17 +98,21 @@ impl Findings for Service {
         &self,
         request: Request<v1::UnmarkDeadRequest>,
     ) -> Result<Response<v1::UnmarkDeadResponse>, Status> {
+        let by = asked(&request, &request.get_ref().reason)?;
         let id = request.into_inner().access_key_id;
         let app = self.0.clone();
-        let change = async move { app.unmark_dead(&id).await };
+        let change = async move { app.unmark_dead(by, &id).await };
         self.0.to_its_end(change).await.map_err(status)?;
         Ok(Response::new(v1::UnmarkDeadResponse {}))
     }
 
     async fn look(
         &self,
-        _: Request<v1::LookRequest>,
+        request: Request<v1::LookRequest>,
     ) -> Result<Response<v1::LookResponse>, Status> {
+        if request.into_inner().sweep {
+            self.0.sweep_now().await;
+        }
         self.0.look_now().await;
         Ok(Response::new(v1::LookResponse {}))
     }
@@ -150,7 +156,7 @@ fn judgement(found: Judgement) -> v1::Judgement {
         Judgement::Marked(marked) => v1::Judgement {
             state: "marked-dead".into(),
             at: Some(convert::time(marked.marked_at)),
-            why: marked.reason.unwrap_or_default(),
+            why: marked_words(&marked),
             ..v1::Judgement::default()
         },
         Judgement::Brought {
@@ -191,7 +197,9 @@ fn judgement(found: Judgement) -> v1::Judgement {
     }
 }
 
-pub(crate) fn finding(app: &App, found: &Finding) -> v1::Finding {
+/// A refusal's finding; with what became of it, in a stream of events.
+pub(crate) fn finding(app: &App, found: &Finding, news: Option<News>) -> v1::Finding {
+    let (callers, other_callers) = found.callers.all();
     v1::Finding {
         id: found.id(),
         connection: found.connection.to_string(),
@@ -207,7 +215,39 @@ pub(crate) fn finding(app: &App, found: &Finding) -> v1::Finding {
         message: found.message.clone(),
         next: app.advice(found),
         sense: "knock".into(),
+        news: news.map_or("", News::as_str).to_owned(),
+        callers: callers.into_iter().map(caller).collect(),
+        other_callers,
         ..v1::Finding::default()
+    }
+}
+
+fn caller(caller: &Caller) -> v1::FindingCaller {
+    let who = match &caller.who {
+        Who::Sought => Told::Unknown("it is being looked for".into()),
+        Who::Process(process) => Told::Process(v1::Process {
+            pid: process.pid,
+            exe: process
+                .exe
+                .as_ref()
+                .map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
+            command: process.command.clone().unwrap_or_default(),
+            unit: process
+                .unit
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
+            container: process.container.clone().unwrap_or_default(),
+            uid: Some(process.uid),
+        }),
+        Who::Address(address) => Told::Address(address.to_string()),
+        Who::Unknown(why) => Told::Unknown(why.to_string()),
+    };
+    v1::FindingCaller {
+        who: Some(who),
+        first_at: Some(convert::time(caller.first_at)),
+        last_at: Some(convert::time(caller.last_at)),
+        count: caller.count,
+        keeps_trying: caller.keeps_trying(),
     }
 }
 
@@ -227,12 +267,6 @@ pub(crate) fn consumer(app: &App, finding: &ConsumerFinding, news: Option<News>)
         changed_at: Some(convert::time(finding.record.changed_at)),
         reason: finding.reason().to_owned(),
         key: found.key.id.masked(),
-        message: found
-            .suspected
-            .as_ref()
-            .map_or_else(String::new, |suspicion| {
-                format!("{} failed: {}", suspicion.unit, suspicion.line)
-            }),
         next: app.consumer_advice(finding),
         sense: "consumer".into(),
         state: if acknowledged.is_some() {
@@ -241,6 +275,11 @@ pub(crate) fn consumer(app: &App, finding: &ConsumerFinding, news: Option<News>)
             "open"
         }
         .into(),
+        message: match (&finding.judgement, &found.suspected) {
+            (Judgement::Marked(marked), _) => marked_words(marked),
+            (_, Some(suspicion)) => format!("{} failed: {}", suspicion.unit, suspicion.line),
+            _ => String::new(),
+        },
         acknowledged_why: acknowledged.map_or_else(String::new, |known| known.why.clone()),
         kind: found.kind.to_string(),
         rank: found.rank.as_str().to_owned(),
@@ -294,7 +333,7 @@ fn file(place: Option<&Place>) -> (String, u32) {
     }
 }
 
-fn next_run(next: &NextRun) -> v1::NextRun {
+pub(super) fn next_run(next: &NextRun) -> v1::NextRun {
     use v1::next_run::When;
     v1::NextRun {
         when: Some(match next {

@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use bascule_domain::SignedDuration;
 use bascule_gateway::KeyUse;
 use bascule_proto::v1::{self, rotations_server::Rotations};
-use prost_types::Duration as WireDuration;
+use bascule_watch::Use;
 use tonic::{Request, Response, Status};
 
-use super::{asked, convert, keys, status::status};
-use crate::app::{
-    App, Consumer, Former, Report, RotateWish, Rotated,
-    error::{Error, Kind, Result},
-};
+use super::{asked, convert, findings, keys, status::status};
+use crate::app::{App, Consumer, Former, Report, RotateWish, Rotated, error::Result, way};
 
 pub(super) struct Service(pub(super) Arc<App>);
 
@@ -73,28 +69,11 @@ impl Rotations for Service {
 fn wish(request: v1::RotateRequest) -> Result<RotateWish> {
     Ok(RotateWish {
         key: request.access_key_id,
-        grace: duration(request.grace)?,
-        until_silent: duration(request.until_silent)?,
+        grace: convert::given_length(request.grace)?,
+        until_silent: convert::given_length(request.until_silent)?,
         now: request.now,
         again: request.again,
     })
-}
-
-fn duration(wire: Option<WireDuration>) -> Result<Option<SignedDuration>> {
-    let Some(wire) = wire else { return Ok(None) };
-    let fits = wire.nanos.unsigned_abs() < 1_000_000_000
-        && wire.seconds.unsigned_abs() < u64::from(u32::MAX);
-    if !fits {
-        return Err(Error::new(Kind::Invalid, "this is no duration"));
-    }
-    Ok(Some(SignedDuration::new(wire.seconds, wire.nanos)))
-}
-
-fn wire_duration(length: SignedDuration) -> WireDuration {
-    WireDuration {
-        seconds: length.as_secs(),
-        nanos: length.subsec_nanos(),
-    }
 }
 
 pub(super) fn response(app: &App, rotated: &Rotated) -> v1::RotateResponse {
@@ -124,9 +103,9 @@ fn rotation(report: &Report) -> v1::Rotation {
         successor: report.successor.as_ref().map(convert::key),
         began_at: running.map(|rotation| convert::time(rotation.began_at)),
         deadline: running.map(|rotation| convert::time(rotation.deadline())),
-        grace: running.map(|rotation| wire_duration(rotation.grace.length)),
+        grace: running.map(|rotation| convert::length(rotation.grace.length)),
         grace_because: report.grace_words(),
-        until_silent: running.and_then(|rotation| rotation.until_silent.map(wire_duration)),
+        until_silent: running.and_then(|rotation| rotation.until_silent.map(convert::length)),
         silent_since: report.silent_since.map(convert::time),
         parked: report.parked_words(),
         ended: report.ended_words(),
@@ -134,8 +113,21 @@ fn rotation(report: &Report) -> v1::Rotation {
         old_use: Some(key_use(report.old_use)),
         successor_use: Some(key_use(report.successor_use)),
         consumers: report.consumers.iter().map(consumer).collect(),
+        holders: report.holders.iter().map(holder).collect(),
+        looked_at: report.looked_at.map(convert::time),
         not_known: report.not_known.clone(),
         next: report.next.clone(),
+    }
+}
+
+fn holder((old, found): &(bool, Use)) -> v1::RotationHolder {
+    v1::RotationHolder {
+        old: *old,
+        chain: way(found),
+        kind: found.kind.to_string(),
+        rank: found.rank.as_str().to_owned(),
+        next_run: found.next_run.as_ref().map(findings::next_run),
+        user: found.user.clone().unwrap_or_default(),
     }
 }
 

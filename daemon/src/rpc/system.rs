@@ -36,6 +36,7 @@ impl System for Service {
             troubles: status.troubles,
             findings: status.findings as u32,
             paused: status.paused.iter().map(paused).collect(),
+            sweep: Some(convert::sweep(&status.sweep)),
         }))
     }
 
@@ -55,6 +56,7 @@ fn paused(paused: &PausedConnection) -> v1::PausedConnection {
         by: match paused.by {
             PausedBy::User => "user",
             PausedBy::Leak => "leak",
+            PausedBy::ScreamTest => "scream-test",
             PausedBy::Deletion => "deletion",
         }
         .to_owned(),

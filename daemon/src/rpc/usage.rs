@@ -130,11 +130,11 @@ fn event_of(event: Event, app: &App) -> v1::UsageEvent {
             Some(seen.connection),
             usage_event::Event::Passed(passed(&seen)),
         ),
-        Event::Found(key, found) => (
+        Event::Found(key, found, news) => (
             found.last_at,
             Some(key),
             None,
-            usage_event::Event::Finding(findings::finding(app, &found)),
+            usage_event::Event::Finding(findings::finding(app, &found, Some(news))),
         ),
         Event::Consumer(found, news) => {
             let (key, connection) = found.judgement.ids();
@@ -154,7 +154,7 @@ fn event_of(event: Event, app: &App) -> v1::UsageEvent {
         Event::Changed(entry) => {
             let (key, connection) = (entry.change.key(), entry.change.connection());
             let change = usage_event::Event::Change(change(&entry));
-            (entry.at, key, Some(connection), change)
+            (entry.at, key, connection, change)
         }
     };
     let named = key.and_then(|key| app.named(key));
@@ -214,7 +214,9 @@ fn change(entry: &audit::Entry) -> v1::UsageChange {
         phase: phase.to_owned(),
         uid: by.map(|by| by.uid),
         pid: by.and_then(|by| by.pid),
-        connection_id: change.connection().to_string(),
+        connection_id: change
+            .connection()
+            .map_or_else(String::new, |id| id.to_string()),
         key_id: change.key().map(|id| id.to_string()).unwrap_or_default(),
     }
 }
@@ -234,6 +236,11 @@ fn used(row: &Row, named: &NamedKey) -> v1::UsageRow {
     let (who, seen) = match &row.group {
         Group::Key => (String::new(), None),
         Group::Tool(tool) => (tool.clone(), None),
+        Group::Client {
+            tool,
+            process: seen,
+            ..
+        } => (tool.clone(), seen.as_ref().map(process)),
         Group::Process(Some(seen)) => (String::new(), Some(process(seen))),
         Group::Process(None) | Group::Erased => (UNKNOWN.to_owned(), None),
         Group::Address(address) => (address.to_string(), None),
@@ -284,13 +291,14 @@ fn used(row: &Row, named: &NamedKey) -> v1::UsageRow {
     }
 }
 
-fn process(seen: &Process) -> v1::UsageProcess {
-    v1::UsageProcess {
+fn process(seen: &Process) -> v1::Process {
+    v1::Process {
         pid: seen.pid,
         exe: seen.exe.clone().unwrap_or_default(),
         command: seen.command.clone().unwrap_or_default(),
         unit: seen.unit.clone().unwrap_or_default(),
         container: seen.container.clone().unwrap_or_default(),
+        uid: None,
     }
 }
 

@@ -1,8 +1,11 @@
 //! The audit. Who did what to which id, and when, is sealed by the root and stays; the details are
-//! sealed with their connection's key and go with it. It must never put a detail where the
-//! connection's erasure does not reach.
+//! sealed with their connection's key and go with it. It must never put a detail of a connection where
+//! its erasure does not reach.
 
-use bascule_domain::{audit::Entry, ids::ConnectionId};
+use bascule_domain::{
+    audit::{Details, Entry},
+    ids::ConnectionId,
+};
 
 use crate::{
     database::{AUDIT, AUDIT_DETAILS, Batch, Read, View},
@@ -12,8 +15,14 @@ use crate::{
     store::Store,
 };
 
-fn details_row(connection: ConnectionId, number: u64) -> Vec<u8> {
-    [&connection.as_bytes()[..], &number.to_be_bytes()].concat()
+/// Without a connection the row is the number alone, which begins like no connection's rows: they are
+/// longer.
+fn details_row(connection: Option<ConnectionId>, number: u64) -> Vec<u8> {
+    let number = number.to_be_bytes();
+    match connection {
+        Some(connection) => [&connection.as_bytes()[..], &number].concat(),
+        None => number.to_vec(),
+    }
 }
 
 fn number_of(row: &[u8]) -> Result<u64, StoreError> {
@@ -26,8 +35,13 @@ fn number_of(row: &[u8]) -> Result<u64, StoreError> {
 impl Store {
     /// Adds an entry. Its details are dropped when the connection is erased already.
     pub(crate) fn record_audit(&self, batch: &Batch, entry: &Entry) -> Result<(), StoreError> {
-        let sealer = self.keyring.get(entry.change.connection());
-        self.record_audit_with(batch, entry, sealer.as_deref())
+        match entry.change.connection() {
+            Some(connection) => {
+                let sealer = self.keyring.get(connection);
+                self.record_audit_with(batch, entry, sealer.as_deref())
+            }
+            None => self.record_audit_with(batch, entry, Some(&self.root.seal)),
+        }
     }
 
     /// [`Self::record_audit`], for a connection that is being added.
@@ -67,14 +81,18 @@ impl Store {
 
     fn with_details(&self, view: &View, number: u64, entry: Entry) -> Result<Entry, StoreError> {
         let connection = entry.change.connection();
-        let details = match self.keyring.get(connection) {
-            None => None,
-            Some(sealer) => {
-                let row = details_row(connection, number);
-                let value = view.get(AUDIT_DETAILS, &row)?;
-                let open = |value: Vec<u8>| record::open(&sealer, AUDIT_DETAILS, &row, &value);
-                Some(value.map(open).transpose()?.unwrap_or_default())
+        let row = details_row(connection, number);
+        let open = |sealer: &Sealer| -> Result<Details, StoreError> {
+            let value = view.get(AUDIT_DETAILS, &row)?;
+            let open = |value: Vec<u8>| record::open(sealer, AUDIT_DETAILS, &row, &value);
+            Ok(value.map(open).transpose()?.unwrap_or_default())
+        };
+        let details = match connection {
+            Some(connection) => {
+                let sealer = self.keyring.get(connection);
+                sealer.map(|sealer| open(&sealer)).transpose()?
             }
+            None => Some(open(&self.root.seal)?),
         };
         Ok(Entry { details, ..entry })
     }

@@ -80,6 +80,12 @@ pub(crate) const AUDIT_DETAILS: Table = Table("audit-details");
 pub(crate) const FINDING_RECORDS: Table = Table("finding-records");
 /// Keyed hash of an access key id → the key that the user marked as dead, sealed by the root.
 pub(crate) const MARKED_KEYS: Table = Table("marked-keys");
+/// Hash of a key's id and its server → what that server said of it last, sealed by the root.
+pub(crate) const PROBES: Table = Table("probes");
+/// How far the sweep is, sealed by the root.
+pub(crate) const SWEEPS: Table = Table("sweeps");
+/// Keyed hash of a path → the path of a file that a sweep found ids in, sealed by the root.
+pub(crate) const TRACES: Table = Table("traces");
 /// Name → setting, sealed by the root.
 pub(crate) const SETTINGS: Table = Table("settings");
 
@@ -102,13 +108,16 @@ const TABLES: [Table; 14] = [
 ];
 
 /// Tables that databases of an older release do not have: they come with the first row.
-const LATER_TABLES: [Table; 6] = [
+const LATER_TABLES: [Table; 9] = [
     AUDIT_DETAILS,
     ROTATIONS,
     LEAKS,
     LEAKED_SECRETS,
     FINDING_RECORDS,
     MARKED_KEYS,
+    PROBES,
+    SWEEPS,
+    TRACES,
 ];
 
 const CACHE_BYTES: usize = 32 << 20;

@@ -241,7 +241,8 @@ impl Store {
             ));
         }
         let fits = match deletion.phase {
-            Phase::Requested => matches!(from, None | Some(Phase::Requested)),
+            Phase::Listening => matches!(from, None | Some(Phase::Listening)),
+            Phase::Requested => matches!(from, None | Some(Phase::Listening | Phase::Requested)),
             Phase::Drained => matches!(from, Some(Phase::Requested | Phase::Drained)),
             Phase::Surveyed => matches!(from, Some(Phase::Drained | Phase::Surveyed)),
             Phase::Revoked => matches!(

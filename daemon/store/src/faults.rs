@@ -129,6 +129,7 @@ fn connection() -> Connection {
         credentials_changed_at: Timestamp::UNIX_EPOCH,
         limits: Default::default(),
         paused_at: None,
+        card_exported_at: None,
     }
 }
 

@@ -41,7 +41,11 @@ pub(crate) enum Standing {
 impl Standing {
     fn of(phase: Phase) -> Self {
         match phase {
-            Phase::Requested | Phase::Drained | Phase::Surveyed | Phase::Cancelled => Self::Living,
+            Phase::Listening
+            | Phase::Requested
+            | Phase::Drained
+            | Phase::Surveyed
+            | Phase::Cancelled => Self::Living,
             Phase::Revoked => Self::Revoked,
             Phase::Judged | Phase::Finished => Self::Judged,
         }

@@ -27,6 +27,7 @@ mod record;
 mod root_key;
 mod seal;
 mod store;
+mod sweeps;
 mod turns;
 mod watched;
 
@@ -35,5 +36,6 @@ pub use leaks::ReportedLeak;
 pub use load::Image;
 pub use manifest::{Manifest, ManifestReader, ManifestWriter};
 pub use store::{IdHash, Store};
+pub use sweeps::{SkippedPlaces, Sweep, Sweeps};
 pub use turns::KeyTurn;
-pub use watched::MarkedKey;
+pub use watched::{MarkedKey, Probed, Said, SaidBy};

@@ -1,6 +1,8 @@
 //! Reading the whole store, as the daemon does once when it starts. Anything that does not fit
 //! together is an error: half an image would let dead keys live or living ones die.
 
+use std::path::PathBuf;
+
 use bascule_domain::{
     connection::Connection,
     deletion::{Deletion, Findings},
@@ -22,6 +24,7 @@ use crate::{
     keyring::Standing,
     record,
     store::{IdHash, Store},
+    sweeps::Sweeps,
     watched::MarkedKey,
 };
 
@@ -42,6 +45,10 @@ pub struct Image {
     pub finding_records: Vec<(FindingId, Record)>,
     /// Keys that the user marked as dead.
     pub marked_keys: Vec<MarkedKey>,
+    /// How far the sweep is.
+    pub sweeps: Sweeps,
+    /// Files that sweeps found ids in.
+    pub traces: Vec<PathBuf>,
     /// All deletions. Those that are over, or whose connection is erased, have no findings.
     pub deletions: Vec<(Deletion, Option<Findings>)>,
 }
@@ -65,6 +72,8 @@ impl Store {
                 graves: self.load_graves(view)?,
                 finding_records: self.load_finding_records(view)?,
                 marked_keys: self.load_marked_keys(view)?,
+                sweeps: self.load_sweeps(view)?,
+                traces: self.load_traces(view)?,
                 deletions: self.load_deletions(view)?,
             })
         })

@@ -1,15 +1,18 @@
 //! What the watcher must not forget: which findings it has told, and which keys the user said are dead
 //! elsewhere. What a finding says is never kept; it is seen anew.
 
+use std::collections::BTreeMap;
+
 use bascule_domain::{
     Timestamp,
     access_key::AccessKeyId,
+    audit::Entry,
     finding::{FindingId, Record},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    database::{FINDING_RECORDS, MARKED_KEYS, Read, View},
+    database::{FINDING_RECORDS, MARKED_KEYS, PROBES, Read, View},
     error::StoreError,
     record,
     store::Store,
@@ -24,6 +27,45 @@ pub struct MarkedKey {
     pub marked_at: Timestamp,
     /// Why, in the user's words.
     pub reason: Option<String>,
+    /// Who says so.
+    #[serde(default)]
+    pub said_by: SaidBy,
+}
+
+/// Who says that a key is dead.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SaidBy {
+    /// The user.
+    #[default]
+    User,
+    /// The server that its configuration names, which is this one.
+    Server(String),
+}
+
+/// What a server said of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Said {
+    /// It takes it.
+    Alive,
+    /// It does not know it, or has disabled it.
+    Dead,
+    /// It knows the id, and refuses the secret or the question.
+    Known,
+    /// Nothing about the key; or it is being asked.
+    Nothing,
+}
+
+/// When a server was asked about a key, and what it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// Which key, as a keyed hash.
+    pub key: [u8; 8],
+    /// When it was asked.
+    pub at: Timestamp,
+    /// What it said.
+    pub said: Said,
 }
 
 impl Store {
@@ -54,18 +96,65 @@ impl Store {
         })
     }
 
+    /// Keeps that the user knows of a finding.
+    pub fn acknowledge(
+        &self,
+        id: FindingId,
+        record: &Record,
+        entry: &Entry,
+    ) -> Result<(), StoreError> {
+        self.rows.write(|batch| {
+            let row = id.as_bytes();
+            record::put(batch, &self.root.seal, FINDING_RECORDS, row, record)?;
+            self.record_audit(batch, entry)
+        })
+    }
+
     /// Keeps a key that is dead elsewhere.
-    pub fn mark_key(&self, key: &MarkedKey) -> Result<(), StoreError> {
+    pub fn mark_key(&self, key: &MarkedKey, entry: &Entry) -> Result<(), StoreError> {
         let row = self.hash(&key.access_key_id).0;
-        self.rows
-            .write(|batch| record::put(batch, &self.root.seal, MARKED_KEYS, &row, key))
+        self.rows.write(|batch| {
+            record::put(batch, &self.root.seal, MARKED_KEYS, &row, key)?;
+            self.record_audit(batch, entry)
+        })
     }
 
     /// Forgets it again.
-    pub fn unmark_key(&self, id: &AccessKeyId) -> Result<(), StoreError> {
+    pub fn unmark_key(&self, id: &AccessKeyId, entry: &Entry) -> Result<(), StoreError> {
         let row = self.hash(id).0;
         self.rows.write(|batch| {
             batch.remove(MARKED_KEYS, &row)?;
+            self.record_audit(batch, entry)
+        })
+    }
+
+    /// When servers were asked about keys, by the hash of both ([`Store::finding_id`]).
+    pub fn probes(&self) -> Result<BTreeMap<FindingId, Probed>, StoreError> {
+        self.rows.read(|view| {
+            let rows = view.rows(PROBES, &[])?.into_iter();
+            rows.map(|(row, value)| {
+                let probed = record::open(&self.root.seal, PROBES, &row, &value)?;
+                let id = row.try_into().map_err(|_| StoreError::Damaged {
+                    table: PROBES.name(),
+                })?;
+                Ok((FindingId::from_hash(id), probed))
+            })
+            .collect()
+        })
+    }
+
+    /// Keeps or removes what is known of them, all or nothing.
+    pub fn keep_probes(&self, changes: &[(FindingId, Option<Probed>)]) -> Result<(), StoreError> {
+        self.rows.write(|batch| {
+            for (id, kept) in changes {
+                let row = id.as_bytes();
+                match kept {
+                    Some(kept) => record::put(batch, &self.root.seal, PROBES, row, kept)?,
+                    None => {
+                        batch.remove(PROBES, row)?;
+                    }
+                }
+            }
             Ok(())
         })
     }

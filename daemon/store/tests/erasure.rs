@@ -86,7 +86,7 @@ fn the_audit_of_an_erased_connection_keeps_ids_and_loses_what_names_it() {
         let after = audit(&store);
         assert!(after.len() > before.len());
         for (number, entry) in after.iter().enumerate() {
-            let erased = entry.change.connection() == connection.id;
+            let erased = entry.change.connection() == Some(connection.id);
             assert_eq!(entry.details.is_none(), erased, "{entry:?}");
             if let Some(before) = before.get(number) {
                 assert_eq!((&before.change, before.at), (&entry.change, entry.at));
@@ -95,7 +95,7 @@ fn the_audit_of_an_erased_connection_keeps_ids_and_loses_what_names_it() {
         assert!(
             after
                 .iter()
-                .any(|entry| entry.change.connection() == other.id)
+                .any(|entry| entry.change.connection() == Some(other.id))
         );
         if !reopened {
             continue;

@@ -159,7 +159,7 @@ fn a_use_is_told_by_key_tool_process_and_address() {
     tally.count(at(START + 10), DENIED);
     desk.set(START + 20);
 
-    for by in [By::Key, By::Tool, By::Process, By::Address] {
+    for by in [By::Key, By::Tool, By::Process, By::Address, By::Client] {
         let report = desk.report(&ledger, by);
         let row = one(&report.rows);
         assert_eq!(
@@ -174,6 +174,11 @@ fn a_use_is_told_by_key_tool_process_and_address() {
             By::Tool => Group::Tool("rclone".into()),
             By::Process => Group::Process(Some(process.clone())),
             By::Address => Group::Address([10, 0, 0, 7].into()),
+            By::Client => Group::Client {
+                address: [10, 0, 0, 7].into(),
+                tool: "rclone".into(),
+                process: Some(process.clone()),
+            },
         };
         assert_eq!(row.group, group);
     }

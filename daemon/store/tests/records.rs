@@ -13,7 +13,7 @@ use bascule_domain::{
     key::KeyState,
     secret::{Credentials, SecretKey},
 };
-use bascule_store::{KeyTurn, StoreError};
+use bascule_store::{KeyTurn, SkippedPlaces, StoreError, Sweep, Sweeps};
 use fixture::*;
 
 #[test]
@@ -52,6 +52,50 @@ fn connections_keys_and_settings_come_back_after_a_restart() {
     assert!(image.graves.is_empty() && image.deletions.is_empty());
     assert_eq!(store.gateway_port().unwrap(), Some(8643));
     assert_eq!(audit(&store).len(), 5);
+}
+
+#[test]
+fn how_far_a_sweep_is_comes_back_with_what_it_found_and_stands_nowhere_in_plain() {
+    use std::os::unix::ffi::OsStringExt;
+    let folder = folder();
+    let store = folder.open();
+    assert_eq!(store.load().unwrap().sweeps, Sweeps::default());
+    let open = Sweep {
+        began_at: bascule_domain::Timestamp::UNIX_EPOCH,
+        ended_at: None,
+        roots: vec!["/home/somebody".into()],
+        checkpoint: Some("/home/somebody:papers".into()),
+        files: 3,
+        bytes: 4,
+        skipped: vec![SkippedPlaces {
+            why: "may not be read".into(),
+            count: 2,
+            examples: vec!["/home/somebody/closed".into()],
+        }],
+    };
+    let sweeps = Sweeps {
+        last: None,
+        open: Some(open),
+    };
+    let found: Vec<std::path::PathBuf> = vec![
+        "/home/somebody/notes".into(),
+        std::ffi::OsString::from_vec(b"/home/somebody/\xff".to_vec()).into(),
+    ];
+    store.keep_sweep(&sweeps, &found).unwrap();
+    store.keep_sweep(&sweeps, &found[..1]).unwrap();
+    drop(store);
+    let store = folder.open();
+    let image = store.load().unwrap();
+    assert_eq!(image.sweeps, sweeps);
+    let mut traces = image.traces;
+    traces.sort();
+    assert_eq!(traces, found);
+    store.forget_traces(&found[..1]).unwrap();
+    assert_eq!(store.load().unwrap().traces, found[1..]);
+    drop(store);
+    for (path, bytes) in folder.content() {
+        assert!(!holds(&bytes, "somebody"), "{}", path.display());
+    }
 }
 
 #[test]

@@ -4,11 +4,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+#[cfg(target_os = "linux")]
+use bascule_os::FolderWatch;
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(not(target_os = "linux"))]
+use elsewhere::FolderWatch;
 
 /// What was noticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +33,8 @@ pub struct NotWatched {
     pub folder: PathBuf,
     /// Why, and what would help.
     pub why: String,
+    /// Whether the system has none left, which concerns every other folder too.
+    pub exhausted: bool,
 }
 
 /// Which names matter in a folder.
@@ -39,7 +48,7 @@ type Covered = Arc<Mutex<BTreeMap<PathBuf, Names>>>;
 
 /// The watch over some paths.
 pub struct Changes {
-    watcher: RecommendedWatcher,
+    watch: FolderWatch,
     covered: Covered,
 }
 
@@ -48,12 +57,13 @@ impl Changes {
     pub fn new(noticed: impl Fn(Noticed) + Send + 'static) -> Result<Self, NotWatched> {
         let covered = Covered::default();
         let matters = Arc::clone(&covered);
-        let watcher = notify::recommended_watcher(move |event| report(event, &matters, &noticed));
-        watcher
-            .map(|watcher| Self { watcher, covered })
+        let watch = FolderWatch::new(move |changed| report(changed, &matters, &noticed));
+        watch
+            .map(|watch| Self { watch, covered })
             .map_err(|error| NotWatched {
                 folder: PathBuf::from("/"),
                 why: told(&error),
+                exhausted: true,
             })
     }
 
@@ -67,15 +77,15 @@ impl Changes {
         let before = std::mem::replace(&mut *lock(&self.covered), wanted.clone());
         let mut not_watched = Vec::new();
         for folder in before.keys().filter(|folder| !wanted.contains_key(*folder)) {
-            // It may be gone, which ends its watch too.
-            self.watcher.unwatch(folder).ok();
+            self.watch.unwatch(folder);
         }
         for folder in wanted.keys() {
             // Watched again even if it was before: a folder that was replaced is another one.
-            if let Err(error) = self.watcher.watch(folder, RecursiveMode::NonRecursive) {
+            if let Err(error) = self.watch.watch(folder) {
                 not_watched.push(NotWatched {
                     folder: folder.clone(),
                     why: told(&error),
+                    exhausted: error.kind() == io::ErrorKind::StorageFull,
                 });
             }
         }
@@ -104,56 +114,36 @@ fn want(path: &Path, wanted: &mut BTreeMap<PathBuf, Names>) {
     }
 }
 
-fn report(
-    event: notify::Result<notify::Event>,
-    covered: &Covered,
-    noticed: &(impl Fn(Noticed) + Send),
-) {
-    let Ok(event) = event else {
+fn report(changed: Option<&Path>, covered: &Covered, noticed: &impl Fn(Noticed)) {
+    let Some(path) = changed else {
         return noticed(Noticed::Overflow);
     };
-    if event.need_rescan() {
-        return noticed(Noticed::Overflow);
-    }
-    // Reading is no change.
-    if matches!(event.kind, EventKind::Access(access) if !writes(access)) {
-        return;
-    }
     let covered = lock(covered);
-    for path in event.paths {
-        let own = covered.contains_key(&path);
-        let matters = own
-            || path
-                .parent()
-                .zip(path.file_name())
-                .is_some_and(|(folder, name)| match covered.get(folder) {
-                    Some(Names::All) => true,
-                    Some(Names::These(names)) => names.contains(name),
-                    None => false,
-                });
-        if matters {
-            noticed(Noticed::Changed(path));
-        }
+    let matters = covered.contains_key(path)
+        || path
+            .parent()
+            .zip(path.file_name())
+            .is_some_and(|(folder, name)| match covered.get(folder) {
+                Some(Names::All) => true,
+                Some(Names::These(names)) => names.contains(name),
+                None => false,
+            });
+    if matters {
+        noticed(Noticed::Changed(path.to_owned()));
     }
-}
-
-const fn writes(access: notify::event::AccessKind) -> bool {
-    use notify::event::{AccessKind, AccessMode};
-    matches!(access, AccessKind::Close(AccessMode::Write))
 }
 
 fn lock(covered: &Covered) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Names>> {
     covered.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn told(error: &notify::Error) -> String {
-    match &error.kind {
-        notify::ErrorKind::MaxFilesWatch => {
+fn told(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => {
             "the system has no watches left; raise fs.inotify.max_user_watches".to_owned()
         }
-        notify::ErrorKind::PathNotFound => "it is gone".to_owned(),
-        notify::ErrorKind::Io(error) => error.to_string(),
-        _ => "the system does not watch it".to_owned(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "it is gone".to_owned(),
+        _ => error.to_string(),
     }
 }
 
@@ -192,6 +182,20 @@ mod tests {
         while let Ok(more) = told.try_recv() {
             assert_eq!(more, Noticed::Changed(file.clone()));
         }
+    }
+
+    #[test]
+    fn f4_rights_that_come_back_are_noticed() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().canonicalize().unwrap().join("rclone.conf");
+        fs::write(&file, "[r2]").unwrap();
+        let (tell, told) = mpsc::channel();
+        let mut changes = Changes::new(move |noticed| tell.send(noticed).unwrap()).unwrap();
+        changes.cover(std::slice::from_ref(&file));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let noticed = told.recv_timeout(LONG).unwrap();
+        assert_eq!(noticed, Noticed::Changed(file));
     }
 
     #[test]

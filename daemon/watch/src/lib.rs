@@ -24,7 +24,9 @@ pub mod places;
 pub mod rclone;
 pub mod reference;
 pub mod scan;
+pub mod subjects;
 pub mod sweep;
+pub mod traces;
 
 mod read;
 pub mod tools;

@@ -14,8 +14,8 @@ use crate::{
     found::Place,
     jobs::{Source, failures},
     machine::{Machine, User},
-    picture::{HeldKey, Left, Link, LinkKind, Picture, Rank, Standing, Trail},
-    sweep::{self, Confidence, Hit, Options, Progress, Reason, Recognised, Wanted},
+    picture::{HeldKey, Left, Link, LinkKind, Picture, Rank, Standing, Trail, Use},
+    sweep::{self, Confidence, Encoding, Hit, Options, Progress, Reason, Recognised, Wanted},
     tools::{rclone, variables},
 };
 
@@ -161,20 +161,24 @@ pub fn everything(
     on_progress: impl FnMut(&Progress<'_>) -> ControlFlow<()>,
 ) -> Picture {
     let mut picture = known_places(machine, scope);
-    let homes = users(machine, scope).into_iter();
-    let mut roots: Vec<_> = homes.filter_map(|user| user.home.clone()).collect();
-    for folder in ["/etc", "/opt", "/srv"] {
-        let folder = machine.path(folder);
-        if folder.is_dir() {
-            roots.push(folder);
-        }
-    }
-    roots.retain(|root| root.is_dir());
+    let roots = roots(machine, scope);
     let home = machine.user.home.clone();
     let owned = |path: &Path| home.as_ref().is_some_and(|home| path.starts_with(home));
     search(machine, &roots, owned, on_progress, &mut picture);
     picture.settle();
     picture
+}
+
+/// Where everything that people and administrators keep lies: the homes of the scope, `/etc`, `/opt`
+/// and `/srv`, as far as they are there.
+#[must_use]
+pub fn roots(machine: &Machine, scope: Scope) -> Vec<PathBuf> {
+    let homes = users(machine, scope).into_iter();
+    let homes = homes.filter_map(|user| user.home.clone());
+    let shared = ["/etc", "/opt", "/srv"].map(|folder| machine.path(folder));
+    let mut roots: Vec<_> = homes.chain(shared).collect();
+    roots.retain(|root| root.is_dir());
+    roots
 }
 
 /// Looks at files and folders that somebody names, and at nothing else.
@@ -218,21 +222,7 @@ fn search(
     for root in roots.iter().filter(|root| root.is_file()) {
         hits.entry(root.clone()).or_default();
     }
-    let catalogue = catalogue(machine, picture);
-    for (path, hits) in hits {
-        let known = ids_in(picture, &path);
-        if known.is_empty()
-            && let Some(row) = catalogue.recognise(&path)
-        {
-            catalogue.file(row, &path, machine, picture);
-        }
-        let known = ids_in(picture, &path);
-        for hit in hits {
-            if !known.contains(&hit.id) {
-                unexplained(hit, picture);
-            }
-        }
-    }
+    explain(machine, hits, picture);
     if summary.stopped_at.is_some() {
         picture.gap(
             &Trail::configuration(),
@@ -272,28 +262,84 @@ fn search(
     }
 }
 
-fn ids_in(picture: &Picture, path: &Path) -> BTreeSet<AccessKeyId> {
-    let here = |place: &Place| matches!(place, Place::File { path: at, .. } if at == path);
-    let uses = picture.uses.iter().filter(|found| here(&found.key.place));
-    uses.map(|found| found.key.id.clone()).collect()
+/// Explains what a search has found in files: by what is known already, by the row of the table that
+/// the file belongs to, or not at all.
+pub(crate) fn explain(machine: &Machine, hits: BTreeMap<PathBuf, Vec<Hit>>, picture: &mut Picture) {
+    if hits.is_empty() {
+        return;
+    }
+    let catalogue = catalogue(machine, picture);
+    let mut explained = Explained::default();
+    explained.add(&picture.uses);
+    for (path, hits) in hits {
+        if !explained.knows(&path)
+            && let Some(row) = catalogue.recognise(&path)
+        {
+            let before = picture.uses.len();
+            catalogue.file(row, &path, machine, picture);
+            explained.add(&picture.uses[before..]);
+        }
+        let mut told = BTreeSet::new();
+        for hit in hits {
+            // Where one stands several times, the first line is enough.
+            if !explained.holds(&hit) && told.insert(hit.id.clone()) {
+                unexplained(hit, picture);
+            }
+        }
+    }
 }
 
-/// A file that no rule is known for holds an id.
+/// Which ids the uses that are known have from which files, by the paths without links.
+#[derive(Default)]
+struct Explained(BTreeMap<PathBuf, BTreeMap<AccessKeyId, bool>>);
+
+impl Explained {
+    fn add(&mut self, uses: &[Use]) {
+        let mut real: BTreeMap<&Path, PathBuf> = BTreeMap::new();
+        for found in uses {
+            let Place::File { path, .. } = &found.key.place else {
+                continue;
+            };
+            let real = real
+                .entry(path)
+                .or_insert_with(|| path.canonicalize().unwrap_or_else(|_| path.clone()));
+            let ids = self.0.entry(real.clone()).or_default();
+            // That no tool would take it there does not say that nobody does.
+            let used = !matches!(found.standing, Standing::Unused { .. });
+            *ids.entry(found.key.id.clone()).or_default() |= used;
+        }
+    }
+
+    fn knows(&self, path: &Path) -> bool {
+        self.0.contains_key(path)
+    }
+
+    fn holds(&self, hit: &Hit) -> bool {
+        let used = self.0.get(&hit.path).and_then(|ids| ids.get(&hit.id));
+        let guessed = matches!(hit.recognised, Recognised::Shape(_));
+        used.is_some_and(|used| *used || guessed)
+    }
+}
+
+/// A file that no rule is known for holds an id. One that looks like somebody's may be in use; of one
+/// that was searched for, no more is known than that it stands there.
 fn unexplained(hit: Hit, picture: &mut Picture) {
-    let sure = hit.recognised != Recognised::Shape(Confidence::Low);
     let mut trail = Trail::configuration();
-    if !sure {
+    if hit.recognised != Recognised::Shape(Confidence::High) {
         trail.rank = Rank::Leftover;
     }
     let name = hit.path.display().to_string();
-    let why = match hit.encoding.as_str() {
-        "plain" => "holds an id".to_owned(),
-        encoding => format!("holds an id in {encoding}"),
-    };
+    let mut why = "holds an id".to_owned();
+    if hit.encoding != Encoding::Plain {
+        why.push_str(&format!(" in {}", hit.encoding.as_str()));
+    }
+    if let Some(offset) = hit.offset {
+        why.push_str(&format!(" at byte {offset}"));
+    }
     trail.chain.push(Link::new(LinkKind::Unknown, name, why));
     let place = Place::File {
         path: hit.path,
-        line: hit.line,
+        line: if hit.offset.is_some() { 0 } else { hit.line },
     };
     let key = HeldKey::read(Some(hit.id.as_str()), None, place);
     if let Some(key) = key {

@@ -65,6 +65,8 @@ pub struct Options {
     pub resume: Option<Checkpoint>,
     /// What is mounted; unless set, what the machine says.
     pub mounts: Option<Mounts>,
+    /// Ends the sweep once it is set, in the middle of a file too.
+    pub stop: Option<Arc<AtomicBool>>,
 }
 
 impl Default for Options {
@@ -78,6 +80,7 @@ impl Default for Options {
             threads: None,
             resume: None,
             mounts: None,
+            stop: None,
         }
     }
 }
@@ -97,6 +100,8 @@ pub struct Hit {
     pub encoding: Encoding,
     /// How it was recognised.
     pub recognised: Recognised,
+    /// In a file that is no text, where it begins, in bytes from 0: lines mean nothing there.
+    pub offset: Option<u64>,
 }
 
 /// How an id is written.
@@ -148,6 +153,9 @@ pub struct Progress<'a> {
     pub files: u64,
     /// Bytes that were read.
     pub bytes: u64,
+    /// What was skipped by those who search.
+    searching: &'a Skips,
+    walking: &'a Mutex<Skips>,
     frontier: &'a Mutex<Frontier>,
 }
 
@@ -156,6 +164,14 @@ impl Progress<'_> {
     #[must_use]
     pub fn checkpoint(&self) -> Option<Checkpoint> {
         locked(self.frontier).checkpoint()
+    }
+
+    /// What was skipped so far, and a little of what lies behind the checkpoint.
+    #[must_use]
+    pub fn skipped(&self) -> Skips {
+        let mut skipped = self.searching.clone();
+        skipped.merge(&locked(self.walking));
+        skipped
     }
 }
 
@@ -188,8 +204,9 @@ pub fn run(
     let shared = Shared {
         matcher: Matcher::new(wanted),
         options,
-        stopped: AtomicBool::new(false),
+        stopped: options.stop.clone().unwrap_or_default(),
         frontier: Mutex::default(),
+        skips: Mutex::default(),
     };
     let threads = options
         .threads
@@ -208,10 +225,10 @@ pub fn run(
         drop((waiting, tell));
         let mut summary = shared.gather(told, on_hit, on_progress);
         // A thread that panicked is told by the scope.
-        if let Ok((folders, skips)) = walk.join() {
+        if let Ok(folders) = walk.join() {
             summary.folders = folders;
-            summary.skipped.merge(&skips);
         }
+        summary.skipped.merge(&locked(&shared.skips));
         summary
     })
 }
@@ -225,6 +242,7 @@ impl Hit {
             id: placed.found.id,
             encoding: placed.found.encoding,
             recognised: placed.found.recognised,
+            offset: placed.offset,
         }
     }
 }

@@ -24,7 +24,6 @@ use crate::{
     },
 };
 
-const FILE: &str = "check-consent";
 /// Nobody agrees to more than that.
 const LARGEST: u64 = 1024 * 1024;
 const HEADING: &str = "# What `bascule check` may ask servers about without asking you again.\n\
@@ -47,7 +46,7 @@ pub(super) enum Scope {
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::All => f.write_str("--all"),
+            Self::All => f.write_str(location::CONSENT_TO_ALL),
             Self::Rclone(path) => {
                 let remote = path.split(':').next().unwrap_or(path);
                 write!(f, "rclone:{remote}")
@@ -198,7 +197,7 @@ impl Remembered {
     }
 
     fn path(&self) -> PathBuf {
-        self.folder.join(FILE)
+        self.folder.join(location::CHECK_CONSENT)
     }
 }
 

@@ -1,16 +1,11 @@
 //! What is asked about: each key once for each server and secret, however many configurations hold
 //! it; and what can't be asked, with the reason.
 
-use std::collections::BTreeMap;
-
 use bascule_adapters::{Checker, Health, Server};
 use bascule_domain::{
-    access_key::AccessKeyId,
-    endpoint::Endpoint,
-    names::BucketName,
-    secret::{Credentials, SecretKey},
+    access_key::AccessKeyId, endpoint::Endpoint, names::BucketName, secret::Credentials,
 };
-use bascule_watch::{Place, Use};
+use bascule_watch::{Place, Use, subjects};
 
 /// A key at a server.
 #[derive(Debug)]
@@ -80,86 +75,30 @@ impl Subject {
     }
 }
 
-/// Uses of one key at one server with one secret.
-struct Group<'a> {
-    secret: Option<&'a SecretKey>,
-    uses: Vec<&'a Use>,
-}
-
 /// The subjects, in the order of the uses.
 pub(super) fn gather(uses: &[Use]) -> Vec<Subject> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    let mut known: BTreeMap<(Option<String>, &AccessKeyId), Vec<usize>> = BTreeMap::new();
-    // An id without a secret is the key that stands with one elsewhere.
-    let (with, without): (Vec<_>, Vec<_>) =
-        uses.iter().partition(|found| found.key.secret.is_some());
-    for found in with.into_iter().chain(without) {
-        let key = &found.key;
-        let endpoint = key.endpoint.as_ref().map(ToString::to_string);
-        let same = known.entry((endpoint, &key.id)).or_default();
-        let secret = key.secret.as_ref();
-        let at = same
-            .iter()
-            .find(|&&at| secret.is_none() || groups[at].secret == secret);
-        match at {
-            Some(&at) => groups[at].uses.push(found),
-            None => {
-                same.push(groups.len());
-                groups.push(Group {
-                    secret,
-                    uses: vec![found],
-                });
-            }
-        }
-    }
-    groups.iter().filter_map(Group::subject).collect()
+    subjects::gather(uses).into_iter().map(Into::into).collect()
 }
 
-impl Group<'_> {
-    fn subject(&self) -> Option<Subject> {
-        let bucket = |found: &&Use| -> Option<BucketName> { found.bucket.as_deref()?.parse().ok() };
-        // Bucket and region are those of one use.
-        let lead = *self
-            .uses
-            .iter()
-            .find(|found| bucket(found).is_some())
-            .or_else(|| self.uses.first())?;
-        let mut places: Vec<Place> = Vec::new();
-        for found in &self.uses {
-            if !places.contains(&found.key.place) {
-                places.push(found.key.place.clone());
-            }
-        }
-        Some(Subject {
-            id: lead.key.id.clone(),
-            places,
-            bucket: bucket(&lead),
-            way: self.way(lead),
-        })
-    }
-
-    fn way(&self, lead: &Use) -> Way {
-        let key = &lead.key;
+impl From<subjects::Subject> for Subject {
+    fn from(found: subjects::Subject) -> Self {
+        let server = Server::of(found.endpoint.as_ref(), found.region.as_ref(), &found.id);
         let not = |why| Way::Not {
-            endpoint: key.endpoint.clone(),
+            endpoint: found.endpoint.clone(),
             why,
         };
-        let Some(secret) = self.secret else {
-            return not("no secret stands beside it");
-        };
-        if self.uses.iter().any(|found| found.key.temporary) {
-            return not("it is a temporary key, whose session token is not used here");
-        }
-        let server = Server::of(key.endpoint.as_ref(), key.region.as_ref(), &key.id);
-        match server {
-            Some(server) => Way::Ask {
-                server: Box::new(server),
-                credentials: Credentials {
-                    access_key_id: key.id.clone(),
-                    secret: secret.clone(),
+        Self {
+            way: match (found.credentials, server) {
+                (Err(why), _) => not(why),
+                (Ok(_), None) => not("its configuration names no server that can be read"),
+                (Ok(credentials), Some(server)) => Way::Ask {
+                    server: Box::new(server),
+                    credentials,
                 },
             },
-            None => not("its configuration names no server that can be read"),
+            id: found.id,
+            places: found.places,
+            bucket: found.bucket,
         }
     }
 }

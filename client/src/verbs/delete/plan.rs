@@ -1,25 +1,56 @@
 //! A deletion's plan for people.
 
-use bascule_domain::{Timestamp, plan::CheckBox};
+use bascule_domain::{
+    Timestamp,
+    plan::{CheckBox, Manner},
+};
 use bascule_proto::v1;
 
 use crate::{
+    duration,
     output::{
         document,
         table::{Cell, Table},
         text::{BAD, DIM, GOOD, HEAD, WARN, count, escape, styled},
+        time::human,
     },
-    verbs::{key, show},
+    verbs::{findings, key, show},
 };
 
-/// The boxes that stand in the way, besides the name that is about to be typed.
-pub(super) fn in_the_way(plan: &v1::PlanResponse, acknowledged: &[String]) -> Vec<String> {
+/// Whether a box stands in the way unless somebody vouches for it.
+fn stands_in_the_way(b: &v1::Box) -> bool {
+    matches!(b.state(), v1::BoxState::Open | v1::BoxState::Unknown)
+}
+
+/// The boxes that somebody has to vouch for, besides the name that is about to be typed and the card
+/// that is handed out with the deletion.
+pub(super) fn to_vouch_for<'a>(
+    plan: &'a v1::PlanResponse,
+    acknowledged: &[String],
+    manner: Manner,
+) -> Vec<&'a v1::Box> {
+    let by_itself = [CheckBox::NameTyped, CheckBox::CardExported];
+    let asked_for = |name: &str| match name.parse::<CheckBox>() {
+        Ok(name) => manner.asks_for(name) && !by_itself.contains(&name),
+        // A box of a newer daemon.
+        Err(_) => true,
+    };
     plan.boxes
         .iter()
-        .filter(|b| b.state() == v1::BoxState::Open)
-        .filter(|b| b.name != CheckBox::NameTyped.as_str() && !acknowledged.contains(&b.name))
-        .map(|b| escape(&b.name).into_owned())
+        .filter(|b| stands_in_the_way(b))
+        .filter(|b| asked_for(&b.name) && !acknowledged.contains(&b.name))
         .collect()
+}
+
+/// What the wizard asks for one box. Anything but a yes leaves it.
+pub(super) fn question(b: &v1::Box, number: usize, of: usize) -> String {
+    format!(
+        "\n{} {}\n  {}\n  to satisfy it: {}\nVouch for it all the same? [y/N] ",
+        styled(DIM, &format!("{number}/{of}")),
+        styled(HEAD, &escape(&b.name)),
+        escape(&b.evidence),
+        escape(&b.remedy)
+    )
 }
 
 /// The whole plan.
@@ -58,16 +89,45 @@ pub(super) fn render(plan: &v1::PlanResponse, now: Timestamp) -> String {
     }
     text.push_str("The buckets are not touched.\n");
 
+    clients(&mut text, &plan.clients, now);
+    holders(
+        &mut text,
+        &match plan.consumers.len() {
+            1 => "1 consumer on this machine holds such a key".to_owned(),
+            n => format!("{n} consumers on this machine hold such a key"),
+        },
+        &plan.consumers,
+        now,
+    );
+    holders(
+        &mut text,
+        &format!(
+            "{} the buckets of {name} directly; deleting here will NOT stop {}",
+            match plan.bypasses.len() {
+                1 => "1 consumer reaches".to_owned(),
+                n => format!("{n} consumers reach"),
+            },
+            if plan.bypasses.len() == 1 {
+                "it"
+            } else {
+                "them"
+            },
+        ),
+        &plan.bypasses,
+        now,
+    );
+    if !plan.bypasses.is_empty() {
+        text.push_str("  what would: revoke that key at the provider (bascule leak ACCESS_KEY_ID leads through it), or give each a key of its own\n");
+    }
+
     heading(&mut text, "Checklist");
     let mut table = Table::new(["BOX", "STATE", "EVIDENCE", "TO SATISFY IT"]);
     for b in &plan.boxes {
         let style = match b.state() {
             v1::BoxState::Met => GOOD,
             v1::BoxState::Open => BAD,
-            v1::BoxState::Later
-            | v1::BoxState::NotApplicable
-            | v1::BoxState::NotChecked
-            | v1::BoxState::Unspecified => DIM,
+            v1::BoxState::Unknown | v1::BoxState::Unspecified => WARN,
+            v1::BoxState::NotApplicable => DIM,
         };
         table.row([
             Cell::new(&b.name),
@@ -96,6 +156,61 @@ pub(super) fn render(plan: &v1::PlanResponse, now: Timestamp) -> String {
         .collect();
     list(&mut text, "Alternatives", &alternatives);
     text
+}
+
+fn clients(text: &mut String, clients: &[v1::PlanClient], now: Timestamp) {
+    if clients.is_empty() {
+        return;
+    }
+    heading(text, "Who used these keys");
+    let mut table = Table::new([
+        "KEY",
+        "TOOL",
+        "WHERE",
+        "LAST USE",
+        "REQUESTS",
+        "AT LEAST EVERY",
+    ]);
+    for client in clients {
+        let place = [&client.process, &client.address]
+            .into_iter()
+            .find(|place| !place.is_empty());
+        table.row([
+            Cell::new(&client.label),
+            Cell::new(&client.tool),
+            Cell::new(place.map_or("this machine, process not seen", String::as_str)),
+            human(client.last_at.as_ref(), now).into(),
+            client.requests.to_string().into(),
+            client
+                .longest_interval
+                .as_ref()
+                .map_or_else(String::new, duration::words)
+                .into(),
+        ]);
+    }
+    text.push_str(&table.render());
+}
+
+/// Two lines each: what it is, and the way to the key.
+fn holders(text: &mut String, title: &str, holders: &[v1::PlanHolder], now: Timestamp) {
+    if holders.is_empty() {
+        return;
+    }
+    heading(text, title);
+    for held in holders {
+        let mut about = vec![held.rank.clone()];
+        about.extend(findings::next_run(held.next_run.as_ref(), now));
+        if !held.user.is_empty() {
+            about.push(format!("of user {}", held.user));
+        }
+        text.push_str(&format!(
+            "  {} {}  {}\n      {}\n",
+            escape(&held.key),
+            escape(&held.label),
+            styled(DIM, &escape(&about.join(", "))),
+            escape(&held.chain.join(" → "))
+        ));
+    }
 }
 
 fn heading(text: &mut String, heading: &str) {
@@ -131,7 +246,9 @@ mod tests {
                 a_box("survey-complete", v1::BoxState::Open),
                 a_box("no-open-transfers", v1::BoxState::Met),
                 a_box("name-typed", v1::BoxState::Open),
-                a_box("quiet", v1::BoxState::NotChecked),
+                a_box("quiet", v1::BoxState::Unknown),
+                a_box("card-exported", v1::BoxState::Open),
+                a_box("people-told", v1::BoxState::NotApplicable),
             ],
             open_transfers: 2,
             siblings: vec!["other\u{1b}[2J".into()],
@@ -140,9 +257,14 @@ mod tests {
     }
 
     #[test]
-    fn only_open_boxes_besides_the_name_stand_in_the_way() {
-        assert_eq!(in_the_way(&plan(), &[]), ["survey-complete"]);
-        assert!(in_the_way(&plan(), &["survey-complete".into()]).is_empty());
+    fn open_and_unknown_boxes_have_to_be_vouched_for() {
+        let names = |acks: &[String]| -> Vec<_> {
+            let plan = plan();
+            let boxes = to_vouch_for(&plan, acks, Manner::Checked);
+            boxes.iter().map(|b| b.name.clone()).collect()
+        };
+        assert_eq!(names(&[]), ["survey-complete", "quiet"]);
+        assert_eq!(names(&["survey-complete".into()]), ["quiet"]);
     }
 
     #[test]
@@ -151,7 +273,8 @@ mod tests {
         let text = anstream::adapter::strip_str(&render(&plan(), now)).to_string();
         for expected in [
             "evidence of quiet",
-            "not-checked",
+            "unknown",
+            "not-applicable",
             "2 open requests will be cut",
             "other\\u{1b}[2J",
         ] {

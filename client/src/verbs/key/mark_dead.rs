@@ -29,8 +29,8 @@ pub(crate) struct Arguments {
     /// The whole access key id, which is no secret
     #[arg(value_name = "ACCESS_KEY_ID")]
     id: String,
-    /// Why, for the findings
-    #[arg(long, value_name = "TEXT", conflicts_with = "undo")]
+    /// Why, for the findings and the audit
+    #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Take it back: the key works
     #[arg(long)]
@@ -49,6 +49,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
     if arguments.undo {
         let request = v1::UnmarkDeadRequest {
             access_key_id: arguments.id.clone(),
+            reason: arguments.reason.unwrap_or_default(),
         };
         client.findings().unmark_dead(request).await?;
         let document = Document {

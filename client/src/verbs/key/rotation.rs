@@ -271,11 +271,40 @@ fn render(rotation: &v1::Rotation, now: Timestamp) -> String {
         }
         text.push_str(&format!("\n{}", table.render()));
     }
+    text.push_str(&holders(rotation, now));
     for gap in &rotation.not_known {
         text.push_str(&format!("{} {}\n", styled(WARN, "not known:"), escape(gap)));
     }
     for next in &rotation.next {
         text.push_str(&format!("{} {}\n", styled(NEXT, "next:"), escape(next)));
+    }
+    text
+}
+
+/// What leads to either key on this machine, used or not.
+fn holders(rotation: &v1::Rotation, now: Timestamp) -> String {
+    let Some(looked_at) = &rotation.looked_at else {
+        return String::new();
+    };
+    let mut text = format!(
+        "\n{}\n",
+        styled(
+            DIM,
+            &format!("seen on this machine {}", human(Some(looked_at), now))
+        )
+    );
+    if rotation.holders.is_empty() {
+        text.push_str("nothing leads to either key\n");
+    }
+    for holder in &rotation.holders {
+        let key = if holder.old {
+            styled(WARN, "old")
+        } else {
+            styled(GOOD, "new")
+        };
+        let rank = styled(DIM, &escape(&holder.rank));
+        let chain = holder.chain.join(" → ");
+        text.push_str(&format!("  {key}  {rank}  {}\n", escape(&chain)));
     }
     text
 }
@@ -336,6 +365,20 @@ mod tests {
                     first_with_successor: None,
                 },
             ],
+            holders: vec![
+                v1::RotationHolder {
+                    old: true,
+                    rank: "scheduled".into(),
+                    chain: vec!["backup.timer".into(), "rclone.conf:4".into()],
+                    ..v1::RotationHolder::default()
+                },
+                v1::RotationHolder {
+                    rank: "process".into(),
+                    chain: vec!["rclone\x1b[2J mount".into()],
+                    ..v1::RotationHolder::default()
+                },
+            ],
+            looked_at: at(-60),
             next: vec!["once the clock is right: bascule key rotation BSCOLD --go-on".into()],
             ..v1::Rotation::default()
         };
@@ -350,6 +393,8 @@ mod tests {
             "127.0.0.1  both       60 s ago",
             "rclone/v1  moved      10 min ago",
             "restic     not moved  60 s ago",
+            "old  scheduled  backup.timer → rclone.conf:4",
+            "new  process  rclone\\u{1b}[2J mount",
         ] {
             assert!(text.contains(expected), "{expected} in\n{text}");
         }

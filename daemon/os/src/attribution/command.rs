@@ -10,10 +10,6 @@ const LONGEST: usize = 1000;
 
 /// The line for the content of `/proc/PID/cmdline`, of which `whole` tells whether it is complete.
 /// `None` when there are no arguments.
-#[cfg_attr(
-    not(target_os = "linux"),
-    allow(dead_code, reason = "only Linux shows them like this")
-)]
 pub(super) fn line(arguments: &[u8], whole: bool) -> Option<String> {
     let mut arguments: Vec<_> = arguments
         .split(|byte| *byte == 0)

@@ -9,7 +9,14 @@ const MOST_ARGUMENTS: u64 = 64 << 10;
 const MOST_GROUPS: u64 = 64 << 10;
 
 pub(super) fn of_peer(local: SocketAddr, peer: SocketAddr) -> Result<Process, Unknown> {
-    let socket = sock_diag::find(peer, local)?;
+    let socket = sock_diag::find(peer, local).map_err(|unknown| {
+        // Nothing of a client's socket is left; ours still tells that it has said goodbye.
+        let own = (unknown == Unknown::NoSuchSocket).then(|| sock_diag::find(local, peer));
+        match own {
+            Some(Ok(own)) if !own.established => Unknown::Ended,
+            _ => unknown,
+        }
+    })?;
     let holder = holders::holder(&socket)?;
     let exe = proc::exe(&holder.folder);
     let command = proc::read(&holder.folder, "cmdline", MOST_ARGUMENTS)
@@ -36,6 +43,7 @@ pub(crate) fn holder_of(inode: u32, uid: u32) -> Option<u32> {
         inode,
         uid,
         cgroup: None,
+        established: true,
     };
     holders::holder(&socket).ok().map(|holder| holder.pid)
 }

@@ -24,6 +24,7 @@ const SEQUENCE: u32 = 1;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
+const TCP_ESTABLISHED: u8 = 1;
 const TCP_LISTEN: u8 = 10;
 const INET_DIAG_CGROUP_ID: u16 = 21;
 
@@ -35,6 +36,8 @@ pub(super) struct Socket {
     pub(super) uid: u32,
     /// The inode of the folder of the control group (version 2) that it was made in.
     pub(super) cgroup: Option<u64>,
+    /// Whether neither side has said that it sends nothing more.
+    pub(super) established: bool,
 }
 
 /// The socket whose own address is `own` and that is connected to `far`.
@@ -136,6 +139,7 @@ fn parse(reply: &[u8], own: SocketAddr, far: SocketAddr) -> Result<Socket, Unkno
             inode,
             uid,
             cgroup: cgroup(attributes),
+            established: message[1] == TCP_ESTABLISHED,
         }),
         _ => Err(strange()),
     }

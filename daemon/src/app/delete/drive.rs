@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::{
-    running::{Cancel, NotCancelled, Progress},
+    running::{Cancel, GoOn, NotCancelled, Progress, Request},
     survey::{self, Failure},
 };
 use crate::{
@@ -36,7 +36,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Starts working on a deletion.
 pub(super) fn spawn(app: Arc<App>, id: DeletionId) {
-    let Some((deletion, findings, cancels)) = app.deletions.board(id) else {
+    let Some((deletion, findings, requests)) = app.deletions.board(id) else {
         return;
     };
     let tracker = app.deletions.tracker.clone();
@@ -45,7 +45,7 @@ pub(super) fn spawn(app: Arc<App>, id: DeletionId) {
         app,
         deletion,
         findings,
-        cancels,
+        requests,
         failures: 0,
         called_off: None,
         revoking: false,
@@ -67,11 +67,11 @@ pub(super) fn spawn(app: Arc<App>, id: DeletionId) {
     tracker.spawn(work.instrument(span));
 }
 
-struct Driver {
-    app: Arc<App>,
-    deletion: Deletion,
+pub(super) struct Driver {
+    pub(super) app: Arc<App>,
+    pub(super) deletion: Deletion,
     findings: Findings,
-    cancels: mpsc::Receiver<Cancel>,
+    pub(super) requests: mpsc::Receiver<Request>,
     /// Failures in a row, for the wait before the next try.
     failures: u32,
     /// Who called it off, until that is journalled.
@@ -99,6 +99,7 @@ impl Driver {
         effect: Effect,
     ) -> std::result::Result<(), String> {
         match effect {
+            Effect::Listen => return self.listen().await,
             Effect::Drain | Effect::SurveyBefore => {}
             Effect::Revoke | Effect::SurveyAfter | Effect::Erase => {
                 let performed = self.perform_for_good(effect).await;
@@ -117,8 +118,8 @@ impl Driver {
             };
             tokio::select! {
                 biased;
-                Some(cancel) = self.cancels.recv() => {
-                    return self.cancel(cancel).await;
+                Some(request) = self.requests.recv() => {
+                    return self.answer(request).await;
                 }
                 event = work => event,
             }
@@ -248,6 +249,7 @@ impl Driver {
         app.keyring.remove_connection(id);
         app.registry.remove(id);
         app.own_changes.close(self.deletion.id);
+        app.plans.forget(id);
         app.stored(move |store| store.erase_connection(id))
             .await
             .map_err(|error| error.message)?;
@@ -291,14 +293,71 @@ impl Driver {
             .min(LONGEST_WAIT);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            Some(cancel) = self.cancels.recv() => {
+            Some(request) = self.requests.recv() => {
                 // A failure here is one more reason to wait, and was answered.
-                self.cancel(cancel).await.ok();
+                self.answer(request).await.ok();
             }
         }
     }
 
-    async fn cancel(&mut self, cancel: Cancel) -> std::result::Result<(), String> {
+    /// Answers a request outside of a scream test.
+    async fn answer(&mut self, request: Request) -> std::result::Result<(), String> {
+        match request {
+            Request::Cancel(cancel) => self.cancel(cancel).await,
+            Request::GoOn(GoOn { reply }) => {
+                let refusal = NotCancelled::Refused(Refusal::NotStopped);
+                reply.send(Err(refusal)).ok();
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes what a scream test hears, and keeps it.
+    pub(super) async fn hear(&mut self, event: Event) -> std::result::Result<(), String> {
+        let (mut deletion, mut findings) = (self.deletion.clone(), self.findings.clone());
+        deletion
+            .apply(&mut findings, event, self.app.clock.now())
+            .map_err(|refusal| refusal.to_string())?;
+        if deletion.phase == Phase::Listening {
+            let noted = self.app.note(&deletion, &findings).await;
+            noted.map_err(|error| error.message)?;
+            (self.deletion, self.findings) = (deletion, findings);
+            self.app.deletions.keep(&self.deletion);
+            return Ok(());
+        }
+        let journalled = self.app.journal(&deletion, &findings, None).await;
+        journalled.map_err(|error| error.message)?;
+        (self.deletion, self.findings) = (deletion, findings);
+        tracing::info!("nobody knocked; the deletion goes on");
+        self.publish(Progress::Reached);
+        Ok(())
+    }
+
+    pub(super) async fn go_on(
+        &mut self,
+        event: Event,
+        GoOn { reply }: GoOn,
+    ) -> std::result::Result<(), String> {
+        if self
+            .deletion
+            .scream
+            .as_ref()
+            .is_some_and(|scream| scream.knock.is_none())
+        {
+            let refusal = NotCancelled::Refused(Refusal::NotStopped);
+            reply.send(Err(refusal)).ok();
+            return Ok(());
+        }
+        let heard = self.hear(event).await;
+        let answer = match &heard {
+            Ok(()) => Ok(self.deletion.clone()),
+            Err(why) => Err(NotCancelled::Failed(why.clone())),
+        };
+        reply.send(answer).ok();
+        heard
+    }
+
+    pub(super) async fn cancel(&mut self, cancel: Cancel) -> std::result::Result<(), String> {
         let reply = cancel.reply;
         if self.revoking {
             reply
@@ -320,12 +379,13 @@ impl Driver {
     }
 
     fn answer_late_cancels(&mut self) {
-        while let Ok(cancel) = self.cancels.try_recv() {
+        while let Ok(request) = self.requests.try_recv() {
             let refusal = match self.deletion.phase {
                 phase if phase.is_over() => Refusal::Over(phase),
                 _ => Refusal::TooLate,
             };
-            cancel.reply.send(Err(NotCancelled::Refused(refusal))).ok();
+            let (Request::Cancel(Cancel { reply, .. }) | Request::GoOn(GoOn { reply })) = request;
+            reply.send(Err(NotCancelled::Refused(refusal))).ok();
         }
     }
 
@@ -349,7 +409,7 @@ impl Driver {
         }
     }
 
-    fn publish(&self, progress: Progress) {
+    pub(super) fn publish(&self, progress: Progress) {
         self.app
             .deletions
             .publish(&self.deletion, &self.findings, progress);
@@ -436,7 +496,9 @@ impl App {
             connection: Some(deletion.name.clone()),
             ..Details::default()
         };
-        if deletion.phase == Phase::Requested {
+        if deletion.phase == Phase::Listening
+            || deletion.phase == Phase::Requested && deletion.scream.is_none()
+        {
             let none: [&str; 0] = [];
             let boxes = deletion.acknowledged.iter().map(|name| name.as_str());
             let emergency = deletion.emergency.then_some("yes");

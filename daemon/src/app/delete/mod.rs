@@ -1,121 +1,88 @@
-//! Deletes a connection: the plan, the checklist's enforcement, the start. The steps themselves
-//! are decided by `domain::deletion` and performed by [`drive`]. Nothing here can change a bucket.
+//! Deletes a connection: the checklist's enforcement and the start. What is shown before is [`plan`]; the
+//! steps are decided by `domain::deletion` and performed by [`drive`]. Nothing here can change a bucket.
 
 mod drive;
+mod listen;
+mod plan;
 mod receipt;
 mod running;
 mod survey;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
-use aws_lc_rs::digest;
 use bascule_domain::{
     Timestamp,
     audit::Asked,
-    deletion::{Deletion, Findings, Phase, Stamps},
+    deletion::{Deletion, Findings, Phase, Scream, Stamps},
     ids::{DeletionId, PlanId},
-    key::Key,
-    plan::{self, CheckBox, Checked, Sight},
+    plan::{self as checklist, CheckBox, Manner},
 };
 
-pub(crate) use self::running::{NotCancelled, Progress, Running, Subscription};
+use self::plan::Seen;
+pub(crate) use self::{
+    listen::Ears,
+    plan::{ClientUse, Holder, Plans},
+    running::{NotCancelled, Progress, Running, Subscription},
+};
 use super::{
-    App, KeyView,
+    App,
     error::{Error, Kind, Result},
-    registry::{Entry, View},
+    registry::Entry,
 };
 use crate::random;
 use jiff::SignedDuration;
 
-/// How long the provider has to answer before a plan calls it away.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Nobody remembers a longer one.
+const LONGEST_SCREAM: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 /// After this long, what a killed daemon had sent has happened at the provider or never will.
 const SETTLED_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
-/// What a deletion would do.
-pub(crate) struct Plan {
-    pub id: PlanId,
-    pub view: View,
-    pub keys: Vec<KeyView>,
-    pub boxes: Vec<Checked>,
-    pub siblings: Vec<String>,
-    pub open_transfers: u32,
-    pub stays_valid: Vec<String>,
-    pub alternatives: Vec<(String, String)>,
-    pub not_checked: Vec<String>,
+/// The deletion that somebody asks for.
+pub(crate) struct DeletionWish {
+    pub name: String,
+    /// Boxes that the user vouches for.
+    pub acknowledged: BTreeSet<CheckBox>,
+    pub emergency: bool,
+    /// Listen for so long before anything dies.
+    pub scream: Option<SignedDuration>,
+    /// The plan that was looked at; it must still hold.
+    pub plan: Option<PlanId>,
 }
 
 impl App {
-    /// Shows what a deletion would do. Changes nothing.
-    pub(crate) async fn plan(&self, name: &str, emergency: bool) -> Result<Plan> {
-        let entry = self.living(name)?;
-        let sight = self.look(&entry, emergency).await;
-        let boxes = plan::judge(&sight, &BTreeSet::new(), emergency);
-        let siblings = self.registry.siblings(&entry.connection);
-        let keys = self.registry.keys_of(entry.connection.id);
-        let mut alternatives: Vec<_> = keys
-            .iter()
-            .flat_map(|key| {
-                let (id, label) = (&key.access_key_id, key.label.as_str());
-                [
-                    (
-                        format!("pause only the key of {label:?}, reversibly"),
-                        format!("bascule key pause {id}"),
-                    ),
-                    (
-                        format!("revoke only the key of {label:?}"),
-                        format!("bascule key revoke {id}"),
-                    ),
-                ]
-            })
-            .collect();
-        if !keys.is_empty() {
-            alternatives.push((
-                "let a key do less".into(),
-                "bascule key restrict KEY_ID --permission read".into(),
-            ));
-        }
-        alternatives.push((
-            "give it another name".into(),
-            format!("bascule rename {name} NEWNAME"),
-        ));
-        alternatives.push((
-            "replace the provider's key and leave the tools alone".into(),
-            format!("bascule credentials {name} --credentials-stdin"),
-        ));
-        Ok(Plan {
-            id: plan_id(&entry, &keys, &boxes, &siblings),
-            stays_valid: super::stays_valid(
-                &entry.connection,
-                &entry.credentials.access_key_id.masked(),
-            ),
-            view: self.view(&entry),
-            open_transfers: sight.open_transfers,
-            keys: keys
-                .into_iter()
-                .map(|key| self.key_view(key, name))
-                .collect(),
-            boxes,
-            siblings,
-            alternatives,
-            not_checked: vec![
-                "which tools and jobs use these keys: this release does not look for them yet"
-                    .into(),
-                "tools that reach the buckets directly with the provider's key".into(),
-            ],
-        })
-    }
-
     /// Starts a deletion. The checklist is enforced here, whatever the client did or did not ask.
     pub(crate) async fn delete(
         self: &Arc<Self>,
         by: Asked,
-        name: &str,
-        acknowledged: BTreeSet<CheckBox>,
-        emergency: bool,
+        wish: DeletionWish,
     ) -> Result<Subscription> {
-        let sight = self.look(&self.living(name)?, emergency).await;
+        let DeletionWish {
+            name,
+            acknowledged,
+            emergency,
+            scream,
+            plan,
+        } = wish;
+        let name = name.as_str();
+        let manner = match (emergency, scream) {
+            (false, None) => Manner::Checked,
+            (false, Some(_)) => Manner::Scream,
+            (true, None) => Manner::Emergency,
+            (true, Some(_)) => {
+                return Err(Error::new(
+                    Kind::Invalid,
+                    "an emergency does not wait for silence".to_owned(),
+                ));
+            }
+        };
+        if scream.is_some_and(|length| length > LONGEST_SCREAM || length <= SignedDuration::ZERO) {
+            return Err(Error::new(
+                Kind::Invalid,
+                "a scream test lasts up to a year".to_owned(),
+            ));
+        }
+        let seen = self.look(&self.living(name)?, emergency).await;
         let _changing = self.one_change_at_a_time().await;
         let entry = self.living(name)?;
         if let Some(id) = entry.deletion {
@@ -124,8 +91,11 @@ impl App {
                     .next(format!("bascule deletion show {id}")),
             );
         }
-        let boxes = plan::judge(&sight, &acknowledged, emergency);
-        let open = plan::open_boxes(&boxes);
+        if let Some(plan) = plan {
+            self.refuse_stale(plan, &entry, &seen)?;
+        }
+        let boxes = checklist::judge(&seen.sight, &acknowledged);
+        let open = checklist::open_boxes(&boxes, manner);
         if !open.is_empty() {
             return Err(Error::open_boxes(name, &open));
         }
@@ -133,7 +103,10 @@ impl App {
             id: DeletionId::from_random(random::bytes()),
             connection: entry.connection.id,
             name: entry.connection.name.clone(),
-            phase: Phase::Requested,
+            phase: match scream {
+                Some(_) => Phase::Listening,
+                None => Phase::Requested,
+            },
             emergency,
             acknowledged,
             requested_by: by.by.clone(),
@@ -142,6 +115,7 @@ impl App {
             stamps: Stamps::default(),
             parked: None,
             verdict: None,
+            scream: scream.map(Scream::of),
         };
         let findings = Findings {
             journal_gap: self.gap_before(deletion.requested_at),
@@ -160,6 +134,28 @@ impl App {
             .ok_or_else(|| super::deletion::no_deletion(id))?;
         drive::spawn(self.clone(), id);
         Ok(subscription)
+    }
+
+    /// What was agreed to must still be what would happen.
+    fn refuse_stale(&self, agreed: PlanId, entry: &Entry, seen: &Seen) -> Result<()> {
+        let name = &entry.connection.name;
+        let (id, now) = self.facts(entry, seen);
+        if id == agreed {
+            return Ok(());
+        }
+        let different = match self.plans.of(agreed, entry.connection.id) {
+            Some(then) => format!(
+                "the plan {agreed} does not hold any more: {}",
+                then.difference(&now).join("; ")
+            ),
+            None => format!(
+                "the plan {agreed} is not known: it is of another connection, of before the daemon was last started, or too long ago"
+            ),
+        };
+        Err(
+            Error::new(Kind::Refused, format!("{different}; nothing was deleted"))
+                .next(format!("look at it again: bascule delete {name} --plan")),
+        )
     }
 
     /// A daemon that was killed may have left a request with the provider that nobody remembers.
@@ -191,59 +187,4 @@ impl App {
             }
         }
     }
-
-    /// An emergency does not wait for the provider's word.
-    async fn look(&self, entry: &Entry, emergency: bool) -> Sight {
-        let provider_away = if emergency {
-            None
-        } else {
-            self.provider_away(entry).await
-        };
-        Sight {
-            open_transfers: self.keyring.open_requests_of(entry.connection.id) as u32,
-            provider_away,
-        }
-    }
-
-    async fn provider_away(&self, entry: &Entry) -> Option<String> {
-        let storage = match self.storage(entry) {
-            Ok(storage) => storage,
-            Err(trouble) => return Some(trouble),
-        };
-        let witness = storage.witness((*entry.credentials).clone());
-        let answers = async {
-            for bucket in entry.connection.buckets.iter() {
-                match witness.exists(bucket).await {
-                    Ok(true) => {}
-                    Ok(false) => return Some(format!("bucket {bucket} does not exist")),
-                    Err(error) => return Some(error.to_string()),
-                }
-            }
-            None
-        };
-        tokio::time::timeout(PATIENCE, answers)
-            .await
-            .unwrap_or_else(|_| Some(format!("no answer within {} seconds", PATIENCE.as_secs())))
-    }
-}
-
-/// An id of what a plan shows: the same facts have the same id.
-fn plan_id(entry: &Entry, keys: &[Key], boxes: &[Checked], siblings: &[String]) -> PlanId {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(entry.connection.id.as_bytes());
-    context.update(&entry.connection.credentials_generation.to_be_bytes());
-    for key in keys {
-        context.update(format!("{key:?}").as_bytes());
-    }
-    for checked in boxes {
-        context.update(checked.name.as_str().as_bytes());
-        context.update(&[checked.standing as u8]);
-    }
-    for sibling in siblings {
-        context.update(sibling.as_bytes());
-        context.update(&[0]);
-    }
-    let mut bytes = [0; 10];
-    bytes.copy_from_slice(&context.finish().as_ref()[..10]);
-    PlanId::from_random(bytes)
 }

@@ -13,7 +13,10 @@ use bascule_domain::{
     receipt::Receipt,
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 /// What followers are told.
 #[derive(Clone)]
@@ -45,7 +48,7 @@ pub(crate) struct Subscription {
 pub(crate) enum NotCancelled {
     #[error(transparent)]
     Refused(Refusal),
-    #[error("the deletion was not called off: {0}")]
+    #[error("that was not done: {0}")]
     Failed(String),
     #[error(
         "nobody works on this deletion now; the daemon is stopping, or a defect stopped the work"
@@ -59,11 +62,22 @@ pub(super) struct Cancel {
     pub reply: oneshot::Sender<Result<Deletion, NotCancelled>>,
 }
 
+/// A request to let a stopped countdown begin anew.
+pub(super) struct GoOn {
+    pub reply: oneshot::Sender<Result<Deletion, NotCancelled>>,
+}
+
+/// What the one who works on a deletion is asked for.
+pub(super) enum Request {
+    Cancel(Cancel),
+    GoOn(GoOn),
+}
+
 struct Slot {
     deletion: Deletion,
     findings: Option<Findings>,
     events: broadcast::Sender<(Deletion, Progress)>,
-    driver: Option<mpsc::Sender<Cancel>>,
+    driver: Option<mpsc::Sender<Request>>,
 }
 
 /// Its room is taken at once and kept as long as the deletion is remembered, which is for ever.
@@ -77,6 +91,9 @@ pub(crate) struct Running {
     slots: Mutex<BTreeMap<DeletionId, Slot>>,
     pub(super) tracker: TaskTracker,
     pub(super) stop: CancellationToken,
+    /// Those who count silence note it before they are stopped.
+    hush: CancellationToken,
+    listeners: TaskTracker,
 }
 
 impl Running {
@@ -132,7 +149,7 @@ impl Running {
     pub(super) fn board(
         &self,
         id: DeletionId,
-    ) -> Option<(Deletion, Findings, mpsc::Receiver<Cancel>)> {
+    ) -> Option<(Deletion, Findings, mpsc::Receiver<Request>)> {
         let mut slots = self.slots();
         let slot = slots.get_mut(&id)?;
         if slot
@@ -149,6 +166,13 @@ impl Running {
             slot.findings.clone().unwrap_or_default(),
             receiver,
         ))
+    }
+
+    /// Stores where it stands now; nothing that a follower waits for.
+    pub(super) fn keep(&self, deletion: &Deletion) {
+        if let Some(slot) = self.slots().get_mut(&deletion.id) {
+            slot.deletion = deletion.clone();
+        }
     }
 
     /// Stores where it stands now and tells the followers.
@@ -188,6 +212,23 @@ impl Running {
         id: DeletionId,
         asked: Asked,
     ) -> Option<Result<Deletion, NotCancelled>> {
+        self.ask(id, |reply| Request::Cancel(Cancel { asked, reply }))
+            .await
+    }
+
+    /// Asks the driver to begin a stopped countdown anew. `None` when there is no such deletion.
+    pub(crate) async fn go_on(&self, id: DeletionId) -> Option<Result<Deletion, NotCancelled>> {
+        if self.get(id)?.0.phase != Phase::Listening {
+            return Some(Err(NotCancelled::Refused(Refusal::NotStopped)));
+        }
+        self.ask(id, |reply| Request::GoOn(GoOn { reply })).await
+    }
+
+    async fn ask(
+        &self,
+        id: DeletionId,
+        request: impl FnOnce(oneshot::Sender<Result<Deletion, NotCancelled>>) -> Request,
+    ) -> Option<Result<Deletion, NotCancelled>> {
         let driver = {
             let slots = self.slots();
             let slot = slots.get(&id)?;
@@ -204,7 +245,7 @@ impl Running {
         };
         let (reply, answer) = oneshot::channel();
         if let Some(driver) = driver
-            && driver.send(Cancel { asked, reply }).await.is_ok()
+            && driver.send(request(reply)).await.is_ok()
             && let Ok(outcome) = answer.await
         {
             return Some(outcome);
@@ -212,7 +253,15 @@ impl Running {
         Some(Err(NotCancelled::NoDriver))
     }
 
+    /// Tells when to note what is only in memory; whoever holds the second value is waited for.
+    pub(super) fn note_before_stop(&self) -> (CancellationToken, TaskTrackerToken) {
+        (self.hush.clone(), self.listeners.token())
+    }
+
     pub(crate) async fn stop(&self) {
+        self.hush.cancel();
+        self.listeners.close();
+        self.listeners.wait().await;
         self.stop.cancel();
         self.tracker.close();
         self.tracker.wait().await;

@@ -12,6 +12,7 @@ use bascule_domain::{
 };
 use bascule_gateway::KeyUse;
 use bascule_store::ledger::{By, Group, Process, Query};
+use bascule_watch::Use;
 
 use super::{
     super::{
@@ -20,6 +21,9 @@ use super::{
     },
     evidence::LastUse,
 };
+
+/// Places that were not looked at and are named.
+const GAPS: usize = 3;
 
 /// The old key.
 pub(crate) enum Former {
@@ -52,6 +56,10 @@ pub(crate) struct Report {
     pub silent_since: Option<Timestamp>,
     /// Who uses the keys since then, as far as it was recorded.
     pub consumers: Vec<Consumer>,
+    /// What was seen on this machine that leads to one of the keys; `true`: to the old one.
+    pub holders: Vec<(bool, Use)>,
+    /// When that was looked at.
+    pub looked_at: Option<Timestamp>,
     /// What could not be told.
     pub not_known: Vec<String>,
     /// What to do next, a command each.
@@ -60,14 +68,36 @@ pub(crate) struct Report {
 
 impl App {
     pub(super) fn report(&self, old: KeyId) -> Result<Report> {
-        match self.registry.key_by_id(old) {
-            Some(key) => self.report_running(key),
+        let mut report = match self.registry.key_by_id(old) {
+            Some(key) => self.report_running(key)?,
             None => {
                 let tombstone = self
                     .grave(old)
                     .ok_or_else(|| Error::no_key(&old.to_string()))?;
-                Ok(self.report_dead(tombstone))
+                self.report_dead(tombstone)
             }
+        };
+        self.add_holders(old, &mut report);
+        Ok(report)
+    }
+
+    /// Adds what the watcher saw of the two keys, and what it could not look at.
+    fn add_holders(&self, old: KeyId, report: &mut Report) {
+        let (of_old, looked_at) = self.consumers.holders(old);
+        let successor = report.successor.as_ref().map(|view| view.key.id);
+        let of_new = successor.map(|key| self.consumers.holders(key).0);
+        let of_old = of_old.into_iter().map(|found| (true, found));
+        let of_new = of_new.into_iter().flatten().map(|found| (false, found));
+        report.holders = of_old.chain(of_new).collect();
+        report.looked_at = looked_at;
+        let gaps = self.consumers.not_checked();
+        let told = gaps.iter().take(GAPS);
+        let told = told.map(|gap| format!("which key is held where this was not looked at: {gap}"));
+        report.not_known.extend(told);
+        if let Some(more @ 1..) = gaps.len().checked_sub(GAPS) {
+            report.not_known.push(format!(
+                "which key is held at {more} more places that were not looked at: bascule findings"
+            ));
         }
     }
 
@@ -114,6 +144,8 @@ impl App {
             successor_use: successor_use.unwrap_or_default(),
             silent_since: Some(silent_since),
             consumers: Vec::new(),
+            holders: Vec::new(),
+            looked_at: None,
             not_known,
             successor: successor.map(|key| self.key_view(key, name)),
             old: Former::Retiring(self.key_view(old, name)),
@@ -141,6 +173,8 @@ impl App {
             successor_use: successor_use.unwrap_or_default(),
             silent_since: None,
             consumers: Vec::new(),
+            holders: Vec::new(),
+            looked_at: None,
             not_known: Vec::new(),
             old: Former::Dead(tombstone),
             next,
@@ -208,7 +242,7 @@ impl App {
             // The ledger's period begins with the hour.
             for row in seen.rows.iter().filter(|row| row.last >= began_at) {
                 let name = match &row.group {
-                    Group::Tool(tool) => tool.clone(),
+                    Group::Tool(tool) | Group::Client { tool, .. } => tool.clone(),
                     Group::Address(address) => address.to_string(),
                     Group::Process(process) => match process.as_ref().and_then(process_name) {
                         Some(name) => name,
@@ -237,7 +271,7 @@ impl App {
 }
 
 /// The shortest name that tells it from others.
-fn process_name(process: &Process) -> Option<String> {
+pub(crate) fn process_name(process: &Process) -> Option<String> {
     let names = [&process.unit, &process.container, &process.command];
     let mut names = names.into_iter().chain([&process.exe]);
     names.find_map(Clone::clone)

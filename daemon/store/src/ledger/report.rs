@@ -46,6 +46,8 @@ pub enum By {
     Process,
     /// And the address.
     Address,
+    /// And address, tool and process together.
+    Client,
 }
 
 /// What a row stands for, besides its key.
@@ -59,6 +61,15 @@ pub enum Group {
     Process(Option<Process>),
     /// An address.
     Address(IpAddr),
+    /// A client as far as it can be told from others.
+    Client {
+        /// Where it is.
+        address: IpAddr,
+        /// As it says itself.
+        tool: String,
+        /// `None` where it could not be seen.
+        process: Option<Process>,
+    },
     /// Clients that were too many to be told apart.
     Other,
     /// Clients whose connection is erased.
@@ -250,6 +261,11 @@ fn group(by: By, id: ClientId, client: Option<&Client>) -> Group {
         (By::Tool, Some(client)) => Group::Tool(tool(&client.user_agent)),
         (By::Process, Some(client)) => Group::Process(client.process.clone()),
         (By::Address, Some(client)) => Group::Address(client.address),
+        (By::Client, Some(client)) => Group::Client {
+            address: client.address,
+            tool: tool(&client.user_agent),
+            process: client.process.clone(),
+        },
     }
 }
 

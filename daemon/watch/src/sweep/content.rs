@@ -38,6 +38,8 @@ pub(super) struct Placed {
     pub(super) found: Found,
     pub(super) line: u32,
     pub(super) column: u32,
+    /// Where it begins, in a file that is no text.
+    pub(super) offset: Option<u64>,
 }
 
 /// No file tells of more ids.
@@ -63,6 +65,7 @@ impl Buffer {
         let mut lines = Lines::default();
         // What begins before `from` was searched for already, and stands there as surroundings.
         let (mut filled, mut from) = (0, 0);
+        let mut binary = false;
         loop {
             let mut ended = false;
             while filled < buffer.len() && !ended {
@@ -81,6 +84,7 @@ impl Buffer {
             ended |= content.bytes >= limit || stopped();
             if lines.base == 0 && from == 0 {
                 content.packed = is_packed(&buffer[..filled]);
+                binary = is_binary(&buffer[..filled]);
             }
             let to = if ended { filled } else { filled - REACH };
             let findings = matcher.search(&buffer[..filled], from, to, surroundings);
@@ -92,7 +96,9 @@ impl Buffer {
                     break;
                 }
                 let (line, column) = lines.place(&buffer[..found.at], found.encoding);
+                let wide = matches!(found.encoding, Encoding::Utf16Le | Encoding::Utf16Be);
                 content.found.push(Placed {
+                    offset: (binary && !wide).then_some(lines.base + found.at as u64),
                     found,
                     line,
                     column,
@@ -169,6 +175,11 @@ impl Passed {
         }
         self
     }
+}
+
+/// Whether it begins like no text: such files have zeros early.
+fn is_binary(start: &[u8]) -> bool {
+    memchr::memchr(0, &start[..start.len().min(8192)]).is_some()
 }
 
 /// The starts of gzip, zip, xz, Zstandard, bzip2, 7z and LZ4 files.

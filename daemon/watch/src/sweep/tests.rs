@@ -414,7 +414,7 @@ fn ids_are_found_once_wherever_a_piece_of_a_file_ends() {
 }
 
 #[test]
-fn pipes_sockets_and_devices_are_never_opened_f1() {
+fn f1_pipes_sockets_and_devices_are_never_opened() {
     let home = Home::new();
     home.write("a.conf", AWS);
     let made = Command::new("mkfifo")
@@ -431,7 +431,7 @@ fn pipes_sockets_and_devices_are_never_opened_f1() {
 }
 
 #[test]
-fn huge_one_line_and_binary_files_are_searched_or_told_f2() {
+fn f2_huge_one_line_and_binary_files_are_searched_or_told() {
     let home = Home::new();
     let sparse = fs::File::create(home.path("sparse")).unwrap();
     sparse.set_len(10 << 30).unwrap();
@@ -488,7 +488,7 @@ fn a_file_with_more_ids_than_anybody_reads_is_told_as_such() {
 }
 
 #[test]
-fn links_lead_nowhere_and_loops_end_f3() {
+fn f3_links_lead_nowhere_and_loops_end() {
     let outside = Home::new();
     outside.write("secret.conf", AWS);
     let home = Home::new();
@@ -539,7 +539,7 @@ fn folders_nested_beyond_reason_are_told() {
 }
 
 #[test]
-fn what_may_not_be_read_is_told_by_its_folder_and_found_once_it_may_f4() {
+fn f4_what_may_not_be_read_is_told_by_its_folder_and_found_once_it_may() {
     // Root may read everything, so it hands this test to nobody.
     if bascule_os::effective_uid() == 0 {
         let program = std::env::current_exe().unwrap();
@@ -548,7 +548,7 @@ fn what_may_not_be_read_is_told_by_its_folder_and_found_once_it_may_f4() {
             .arg(program)
             .args([
                 "--exact",
-                "sweep::tests::what_may_not_be_read_is_told_by_its_folder_and_found_once_it_may_f4",
+                "sweep::tests::f4_what_may_not_be_read_is_told_by_its_folder_and_found_once_it_may",
             ])
             .output();
         match outcome {
@@ -590,7 +590,7 @@ fn what_may_not_be_read_is_told_by_its_folder_and_found_once_it_may_f4() {
 }
 
 #[test]
-fn files_that_are_replaced_and_truncated_meanwhile_hinder_nothing_f5() {
+fn f5_files_that_are_replaced_and_truncated_meanwhile_hinder_nothing() {
     let home = Home::new();
     let text = format!("{}\n{AWS}\n", "x".repeat(300_000));
     for number in 0..20 {
@@ -628,7 +628,7 @@ fn files_that_are_replaced_and_truncated_meanwhile_hinder_nothing_f5() {
 }
 
 #[test]
-fn mounts_are_entered_only_when_told_f9() {
+fn f9_mounts_are_entered_only_when_told() {
     let home = Home::new();
     home.write("here", AWS);
     home.write("cloud/a", AWS);
@@ -721,7 +721,7 @@ impl Drop for Stalled {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_mount_that_never_answers_holds_nothing_up_f9() {
+fn f9_a_mount_that_never_answers_holds_nothing_up() {
     let home = Home::new();
     home.write("a", AWS);
     home.write("z/b", AWS);

@@ -4,7 +4,7 @@ use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender},
     },
@@ -25,8 +25,11 @@ use super::{
 pub(super) struct Shared<'a> {
     pub(super) matcher: Matcher<'a>,
     pub(super) options: &'a Options,
-    pub(super) stopped: AtomicBool,
+    /// Set by whoever asked, or by what it answers to the progress.
+    pub(super) stopped: Arc<AtomicBool>,
     pub(super) frontier: Mutex<Frontier>,
+    /// What the walk has skipped.
+    pub(super) skips: Mutex<Skips>,
 }
 
 /// What a batch came to.
@@ -49,8 +52,12 @@ struct HandOut<'a> {
 }
 
 impl Visitor for HandOut<'_> {
-    fn enters(&mut self, below: &Path) {
+    fn enters(&mut self, below: &Path) -> ControlFlow<()> {
+        if self.shared.is_stopped() {
+            return ControlFlow::Break(());
+        }
         locked(&self.shared.frontier).enters(self.root, below);
+        ControlFlow::Continue(())
     }
 
     fn batch(&mut self, batch: Batch) -> ControlFlow<()> {
@@ -77,13 +84,13 @@ impl Shared<'_> {
         }
     }
 
-    /// Walks all roots; returns how many folders, and what was skipped.
+    /// Walks all roots; returns how many folders.
     pub(super) fn walk(
         &self,
         roots: &[PathBuf],
         mounts: &Mounts,
         hand_out: SyncSender<(u64, Batch)>,
-    ) -> (u64, Skips) {
+    ) -> u64 {
         self.begin_thread();
         let resume = self.options.resume.as_ref();
         let first = resume
@@ -98,7 +105,7 @@ impl Shared<'_> {
                 to: hand_out,
             },
             base: PathBuf::new(),
-            skips: Skips::default(),
+            skips: &self.skips,
             folders: 0,
             held: 0,
         };
@@ -112,7 +119,7 @@ impl Shared<'_> {
                 break;
             }
         }
-        (walk.folders, walk.skips)
+        walk.folders
     }
 
     /// Searches batches until there are no more.
@@ -216,6 +223,8 @@ impl Shared<'_> {
             let progress = Progress {
                 files: summary.files,
                 bytes: summary.bytes,
+                searching: &summary.skipped,
+                walking: &self.skips,
                 frontier: &self.frontier,
             };
             if !self.is_stopped() && on_progress(&progress).is_break() {

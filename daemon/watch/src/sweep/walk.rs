@@ -7,7 +7,7 @@ use std::{
     io,
     ops::ControlFlow,
     path::{Component, Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use bascule_os::{EntryKind, Folder, FolderIdentity, MountReach, Mounts};
@@ -15,6 +15,7 @@ use bascule_os::{EntryKind, Folder, FolderIdentity, MountReach, Mounts};
 use super::{
     Options,
     skipped::{Reason, Skips},
+    threads::locked,
 };
 
 /// Nobody's folders lie more deeply in one another. Each level holds a descriptor.
@@ -43,7 +44,7 @@ pub(super) struct Batch {
 /// Who takes what the walk comes across.
 pub(super) trait Visitor {
     /// The walk has come to a folder of the root; all before it were handed out.
-    fn enters(&mut self, below: &Path);
+    fn enters(&mut self, below: &Path) -> ControlFlow<()>;
     /// Files to be searched.
     fn batch(&mut self, batch: Batch) -> ControlFlow<()>;
 }
@@ -54,7 +55,8 @@ pub(super) struct Walk<'a, V> {
     pub(super) visitor: V,
     /// The root that is walked, without links.
     pub(super) base: PathBuf,
-    pub(super) skips: Skips,
+    /// Shared, since the progress tells them too.
+    pub(super) skips: &'a Mutex<Skips>,
     pub(super) folders: u64,
     /// Folders whose names are held at this moment.
     pub(super) held: usize,
@@ -66,7 +68,7 @@ impl<V: Visitor> Walk<'_, V> {
         let path = match resolved(root, self.mounts, self.options) {
             Ok(path) => path,
             Err(reason) => {
-                self.skips.add(reason, root);
+                self.skip(reason, root);
                 return ControlFlow::Continue(());
             }
         };
@@ -94,7 +96,7 @@ impl<V: Visitor> Walk<'_, V> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return ControlFlow::Continue(());
         };
-        self.visitor.enters(Path::new(""));
+        self.visitor.enters(Path::new(""))?;
         match Folder::open(parent) {
             Ok(handle) => self.visitor.batch(Batch {
                 folder: Arc::new(OpenFolder {
@@ -119,7 +121,7 @@ impl<V: Visitor> Walk<'_, V> {
         let resumes = resume.first();
         if resumes.is_none() {
             let below = folder.path.strip_prefix(&self.base);
-            self.visitor.enters(below.unwrap_or(&folder.path));
+            self.visitor.enters(below.unwrap_or(&folder.path))?;
         }
         let entries = match folder.handle.entries() {
             Ok(entries) => entries,
@@ -141,7 +143,7 @@ impl<V: Visitor> Walk<'_, V> {
                         continue;
                     }
                     if self.held == MOST_FOLDERS {
-                        self.skips.add(Reason::TooManyFolders, &folder.path);
+                        self.skip(Reason::TooManyFolders, &folder.path);
                     } else {
                         self.held += 1;
                         below.push(entry.name);
@@ -155,10 +157,8 @@ impl<V: Visitor> Walk<'_, V> {
                         self.hand_out(folder, std::mem::take(&mut files))?;
                     }
                 }
-                EntryKind::Link => self.skips.add(Reason::Link, &folder.path),
-                EntryKind::Special => self
-                    .skips
-                    .add(Reason::Special, &folder.path.join(entry.name)),
+                EntryKind::Link => self.skip(Reason::Link, &folder.path),
+                EntryKind::Special => self.skip(Reason::Special, &folder.path.join(entry.name)),
             }
         }
         if !files.is_empty() {
@@ -202,7 +202,7 @@ impl<V: Visitor> Walk<'_, V> {
             closed_mount(&path, self.mounts, self.options)
         };
         if let Some(reason) = closed {
-            self.skips.add(reason, &path);
+            self.skip(reason, &path);
             return ControlFlow::Continue(());
         }
         let opened = parent.handle.open_folder(name);
@@ -218,12 +218,12 @@ impl<V: Visitor> Walk<'_, V> {
         // file system keeps apart.
         let told = self.options.other_file_systems || self.mounts.at(&path).is_some();
         if crosses && !told {
-            self.skips.add(Reason::OtherFileSystem, &path);
+            self.skip(Reason::OtherFileSystem, &path);
             return ControlFlow::Continue(());
         }
         // A file system that is mounted inside itself.
         if above.contains(&identity) {
-            self.skips.add(Reason::Link, &path);
+            self.skip(Reason::Link, &path);
             return ControlFlow::Continue(());
         }
         above.push(identity);
@@ -232,9 +232,13 @@ impl<V: Visitor> Walk<'_, V> {
         outcome
     }
 
+    fn skip(&self, reason: Reason, path: &Path) {
+        locked(self.skips).add(reason, path);
+    }
+
     fn refused(&mut self, error: &io::Error, path: &Path) -> ControlFlow<()> {
         if let Some(reason) = reason_of(error) {
-            self.skips.add(reason, path);
+            self.skip(reason, path);
         }
         ControlFlow::Continue(())
     }
