@@ -27,14 +27,15 @@ use crate::{
 /// Files that one pattern may name.
 const MOST_FILES: usize = 64;
 
-/// What the units of a manager start with.
+/// The variables that a manager gives every unit of its own. What those of a user's begin with is theirs
+/// too, since others may be built up from it.
 pub(super) fn of_manager(
     machine: &Machine,
     manager: Option<&User>,
-    user: &User,
     picture: &mut Picture,
 ) -> Environment {
-    let mut own = machine.bare_environment(user);
+    let nothing = Environment::of(None, machine.root.clone());
+    let mut own = manager.map_or(nothing, |user| machine.bare_environment(user));
     let name = if manager.is_some() { "user" } else { "system" };
     let mut files = vec![machine.path(&format!("/etc/systemd/{name}.conf"))];
     files.extend(in_order(
@@ -292,15 +293,6 @@ fn class(pattern: &[char], c: char) -> Option<usize> {
         }
     }
     (has != negated).then_some(end + 1)
-}
-
-/// A path of the machine as its own programs see it.
-pub(super) fn seen(root: &Path, path: &Path) -> Option<String> {
-    let seen = match path.strip_prefix(root) {
-        Ok(below) => Path::new("/").join(below),
-        Err(_) => path.to_owned(),
-    };
-    seen.to_str().map(ToOwned::to_owned)
 }
 
 #[cfg(test)]
