@@ -507,4 +507,7 @@ pub(crate) struct Outcome {
     pub(crate) receipt: Option<serde_json::Value>,
     /// Where the receipt was written.
     pub(crate) receipt_file: Option<String>,
+    /// Where the manifests were written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) manifests: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! `bascule delete`: shows the plan, asks, starts the deletion and follows it. Whether a box
 //! stands in the way is decided in the daemon; here it is only told early.
 
+pub(super) mod manifest_files;
 pub(super) mod receipt_file;
 
 mod plan;
@@ -10,7 +11,7 @@ use std::{
     path::PathBuf,
 };
 
-use bascule_domain::plan::CheckBox;
+use bascule_domain::{plan::CheckBox, survey::Extent};
 use bascule_proto::v1;
 use clap::{Args, builder::PossibleValuesParser};
 
@@ -23,6 +24,7 @@ use crate::{
     interruption::Interruption,
     output::document,
 };
+use manifest_files::ManifestFiles;
 use receipt_file::ReceiptFile;
 
 /// Delete a connection: every key dies at once and for good, the buckets are not touched
@@ -44,7 +46,7 @@ pub(crate) struct Arguments {
     /// The connection
     pub(crate) name: String,
     /// Only show what a deletion would do; change nothing
-    #[arg(long, conflicts_with_all = ["yes", "acknowledged", "receipt"])]
+    #[arg(long, conflicts_with_all = ["yes", "acknowledged", "receipt", "keep_manifests"])]
     pub(crate) plan: bool,
     /// Stands for typing the name, and for nothing else
     #[arg(long)]
@@ -56,9 +58,17 @@ pub(crate) struct Arguments {
     /// Write the receipt to this new file
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
+    /// Keep both surveys' manifests in this folder: a JSON line for each object
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep_manifests: Option<PathBuf>,
     /// Revoke first and survey after: a key has leaked
     #[arg(long)]
     pub(crate) emergency: bool,
+    /// How much of the buckets is compared: full; sample counts everything and compares parts drawn
+    /// by lot; identity compares no contents. Only a full survey can prove a bucket intact
+    #[arg(long, value_name = "EXTENT", default_value = "full",
+          value_parser = PossibleValuesParser::new(Extent::ALL.map(Extent::as_str)))]
+    pub(crate) survey: String,
     #[command(flatten)]
     why: Why,
 }
@@ -88,6 +98,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         .as_deref()
         .map(ReceiptFile::reserve)
         .transpose()?;
+    let manifests = arguments
+        .keep_manifests
+        .as_deref()
+        .map(ManifestFiles::reserve)
+        .transpose()?;
     let prepare = async {
         let client = context.client().await?;
         if !confirmed {
@@ -109,6 +124,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         acknowledged,
         emergency: arguments.emergency,
         reason: arguments.why.text(),
+        survey: arguments.survey,
+        keep_manifests: manifests.is_some(),
     };
     let mut deletions = client.deletions();
     let stream = tokio::select! {
@@ -121,7 +138,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             .next("bascule deletion list"));
         }
     };
-    follow::follow(stream, context, file, interruption).await
+    let keeping = manifests.map(|files| follow::Keeping { client, files });
+    follow::follow(stream, context, file, keeping, interruption).await
 }
 
 async fn show_plan(arguments: &Arguments, context: &Context) -> Result<Exit, Error> {

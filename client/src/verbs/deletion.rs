@@ -76,7 +76,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
                 .watch(request)
                 .await?
                 .into_inner();
-            return follow::follow(stream, context, None, Interruption::listen()).await;
+            return follow::follow(stream, context, None, None, Interruption::listen()).await;
         }
         Action::Show { id, watch: false } => show(id, context).await?,
         Action::Cancel { id, why } => cancel(id, &why, context).await?,

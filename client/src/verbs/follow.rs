@@ -1,11 +1,14 @@
 //! Follows a deletion: progress as it comes, the reply *revoked* at once, then the verdict and
 //! the receipt. Leaving never stops the deletion, and whoever leaves is told so.
 
+use std::path::PathBuf;
+
 use bascule_proto::v1::{self, deletion_event::Event};
 use tonic::Streaming;
 
 use super::Context;
 use crate::{
+    channel::Client,
     clock,
     error::{Error, Kind},
     exit::Exit,
@@ -16,7 +19,7 @@ use crate::{
         receipt,
         text::{GOOD, WARN, count, escape, styled},
     },
-    verbs::delete::receipt_file::ReceiptFile,
+    verbs::delete::{manifest_files::ManifestFiles, receipt_file::ReceiptFile},
 };
 
 /// Where a deletion was left.
@@ -25,6 +28,14 @@ struct Seen {
     parked: Option<String>,
     receipt: Option<String>,
     revoked_told: bool,
+    /// Where the manifests were kept, or why they were not.
+    manifests: Option<Result<Vec<PathBuf>, Error>>,
+}
+
+/// What is kept before the erasure.
+pub(crate) struct Keeping {
+    pub(crate) client: Client,
+    pub(crate) files: ManifestFiles,
 }
 
 /// Follows until it ends, waits, or the user leaves.
@@ -32,6 +43,7 @@ pub(crate) async fn follow(
     mut stream: Streaming<v1::DeletionEvent>,
     context: &Context,
     file: Option<ReceiptFile>,
+    keeping: Option<Keeping>,
     mut interruption: Interruption,
 ) -> Result<Exit, Error> {
     let output = context.output;
@@ -41,6 +53,7 @@ pub(crate) async fn follow(
         parked: None,
         receipt: None,
         revoked_told: false,
+        manifests: None,
     };
     loop {
         let event = tokio::select! {
@@ -51,7 +64,17 @@ pub(crate) async fn follow(
             }
         };
         match event {
-            Ok(Some(event)) => seen.take(event, &mut progress, output),
+            Ok(Some(event)) => {
+                seen.take(event, &mut progress, output);
+                let waits = seen.deletion.phase() == v1::Phase::Judged;
+                if let Some(keeping) = keeping
+                    .as_ref()
+                    .filter(|_| waits && seen.manifests.is_none())
+                {
+                    let taken = keeping.files.take(&keeping.client, &seen.deletion.id).await;
+                    seen.manifests = Some(taken);
+                }
+            }
             Ok(None) => break,
             Err(status) => {
                 progress.clear();
@@ -61,7 +84,7 @@ pub(crate) async fn follow(
         }
     }
     progress.clear();
-    conclude(&seen, output, file)
+    conclude(seen, output, file)
 }
 
 impl Seen {
@@ -129,9 +152,9 @@ fn ending(seen: &Seen) -> Result<(&'static str, Exit), Error> {
     }
 }
 
-fn conclude(seen: &Seen, output: Output, file: Option<ReceiptFile>) -> Result<Exit, Error> {
+fn conclude(seen: Seen, output: Output, file: Option<ReceiptFile>) -> Result<Exit, Error> {
     let deletion = &seen.deletion;
-    let (outcome, exit) = ending(seen)?;
+    let (outcome, exit) = ending(&seen)?;
     // Written before anything is printed: a closed pipe must not cost the receipt.
     let mut file_name = None;
     let mut file_error = None;
@@ -164,18 +187,32 @@ fn conclude(seen: &Seen, output: Output, file: Option<ReceiptFile>) -> Result<Ex
                 .as_deref()
                 .and_then(|json| serde_json::from_str(json).ok()),
             receipt_file: file_name,
+            manifests: match &seen.manifests {
+                Some(Ok(paths)) => paths
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect(),
+                _ => Vec::new(),
+            },
         })?;
     } else {
-        let text = words(seen);
+        let text = words(&seen);
         // As above: the exit code tells more than a closed pipe.
         output.raw(&text).ok();
         if let Some(path) = file_name {
             output.status(&format!("receipt written to {}", escape(&path)));
         }
+        for path in seen.manifests.iter().flatten().flatten() {
+            let path = path.display().to_string();
+            output.status(&format!("manifest written to {}", escape(&path)));
+        }
     }
     match file_error {
         Some(error) => Err(error),
-        None => Ok(exit),
+        None => match seen.manifests {
+            Some(Err(error)) => Err(error),
+            _ => Ok(exit),
+        },
     }
 }
 
@@ -275,6 +312,7 @@ mod tests {
             parked: parked.map(str::to_owned),
             receipt: receipt.map(str::to_owned),
             revoked_told: true,
+            manifests: None,
         };
         ending(&seen).map(|(_, exit)| exit)
     }
@@ -339,6 +377,7 @@ mod tests {
             parked: Some("connection refused".into()),
             receipt: None,
             revoked_told: true,
+            manifests: None,
         };
         let text = words(&seen);
         assert!(text.contains("revoked, verdict pending"), "{text}");

@@ -32,6 +32,7 @@ mod rotate;
 mod show;
 mod status;
 mod usage;
+mod verify;
 mod watch;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
@@ -64,7 +65,7 @@ use crate::{alerts::Alerts, clock::Clock, config::Config, listeners::Address};
 pub(crate) use audit::Reading;
 pub(crate) use connect::{Options, Place, Wish};
 pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered};
-pub(crate) use delete::{Progress, Subscription};
+pub(crate) use delete::{ManifestPart, Progress, Subscription, SurveyProgress};
 pub(crate) use findings::Finding;
 pub(crate) use judge::{IssuedState, Judgement};
 pub(crate) use key::{Changed, Issued, KeyView, KeyWish};
@@ -76,6 +77,7 @@ pub(crate) use registry::View;
 pub(crate) use rotate::{Consumer, Former, Report, RotateWish, Rotated};
 pub(crate) use status::PausedConnection;
 pub(crate) use usage::NamedKey;
+pub(crate) use verify::{Told, Wish as VerifyWish};
 pub(crate) use watch::{Event, Watcher};
 
 /// What the verbs share.

@@ -11,6 +11,7 @@ use bascule_domain::{
     limits::Bandwidth,
     provider::ProviderKind,
     secret::{Credentials, SecretKey},
+    survey::Round,
     tombstone::{CauseOfDeath, Tombstone},
 };
 use bascule_gateway::ConditionalWrites;
@@ -18,7 +19,7 @@ use bascule_proto::v1;
 use prost_types::Timestamp as WireTime;
 
 use crate::app::{
-    KeyView, LimitWish, View,
+    KeyView, LimitWish, SurveyProgress, View,
     error::{Error, Kind, Result},
 };
 
@@ -263,5 +264,16 @@ pub(super) fn deletion(deletion: &Deletion) -> v1::Deletion {
             .as_ref()
             .map(|parked| parked.reason.clone())
             .unwrap_or_default(),
+    }
+}
+
+pub(super) fn survey_progress(survey: SurveyProgress) -> v1::SurveyProgress {
+    v1::SurveyProgress {
+        after: survey.round == Round::After,
+        bucket: survey.bucket.to_string(),
+        objects: survey.objects,
+        bytes: survey.bytes,
+        rate: survey.rate,
+        expected: survey.expected.unwrap_or_default(),
     }
 }

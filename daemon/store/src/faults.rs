@@ -252,6 +252,7 @@ impl Place {
             rows,
             keyring: keyring.unwrap(),
             observer: std::sync::OnceLock::new(),
+            scratch: crate::scratch::Scratch::default(),
         }
     }
 

@@ -9,22 +9,30 @@ mod fixture;
 
 use std::fs;
 
-use bascule_domain::{deletion::Phase, survey::Entry};
+use bascule_domain::{
+    deletion::Phase,
+    manifest::{Entry, Stretch},
+    survey::Round,
+};
 use bascule_store::{OpenError, Store};
 use fixture::*;
 
 fn with_manifest(store: &Store, connection: &bascule_domain::connection::Connection) {
     let id = deletion(connection, Phase::Requested).id;
-    let mut writer = store
-        .manifest_writer(connection.id, id, connection.buckets.first())
-        .unwrap();
-    let entry = Entry {
-        key: "MarkerIssuedSecret".parse().unwrap(),
-        size: 1,
-        etag: "e".into(),
+    let writer = |round| {
+        store
+            .manifest_writer(connection.id, id, connection.buckets.first(), round)
+            .unwrap()
     };
-    writer.push(&entry).unwrap();
-    writer.finish().unwrap();
+    let entry = Entry::object("MarkerIssuedSecret".parse().unwrap(), 1, "e".into());
+    keep_manifest(writer(Round::Before), [vec![entry.clone()]]);
+    let mut unfinished = writer(Round::After);
+    unfinished.begin(b"MarkerIssuedSecret").unwrap();
+    let stretch = Stretch {
+        entries: vec![entry],
+        ..Stretch::default()
+    };
+    unfinished.push(&stretch).unwrap();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! are decided by `domain::deletion` and performed by [`drive`]. Nothing here can change a bucket.
 
 mod drive;
+mod manifests;
 mod receipt;
 mod running;
 mod survey;
@@ -16,9 +17,15 @@ use bascule_domain::{
     ids::{DeletionId, PlanId},
     key::Key,
     plan::{self, CheckBox, Checked, Sight},
+    survey::Extent,
 };
 
-pub(crate) use self::running::{NotCancelled, Progress, Running, Subscription};
+pub(crate) use self::manifests::ManifestPart;
+pub(crate) use self::running::{NotCancelled, Progress, Running, Subscription, SurveyProgress};
+pub(super) use self::{
+    manifests::send_manifest,
+    survey::{Task, again},
+};
 use super::{
     App, KeyView,
     error::{Error, Kind, Result},
@@ -114,6 +121,8 @@ impl App {
         name: &str,
         acknowledged: BTreeSet<CheckBox>,
         emergency: bool,
+        survey: Extent,
+        keep_manifests: bool,
     ) -> Result<Subscription> {
         let sight = self.look(&self.living(name)?, emergency).await;
         let _changing = self.one_change_at_a_time().await;
@@ -135,6 +144,7 @@ impl App {
             name: entry.connection.name.clone(),
             phase: Phase::Requested,
             emergency,
+            survey,
             acknowledged,
             requested_by: by.by.clone(),
             requested_at: self.clock.now(),
@@ -154,10 +164,13 @@ impl App {
         tracing::info!(connection = %deletion.connection, deletion = %deletion.id, emergency, "deletion requested");
         let id = deletion.id;
         self.deletions.remember(deletion, Some(findings));
-        let subscription = self
+        let mut subscription = self
             .deletions
             .subscribe(id)
             .ok_or_else(|| super::deletion::no_deletion(id))?;
+        if keep_manifests {
+            subscription.hold = self.deletions.hold(id);
+        }
         drive::spawn(self.clone(), id);
         Ok(subscription)
     }
