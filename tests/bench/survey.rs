@@ -131,7 +131,7 @@ fn contenders(provider: &Generated) -> Vec<(&'static str, Command)> {
     let mut found = Vec::new();
     if let Some(mut rclone) = tool("rclone") {
         let remote = format!(
-            ":s3,provider=Other,access_key_id=some-user,secret_access_key=some-secret-of-theirs,endpoint='{endpoint}':{BUCKET}"
+            ":s3,provider=Minio,list_version=2,access_key_id=some-user,secret_access_key=some-secret-of-theirs,endpoint='{endpoint}':{BUCKET}"
         );
         rclone.args(["size", "--fast-list", "--config", "/dev/null", &remote]);
         found.push(("rclone size", rclone));

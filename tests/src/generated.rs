@@ -167,7 +167,7 @@ fn page(query: &str, objects: u64, listed: &AtomicU64) -> Response<Full<Bytes>> 
     let number = |name: &str| parameter(query, name).and_then(|value| value.parse::<u64>().ok());
     let text = |name: &str| parameter(query, name).map(decoded).unwrap_or_default();
     let count = number("max-keys").unwrap_or(LARGEST_PAGE).min(LARGEST_PAGE);
-    if parameter(query, "delimiter").is_some() {
+    if !text("delimiter").is_empty() {
         return level(&text("prefix"), count, objects);
     }
     let from = match number("continuation-token") {

@@ -579,7 +579,12 @@ impl ManifestReader {
         let (mut at, mut number) = ([0; 8], [0; 8]);
         frames.read(&mut at)?;
         frames.read(&mut number)?;
-        frames.seek(SeekFrom::Start(u64::from_be_bytes(at)))?;
+        let at = u64::from_be_bytes(at);
+        // What is no trailer names places that no file has.
+        if at >= trailer_at {
+            return Err(ManifestError::Damaged);
+        }
+        frames.seek(SeekFrom::Start(at))?;
         let (last, end) = frames.next(u64::from_be_bytes(number))?;
         let ends_there = frames.seek(SeekFrom::Current(0))? == trailer_at;
         if kind != Kind::Beginning || last != Kind::End || !ends_there {
