@@ -93,7 +93,8 @@ fn groups(count: u64) -> Vec<Vec<Entry>> {
 
 fn stretch(from: Option<u64>, until: Option<u64>) -> Stretch {
     let range = from.map_or(0, |n| n + 1)..until.map_or(5000, |n| n + 1);
-    let entries: Vec<_> = range.map(|n| entries(n + 1).remove(n as usize)).collect();
+    let range = range.start as usize..range.end as usize;
+    let entries = entries(5000)[range].to_vec();
     Stretch {
         gap: Gap {
             after: from.map(key),
