@@ -253,6 +253,7 @@ impl Place {
             rows,
             keyring: keyring.unwrap(),
             observer: std::sync::OnceLock::new(),
+            scratch: crate::scratch::Scratch::default(),
         }
     }
 
