@@ -319,7 +319,7 @@ pub(super) fn sweep(view: &SweepView) -> v1::Sweep {
     }
 }
 
-pub(super) fn survey_progress(survey: SurveyProgress) -> v1::SurveyProgress {
+pub(super) fn survey_progress(survey: &SurveyProgress) -> v1::SurveyProgress {
     v1::SurveyProgress {
         after: survey.round == Round::After,
         bucket: survey.bucket.to_string(),

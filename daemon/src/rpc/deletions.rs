@@ -326,7 +326,7 @@ fn told(deletion: &Deletion, progress: Progress) -> Result<v1::DeletionEvent, St
         deletion,
         match progress {
             Progress::Reached => Event::Reached(true),
-            Progress::Survey(survey) => Event::Survey(convert::survey_progress(survey)),
+            Progress::Survey(survey) => Event::Survey(convert::survey_progress(&survey)),
             Progress::Parked(reason) => Event::Parked(reason),
             Progress::Receipt(receipt) => Event::Receipt(json(&receipt)?),
         },

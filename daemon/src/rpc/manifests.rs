@@ -54,7 +54,7 @@ pub(super) fn verify(app: Arc<App>, request: v1::VerifyRequest) -> Result<Verifi
     });
     Ok(Box::pin(ReceiverStream::new(from).map(|told| {
         let event = match told.map_err(status)? {
-            Told::Progress(survey) => Event::Survey(convert::survey_progress(survey)),
+            Told::Progress(survey) => Event::Survey(convert::survey_progress(&survey)),
             Told::Manifest(part) => Event::Manifest(wire(part)),
             Told::Since(since) => {
                 let json = serde_json::to_string(&since).map_err(|error| {

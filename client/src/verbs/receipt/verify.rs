@@ -284,7 +284,10 @@ impl Comparison {
         loop {
             match compare(self.head.as_ref(), Some(&now)) {
                 Step::Removed => self.removed()?,
-                Step::Added => return Ok(self.record(now, ChangeKind::Added)),
+                Step::Added => {
+                    self.record(now, ChangeKind::Added);
+                    return Ok(());
+                }
                 Step::Replaced => {
                     self.record(now, ChangeKind::Replaced);
                     return self.advance();
