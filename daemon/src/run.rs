@@ -153,9 +153,7 @@ async fn serve(
     let alarm = Alarm::new().context("the timer for sweeps could not be made")?;
     let sweeps = tokio::spawn(sweeping::sweep(app.clone(), clock, alarm, stop.clone()));
     servers.spawn(rpc::serve(app.clone(), socket, stop.clone()));
-    if let Err(error) = bascule_os::release_program() {
-        tracing::debug!(%error, "what only the start needed stays in memory");
-    }
+    watching::release("the start");
     announce(&config, &addresses);
 
     let outcome = tokio::select! {

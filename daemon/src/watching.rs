@@ -241,11 +241,7 @@ impl Watching {
         };
         self.app.consumers().not_noticed(self.unnoticed.clone());
         let gone = self.app.seen(picture, covered, absence).await;
-        // A look is large and rare; what it took is given back.
-        bascule_os::release_memory();
-        if let Err(error) = bascule_os::release_program() {
-            tracing::debug!(%error, "what only a look needed stays in memory");
-        }
+        release("a look");
         ControlFlow::Continue(gone)
     }
 
@@ -306,6 +302,14 @@ impl Looker {
             not_watched,
             picture,
         }
+    }
+}
+
+/// Gives back what something large and rare took.
+pub(crate) fn release(after: &str) {
+    bascule_os::release_memory();
+    if let Err(error) = bascule_os::release_program() {
+        tracing::debug!(%error, after, "what is not needed any more stays in memory");
     }
 }
 

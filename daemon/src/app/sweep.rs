@@ -243,8 +243,6 @@ impl App {
         } else {
             keeper.end();
         }
-        // A sweep is large and rare; what it took is given back.
-        bascule_os::release_memory();
     }
 
     fn begin_sweep(&self, roots: &[PathBuf]) -> Sweep {
