@@ -258,6 +258,7 @@ fn an_erasure_leaves_ids_and_times_of_the_connection_and_all_of_the_others() {
         assert_eq!(
             changes(&after[before.len()..]),
             [
+                "card-exported",
                 "requested",
                 "drained",
                 "surveyed",
@@ -282,7 +283,7 @@ fn an_erasure_leaves_ids_and_times_of_the_connection_and_all_of_the_others() {
                 assert_eq!(entry, before);
             }
         }
-        let requested = &after[before.len()];
+        let requested = &after[before.len() + 1];
         assert!(requested["by"]["pid"].is_number() && requested["deletion_id"].is_string());
         assert_eq!(after.last().unwrap()["by"], json!(null));
         let said = world.cli().say(&["audit"]).exits(0).stdout;
@@ -339,10 +340,16 @@ fn a_deletion_that_is_called_off_tells_by_whom_and_why() {
     let all = audit(&world, &["photos"]);
     assert_eq!(
         changes(&all),
-        ["connected", "requested", "drained", "cancelled"]
+        [
+            "connected",
+            "card-exported",
+            "requested",
+            "drained",
+            "cancelled"
+        ]
     );
     let vouched = json!(["survey-complete", "name-typed"]);
-    let told = &all[1]["differences"][0];
+    let told = &all[2]["differences"][0];
     assert_eq!(told["part"], "acknowledged");
     let told = told["to"].as_array().unwrap();
     assert!(
@@ -352,10 +359,10 @@ fn a_deletion_that_is_called_off_tells_by_whom_and_why() {
             .iter()
             .all(|name| told.contains(name))
     );
-    assert_eq!(all[1]["reason"], "tidying up");
-    assert_eq!(all[2]["by"], json!(null));
-    assert_eq!(all[3]["reason"], "still needed");
-    assert!(all[3]["by"]["pid"].is_number());
+    assert_eq!(all[2]["reason"], "tidying up");
+    assert_eq!(all[3]["by"], json!(null));
+    assert_eq!(all[4]["reason"], "still needed");
+    assert!(all[4]["by"]["pid"].is_number());
 }
 
 #[test]
