@@ -20,6 +20,9 @@ pub(crate) trait Clock: Send + Sync + 'static {
     /// Now, by the wall clock and by the one that nobody can set.
     fn moment(&self) -> Moment;
 
+    /// How long the machine was awake, by a clock that nobody can set.
+    fn awake(&self) -> SignedDuration;
+
     /// How far this clock's wall is ahead of the system's.
     fn shift(&self) -> SignedDuration;
 
@@ -91,6 +94,11 @@ impl Clock for SystemClock {
             boot,
             up: up.saturating_add(shift.boot),
         }
+    }
+
+    fn awake(&self) -> SignedDuration {
+        let awake = SignedDuration::try_from(bascule_os::awake()).unwrap_or(SignedDuration::MAX);
+        awake.saturating_add(self.read().boot)
     }
 
     fn shift(&self) -> SignedDuration {

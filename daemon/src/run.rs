@@ -170,14 +170,17 @@ async fn serve(
     stop.cancel();
     let drained = async {
         // A defect there is in the log; everything else is stopped all the same.
-        rotations.await.ok();
-        consumers.await.ok();
-        if let Some(probes) = probes {
-            probes.await.ok();
-        }
-        sweeps.await.ok();
-        told.await.ok();
-        app.stop().await;
+        let watchers = async {
+            rotations.await.ok();
+            consumers.await.ok();
+            if let Some(probes) = probes {
+                probes.await.ok();
+            }
+            sweeps.await.ok();
+            told.await.ok();
+        };
+        // What deletions note at the end does not wait for a sweep that reads slowly.
+        tokio::join!(app.stop(), watchers);
         while servers.join_next().await.is_some() {}
     };
     tokio::select! {

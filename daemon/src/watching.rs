@@ -71,8 +71,10 @@ pub(crate) async fn watch(app: Arc<App>, alarm: Alarm, stop: CancellationToken) 
         environment,
         changes: changes.ok(),
         unnoticed,
+        watches_lost: false,
         events,
         everything: false,
+        knocked: false,
         stop,
     };
     // Either way there is nothing more to watch for.
@@ -89,9 +91,13 @@ struct Watching {
     changes: Option<Changes>,
     /// What changes without being noticed.
     unnoticed: Vec<Unnoticed>,
+    /// A look broke off and took with it what tells of changes.
+    watches_lost: bool,
     events: Watcher,
     /// Something happened that makes a look at everything due.
     everything: bool,
+    /// Somebody knocked since the last look, which is worth one at everything, in its time.
+    knocked: bool,
     stop: CancellationToken,
 }
 
@@ -103,6 +109,7 @@ impl Watching {
         let mut busy = 0;
         loop {
             self.everything = false;
+            self.knocked = false;
             let began = Instant::now();
             let gone = self.look(covered, Absence::Doubted, &mut asked).await?;
             let mut took = began.elapsed();
@@ -119,6 +126,9 @@ impl Watching {
                 if self.everything {
                     break Covered::Everything;
                 }
+                if self.knocked {
+                    due.get_or_insert(rested);
+                }
                 tokio::select! {
                     () = self.stop.cancelled() => return ControlFlow::Break(()),
                     Some(()) = woken.recv(), if due.is_none() => {
@@ -129,7 +139,10 @@ impl Watching {
                         due = Some(rested);
                     }
                     () = self.app.full_sweep().found(), if due.is_none() => due = Some(rested),
-                    () = at(due) => break Covered::Files,
+                    () = at(due) => break match self.knocked {
+                        true => Covered::Everything,
+                        false => Covered::Files,
+                    },
                     who = self.app.asked_to_look() => {
                         asked = who;
                         break Covered::Everything;
@@ -169,7 +182,7 @@ impl Watching {
                 self.everything = true;
             }
             // Somebody knocks with a key that does not work: it runs now.
-            Ok(Event::Found(..)) => self.everything = true,
+            Ok(Event::Found(..)) => self.knocked = true,
             Ok(_) => {}
             Err(RecvError::Closed) => return ControlFlow::Break(()),
         }
@@ -230,6 +243,8 @@ impl Watching {
             }
         };
         let Some(looked) = looked else {
+            // It went with the thread that had it.
+            self.watches_lost |= self.changes.is_none();
             return ControlFlow::Continue(self.broke_off());
         };
         self.changes = looked.changes;
@@ -239,10 +254,21 @@ impl Watching {
         let Some(picture) = looked.picture else {
             return ControlFlow::Continue(self.broke_off());
         };
-        self.app.consumers().not_noticed(self.unnoticed.clone());
+        self.app.consumers().not_noticed(self.told());
         let gone = self.app.seen(picture, covered, absence).await;
         release("a look");
         ControlFlow::Continue(gone)
+    }
+
+    /// What changes without being noticed.
+    fn told(&self) -> Vec<Unnoticed> {
+        let mut told = self.unnoticed.clone();
+        if self.watches_lost {
+            told.push(trouble(
+                "changes of files are seen with bascule findings --look only, until the daemon is restarted",
+            ));
+        }
+        told
     }
 
     /// Says so; nothing seems gone.
@@ -250,7 +276,7 @@ impl Watching {
         tracing::error!(
             "a look at this machine broke off; the findings are those of the one before"
         );
-        let mut unnoticed = self.unnoticed.clone();
+        let mut unnoticed = self.told();
         unnoticed.push(trouble(
             "what changed meanwhile: the last look broke off, see the daemon's log",
         ));

@@ -315,6 +315,16 @@ impl Ranges {
             range.cursor = token;
             return Ok(None);
         }
+        // Nor is an end believed that the server's own token denies.
+        if entries.is_empty()
+            && next.is_none()
+            && let Some((token, back)) = range.token.take()
+        {
+            self.seeking = Seeking::Ignored;
+            range.pending.extend(back);
+            range.cursor = token;
+            return Ok(None);
+        }
         range.token = None;
         if sought && !entries.is_empty() && self.seeking == Seeking::Untried {
             self.seeking = Seeking::Works;

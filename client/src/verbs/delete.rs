@@ -78,7 +78,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) emergency: bool,
     /// Pause the keys, reversibly, and delete only after so long without a knock, such as 14d
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "emergency")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse,
+          conflicts_with_all = ["emergency", "keep_manifests"])]
     pub(crate) scream: Option<SignedDuration>,
     /// How much of the buckets is compared: full; sample counts everything and compares parts drawn
     /// by lot; identity compares no contents. Only a full survey can prove a bucket intact

@@ -261,11 +261,11 @@ fn look_at(name: CheckBox, sight: &Sight) -> Look {
                 .into_iter()
                 .any(|name| {
                     let (standing, ..) = look_at(name, sight);
-                    standing == Standing::Open
+                    matches!(standing, Standing::Open | Standing::Unknown)
                 });
             if in_use {
                 open(
-                    "it is in use; rotating, restricting, pausing or a scream test may do",
+                    "it is in use, or may be; rotating, restricting, pausing or a scream test may do",
                     "see the alternatives; if none will do: --ack alternatives-rejected",
                 )
             } else {
@@ -464,6 +464,12 @@ fn people_told(sight: &Sight) -> Look {
             .map(|user| format!("user {user}")),
     );
     others.dedup();
+    if let (true, Some(why)) = (others.is_empty(), sight.uses_not_known()) {
+        return unknown(
+            format!("who else uses it is not known: {why}"),
+            "ask around; then --ack people-told",
+        );
+    }
     if others.is_empty() {
         return not_applicable("only you use it, as far as was seen");
     }
@@ -498,6 +504,12 @@ fn backup_elsewhere(sight: &Sight) -> Look {
         .filter(|client| client.writes)
         .map(Client::to_string)
         .collect();
+    if let (true, Some(why)) = (writers.is_empty(), sight.uses_not_known()) {
+        return unknown(
+            format!("whether something is written through it is not known: {why}"),
+            "find out; then --ack backup-elsewhere",
+        );
+    }
     if writers.is_empty() {
         return not_applicable("nothing was written through it, as far as was recorded");
     }

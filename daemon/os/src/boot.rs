@@ -1,6 +1,9 @@
-//! The clock that nobody can set: it counts from the machine's start, sleep included.
+//! The clocks that nobody can set: they count from the machine's start, with its sleep or without.
 
-use std::time::Duration;
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 /// Since the machine was started, sleep included.
 ///
@@ -17,6 +20,14 @@ pub fn since_boot() -> Duration {
         u64::try_from(time.tv_sec).unwrap_or(0),
         u32::try_from(time.tv_nsec).unwrap_or(0),
     )
+}
+
+/// For so long the machine was awake since this was first asked: the standard library's clock, which
+/// counts no sleep on Linux and none on macOS.
+#[must_use]
+pub fn awake() -> Duration {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    FIRST.elapsed()
 }
 
 /// Which boot this is. `None` where the system does not tell, or not yet.

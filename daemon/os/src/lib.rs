@@ -25,7 +25,7 @@ mod tree;
 #[cfg(target_os = "linux")]
 mod wall_timer;
 
-pub use boot::{boot_id, since_boot};
+pub use boot::{awake, boot_id, since_boot};
 pub use file::{
     check_private_file, create_private_file, destroy_file, open_private_file, read_private,
     remove_file, replace_file, write_private,

@@ -85,6 +85,7 @@ struct Board {
     gaps: Vec<Gap>,
     paths: BTreeSet<PathBuf>,
     looked_at: Option<Timestamp>,
+    looks: u64,
     /// What changes without being noticed, and why.
     not_noticed: Vec<Unnoticed>,
     /// Keys that no server is asked about though it is set to, and why.
@@ -156,9 +157,9 @@ impl Consumers {
         self.board().paths.clone()
     }
 
-    /// Whether anything was looked at since the start.
-    pub(super) fn has_looked(&self) -> bool {
-        self.board().looked_at.is_some()
+    /// How many looks were taken since the start.
+    pub(super) fn looks(&self) -> u64 {
+        self.board().looks
     }
 
     /// Who uses which key, as it was seen last, without secrets.
@@ -291,6 +292,7 @@ impl App {
             board.uses = picture.uses;
             board.gaps = picture.gaps;
             board.looked_at = Some(self.clock.now());
+            board.looks += 1;
         }
         self.judge_consumers(absence).await
     }

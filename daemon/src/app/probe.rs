@@ -113,7 +113,7 @@ enum Verdict {
 fn verdict(all: &[Said]) -> Verdict {
     if all.contains(&Said::Alive) {
         Verdict::Alive
-    } else if all.contains(&Said::Dead) && !all.contains(&Said::Known) {
+    } else if !all.is_empty() && all.iter().all(|said| *said == Said::Dead) {
         Verdict::Dead
     } else {
         Verdict::Open
@@ -226,6 +226,8 @@ impl App {
         if !gone.is_empty() {
             self.stored(move |store| store.keep_probes(&gone)).await?;
         }
+        // Whether Amazon knows it was not asked, so nobody else may say that it is dead.
+        servers.retain(|id, _| !bait.contains(id));
         for (id, servers) in servers {
             self.conclude(&id, &servers, &kept).await?;
         }
@@ -328,7 +330,8 @@ mod tests {
         use Said::{Alive, Dead, Known, Nothing};
         for (all, expected) in [
             (&[Dead][..], Verdict::Dead),
-            (&[Dead, Nothing], Verdict::Dead),
+            (&[Dead, Dead], Verdict::Dead),
+            (&[Dead, Nothing], Verdict::Open),
             (&[Dead, Alive], Verdict::Alive),
             (&[Dead, Known], Verdict::Open),
             (&[Known], Verdict::Open),

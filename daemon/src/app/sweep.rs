@@ -337,7 +337,7 @@ fn due(sweeps: &Sweeps, dead_since: Timestamp, now: Timestamp) -> Option<Timesta
     }
     // Keys that die one after the other don't keep the disk busy for good.
     let took = ended.duration_since(last.began_at).min(LONGEST_REST);
-    let pause = if dead_since >= last.began_at {
+    let pause = if (last.began_at..=now).contains(&dead_since) {
         took
     } else {
         DAY

@@ -254,7 +254,9 @@ impl Service {
                     Err(RecvError::Lagged(_)) => continue,
                     Err(RecvError::Closed) => None,
                     Ok((deletion, progress)) => {
-                        let over = ends(&deletion, &progress);
+                        // Who wants the manifests stays until they are there.
+                        let waits = hold.is_some() && matches!(progress, Progress::Parked(_));
+                        let over = ends(&deletion, &progress) && !waits;
                         Some((
                             told(&deletion, progress),
                             (!over).then_some((events, stop, hold)),

@@ -7,6 +7,7 @@ mod tests;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use bascule_formats::{
@@ -28,6 +29,8 @@ use crate::{
 const DEEPEST: usize = 8;
 /// Services of all files together.
 const MOST_SERVICES: usize = 1_000;
+/// Nor has one files of so many bytes together.
+const MOST_BYTES: usize = 16 << 20;
 
 /// A project as somebody asks for it.
 pub(crate) struct Project<'a> {
@@ -63,6 +66,7 @@ pub(crate) fn services(
         trail,
         picture,
         read: 0,
+        bytes: 0,
     };
     let variables = Variables::of(project, &mut loading);
     let defined = loading.project(project, &variables, DEEPEST);
@@ -76,6 +80,8 @@ pub(crate) fn services(
 struct Variables<'a> {
     surroundings: &'a Environment,
     files: BTreeMap<String, (Zeroizing<String>, Place)>,
+    /// All of them, as services know them: one copy, however many they are.
+    known: Arc<BTreeMap<String, Zeroizing<String>>>,
 }
 
 impl<'a> Variables<'a> {
@@ -83,6 +89,7 @@ impl<'a> Variables<'a> {
         let mut own = Self {
             surroundings: project.surroundings,
             files: BTreeMap::new(),
+            known: Arc::default(),
         };
         let usual = || vec![project.folder.join(".env")];
         for path in project.variables.clone().unwrap_or_else(usual) {
@@ -96,6 +103,12 @@ impl<'a> Variables<'a> {
                 own.files.insert(one.name, (one.value, place));
             }
         }
+        let files = own.files.iter();
+        let files = files.map(|(name, (value, _))| (name.clone(), value.clone()));
+        let outside = own.surroundings.variables();
+        let outside =
+            outside.map(|(name, value, _)| (name.to_owned(), Zeroizing::new(value.to_owned())));
+        own.known = Arc::new(files.chain(outside).collect());
         own
     }
 
@@ -124,7 +137,7 @@ struct Defined {
     /// Where each variable stands.
     places: BTreeMap<String, Place>,
     /// Variables of its project, for those that have no value of their own and for its files.
-    known: BTreeMap<String, Zeroizing<String>>,
+    known: Arc<BTreeMap<String, Zeroizing<String>>>,
 }
 
 impl Defined {
@@ -137,12 +150,11 @@ impl Defined {
                 .iter()
                 .map(|(name, place)| (name.clone(), place.clone())),
         );
-        self.known.extend(
-            other
-                .known
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone())),
-        );
+        if !Arc::ptr_eq(&self.known, &other.known) {
+            let more = other.known.iter();
+            let more = more.map(|(name, value)| (name.clone(), value.clone()));
+            Arc::make_mut(&mut self.known).extend(more);
+        }
         self
     }
 }
@@ -153,6 +165,8 @@ struct Loading<'a> {
     picture: &'a mut Picture,
     /// Files that were read.
     read: usize,
+    /// What they hold together.
+    bytes: usize,
 }
 
 impl Loading<'_> {
@@ -163,14 +177,22 @@ impl Loading<'_> {
     fn text(&mut self, path: &Path, needed: bool) -> Option<Text> {
         let path = read::resolved(&self.machine.root, path);
         self.read += 1;
-        if self.read > MOST_SERVICES {
+        if self.read > MOST_SERVICES || self.bytes > MOST_BYTES {
+            self.gap(
+                &path.display(),
+                "the project has more files, or larger ones, than are read",
+                "look at it by hand",
+            );
             return None;
         }
         match Text::read(&path) {
             Ok(Some(text)) => {
                 self.picture.files_read += 1;
                 match text.as_str() {
-                    Ok(_) => return Some(text),
+                    Ok(content) => {
+                        self.bytes += content.len();
+                        return Some(text);
+                    }
                     Err(error) => {
                         self.picture
                             .unusable(self.trail, path.display().to_string(), &error);
@@ -316,7 +338,7 @@ impl Loading<'_> {
                 };
                 let (file, path) = self.file(&path, variables)?;
                 let shared = shared(&file, &folder, project.surroundings);
-                let services = file.services.iter();
+                let services = file.services.iter().take(MOST_SERVICES);
                 let others: BTreeMap<_, _> = services
                     .map(|(name, service)| {
                         (
@@ -454,7 +476,6 @@ fn defined(
         });
     }
     let mut places = BTreeMap::new();
-    let mut known = BTreeMap::new();
     for one in &service.variables {
         let outside = match &one.value {
             Some(_) => one.source.as_deref(),
@@ -463,17 +484,11 @@ fn defined(
         let place = outside.and_then(|name| variables.place(name));
         places.insert(one.name.clone(), place.unwrap_or_else(|| at(one.line)));
     }
-    for (name, (value, _)) in &variables.files {
-        known.insert(name.clone(), value.clone());
-    }
-    for (name, value, _) in variables.surroundings.variables() {
-        known.insert(name.to_owned(), Zeroizing::new(value.to_owned()));
-    }
     Defined {
         place: at(service.line),
         service,
         places,
-        known,
+        known: Arc::clone(&variables.known),
     }
 }
 

@@ -6,8 +6,9 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bascule_domain::{
     audit::{self, Asked, Change, Details, Part},
-    deletion::{Deletion, Effect, Event, Findings, Phase, Refusal},
+    deletion::{Deletion, Effect, Event, Findings, Phase, Refusal, ScreamKnock},
     ids::DeletionId,
+    plan::CheckBox,
     receipt::Receipt,
     tombstone::{CauseOfDeath, Tombstone},
     verdict::OwnChange,
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::{
+    listen::Listening,
     manifests::LONGEST_HOLD,
     running::{Cancel, GoOn, NotCancelled, Progress, Request},
     survey::{self, Failure},
@@ -47,6 +49,8 @@ pub(super) fn spawn(app: Arc<App>, id: DeletionId) {
         deletion,
         findings,
         requests,
+        listening: None,
+        knock: None,
         failures: 0,
         called_off: None,
         revoking: false,
@@ -73,6 +77,10 @@ pub(super) struct Driver {
     pub(super) deletion: Deletion,
     findings: Findings,
     pub(super) requests: mpsc::Receiver<Request>,
+    /// Whoever listens for knocks, between two tries.
+    pub(super) listening: Option<Listening>,
+    /// A knock that is not stored yet.
+    pub(super) knock: Option<ScreamKnock>,
     /// Failures in a row, for the wait before the next try.
     failures: u32,
     /// Who called it off, until that is journalled.
@@ -113,7 +121,7 @@ impl Driver {
         let event = {
             let work = async {
                 match effect {
-                    Effect::Drain => drain(&app, &deletion).await,
+                    Effect::Drain => Ok(drain(&app, &deletion).await),
                     _ => survey_before(&app, &deletion, &findings).await,
                 }
             };
@@ -122,7 +130,7 @@ impl Driver {
                 Some(request) = self.requests.recv() => {
                     return self.answer(request).await;
                 }
-                event = work => event,
+                event = work => event?,
             }
         };
         self.take(event).await
@@ -449,7 +457,13 @@ fn connection(app: &App, deletion: &Deletion) -> std::result::Result<Entry, Fail
         .ok_or(Failure::Away("the connection's record is missing"))
 }
 
-async fn survey_before(app: &App, deletion: &Deletion, findings: &Findings) -> Event {
+/// `Err` when it is to be tried again: nobody waits at the end of a scream test, so a provider that is
+/// away for a moment must not undo it.
+async fn survey_before(
+    app: &App,
+    deletion: &Deletion,
+    findings: &Findings,
+) -> std::result::Result<Event, String> {
     let outcome = match connection(app, deletion) {
         Err(failure) => Err(failure),
         Ok(entry) => {
@@ -460,8 +474,14 @@ async fn survey_before(app: &App, deletion: &Deletion, findings: &Findings) -> E
         }
     };
     match outcome {
-        Ok(outcomes) => Event::SurveyedBefore(outcomes),
-        Err(failure) => Event::SurveyBeforeFailed(failure.reason().into()),
+        Ok(outcomes) => Ok(Event::SurveyedBefore(outcomes)),
+        Err(Failure::Away(why))
+            if deletion.scream.is_some()
+                && !deletion.acknowledged.contains(&CheckBox::SurveyComplete) =>
+        {
+            Err(why.into())
+        }
+        Err(failure) => Ok(Event::SurveyBeforeFailed(failure.reason().into())),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Listens, for a scream test, whether anybody still uses the paused keys. Silence is counted by the
-//! clock that nobody can set, and only while the daemon listens. It wakes for a knock, for a word of the
+//! clock that nobody can set, and only while the daemon listens: not while the machine sleeps. It wakes for a knock, for a word of the
 //! user, at the end, and a few times a day to note how far it is.
 
 use std::{
@@ -74,7 +74,7 @@ impl Ears {
     }
 }
 
-struct Listening {
+pub(super) struct Listening {
     ears: Arc<Ears>,
     deletion: DeletionId,
     knocks: mpsc::Receiver<ScreamKnock>,
@@ -103,55 +103,77 @@ impl Driver {
             .pause(id, PausedBy::ScreamTest)
             .map_err(|error| error.to_string())?;
         let alarm = Alarm::new().map_err(|error| format!("there is no timer: {error}"))?;
-        let keys = app.registry.keys_of(id);
-        let mut listening = app
-            .knocks
-            .ears()
-            .listen(self.deletion.id, keys.iter().map(|key| key.id));
-        let (hush, _noted) = app.deletions.note_before_stop();
-        let mut began = app.clock.moment();
+        // Kept over a try that failed, so that no knock meanwhile is missed.
+        let mut listening = match self.listening.take() {
+            Some(listening) => listening,
+            None => {
+                let keys = app.registry.keys_of(id);
+                app.knocks
+                    .ears()
+                    .listen(self.deletion.id, keys.iter().map(|key| key.id))
+            }
+        };
+        let heard = self.hear_all(&mut listening, &alarm).await;
+        if self.deletion.phase == Phase::Listening {
+            self.listening = Some(listening);
+        }
+        heard
+    }
+
+    async fn hear_all(
+        &mut self,
+        listening: &mut Listening,
+        alarm: &Alarm,
+    ) -> std::result::Result<(), String> {
+        let app = self.app.clone();
+        let (hush, noted) = app.deletions.note_before_stop();
+        let mut began = app.clock.awake();
         self.hear(Event::Listened(SignedDuration::ZERO)).await?;
         while self.deletion.phase == Phase::Listening {
+            // Kept until it is stored: no silence counts before it.
+            if let Some(knock) = self.knock.clone() {
+                self.hear(Event::Knocked(knock)).await?;
+                self.knock = None;
+                let why = self.deletion.parked.as_ref();
+                let why = why.map(|parked| parked.reason.clone()).unwrap_or_default();
+                tracing::warn!(
+                    why,
+                    "a scream test heard a knock; its countdown stands still"
+                );
+                self.publish(Progress::Parked(why));
+            }
             let left = self
                 .deletion
                 .scream
                 .as_ref()
                 .and_then(|scream| scream.left());
             let due = left.and_then(|left| app.clock.now().checked_add(left).ok());
-            let heard = tokio::select! {
+            let mut go_on = None;
+            tokio::select! {
                 biased;
-                () = hush.cancelled() => None,
-                Some(request) = self.requests.recv() => {
-                    match request {
-                        Request::Cancel(cancel) => return self.cancel(cancel).await,
-                        Request::GoOn(go_on) => Some((Event::GoOn, Some(go_on))),
-                    }
-                }
-                Some(knock) = listening.knocks.recv() => Some((Event::Knocked(knock), None)),
-                () = alarm.until(due, &*app.clock) => None,
-                () = tokio::time::sleep(NOTED_EVERY) => None,
-            };
-            let now = app.clock.moment();
-            let silence = now.elapsed_since(&began).unwrap_or_default();
+                () = hush.cancelled() => {}
+                Some(request) = self.requests.recv() => match request {
+                    Request::Cancel(cancel) => return self.cancel(cancel).await,
+                    Request::GoOn(request) => go_on = Some(request),
+                },
+                // While it stands still anyway, the first one more waits to be thrown away.
+                Some(knock) = listening.knocks.recv(), if left.is_some() => self.knock = Some(knock),
+                () = alarm.until(due, &*app.clock) => {}
+                () = tokio::time::sleep(NOTED_EVERY) => {}
+            }
+            let now = app.clock.awake();
+            let silence = now.saturating_sub(began);
             began = now;
-            self.hear(Event::Listened(silence)).await?;
-            match heard {
-                Some((event, None)) => {
-                    self.hear(event).await?;
-                    let why = self.deletion.parked.as_ref();
-                    let why = why.map(|parked| parked.reason.clone()).unwrap_or_default();
-                    tracing::warn!(
-                        why,
-                        "a scream test heard a knock; its countdown stands still"
-                    );
-                    self.publish(Progress::Parked(why));
-                }
-                Some((event, Some(go_on))) => self.go_on(event, go_on).await?,
-                None => {}
+            if self.knock.is_none() {
+                self.hear(Event::Listened(silence)).await?;
+            }
+            if let Some(request) = go_on {
+                while listening.knocks.try_recv().is_ok() {}
+                self.go_on(Event::GoOn, request).await?;
             }
             if hush.is_cancelled() {
                 // The silence so far is noted; the stop that follows drops this work.
-                drop((listening, _noted));
+                drop(noted);
                 return std::future::pending().await;
             }
         }

@@ -95,7 +95,9 @@ impl App {
                 "a scream test lasts up to a year".to_owned(),
             ));
         }
-        let seen = self.look(&self.living(name)?, emergency).await;
+        let looked_at = self.living(name)?;
+        let keys = self.registry.keys_of(looked_at.connection.id);
+        let seen = self.look(&looked_at, emergency).await;
         let _changing = self.one_change_at_a_time().await;
         let entry = self.living(name)?;
         if let Some(id) = entry.deletion {
@@ -103,6 +105,15 @@ impl App {
                 Error::new(Kind::Refused, format!("{name} is already being deleted"))
                     .next(format!("bascule deletion show {id}")),
             );
+        }
+        let same = entry.connection.id == looked_at.connection.id
+            && self.registry.keys_of(entry.connection.id) == keys;
+        if !same && !emergency {
+            return Err(Error::new(
+                Kind::Refused,
+                format!("{name} was changed while it was looked at; nothing was deleted"),
+            )
+            .next(format!("look at it again: bascule delete {name} --plan")));
         }
         if let Some(plan) = plan {
             self.refuse_stale(plan, &entry, &seen)?;

@@ -121,6 +121,10 @@ impl App {
         let shown = shown(&entry, &keys, &boxes, &siblings, &seen);
         let id = plan_id(&entry, &shown);
         self.plans.remember(id, entry.connection.id, shown);
+        // It may have been erased meanwhile; that comes before its plans are forgotten.
+        if self.registry.get(entry.connection.id).is_none() {
+            self.plans.forget(entry.connection.id);
+        }
         Ok(Plan {
             id,
             stays_valid: crate::app::stays_valid(
@@ -156,6 +160,7 @@ impl App {
     /// known already.
     pub(super) async fn look(&self, entry: &Entry, emergency: bool) -> Seen {
         let keys = self.registry.keys_of(entry.connection.id);
+        let looks = self.consumers.looks();
         let (provider_away, looked, recorded) = if emergency {
             (None, true, Err("an emergency does not wait".to_owned()))
         } else {
@@ -168,10 +173,13 @@ impl App {
                 self.uses_of(&keys),
             )
         };
-        let not_looked = match (self.consumers.has_looked(), looked) {
-            (true, true) => None,
-            (false, _) => Some("the first look at this machine is not done yet".to_owned()),
-            (true, false) => Some(format!(
+        // Whoever waits is also answered when a look hangs or breaks off.
+        let taken = emergency || self.consumers.looks() > looks;
+        let not_looked = match (self.consumers.looks(), looked) {
+            (0, _) => Some("the first look at this machine is not done yet".to_owned()),
+            (_, true) if taken => None,
+            (_, true) => Some("the look did not end, or broke off".to_owned()),
+            (_, false) => Some(format!(
                 "the look took longer than {} seconds",
                 EVIDENCE_PATIENCE.as_secs()
             )),
