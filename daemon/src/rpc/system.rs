@@ -58,6 +58,7 @@ fn paused(paused: &PausedConnection) -> v1::PausedConnection {
             PausedBy::Leak => "leak",
             PausedBy::ScreamTest => "scream-test",
             PausedBy::Deletion => "deletion",
+            PausedBy::Restore => "restore",
         }
         .to_owned(),
     }

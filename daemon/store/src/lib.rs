@@ -9,7 +9,9 @@
 //! is journalled. The [`ledger`] of uses is evidence only, in a file of its own: nothing else
 //! depends on it, and none of this is promised for it.
 
+mod anchor;
 mod audit;
+mod backup;
 mod database;
 mod deletions;
 mod error;
@@ -24,6 +26,7 @@ mod manifest;
 mod open;
 mod overlay;
 mod record;
+mod restore;
 mod root_key;
 mod seal;
 mod store;
@@ -31,10 +34,13 @@ mod sweeps;
 mod turns;
 mod watched;
 
+pub use anchor::Anchored;
+pub use backup::{BackupError, NewBackup};
 pub use error::{ManifestError, OpenError, RESET_COMMAND, StoreError};
 pub use leaks::ReportedLeak;
 pub use load::Image;
 pub use manifest::{Manifest, ManifestReader, ManifestWriter};
+pub use restore::{RestoreError, Restored};
 pub use store::{IdHash, Store};
 pub use sweeps::{SkippedPlaces, Sweep, Sweeps};
 pub use turns::KeyTurn;

@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use bascule_domain::{
@@ -20,6 +20,7 @@ use bascule_domain::{
 };
 
 use crate::{
+    anchor::Anchor,
     database::{
         Batch, CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, KEY_FILES, KEY_SECRETS, KEYS,
         PENDING_KEY_FILES, Read, Rows, SETTINGS, TOMBSTONES,
@@ -46,6 +47,7 @@ pub struct Store {
     pub(crate) rows: Rows,
     pub(crate) keyring: Keyring,
     pub(crate) observer: OnceLock<Observer>,
+    pub(crate) anchor: Mutex<Option<Anchor>>,
 }
 
 /// Is told each change that was made durable.
