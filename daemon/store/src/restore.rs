@@ -147,17 +147,12 @@ impl Store {
         let root_file = root_key_of(&layout, &head, present.as_ref(), passphrase)?;
         let root = RootKey::parse(&root_file).map_err(|_| RestoreError::Damaged)?;
         let then = read_state(file, end, &root)?;
-        let connections = then.connections()?;
         let backup = Backup {
             id: head.id,
             made_at: head.made_at,
             file: head.file.clone(),
             portable: head.is_portable(),
-            connections: then
-                .living(&root)?
-                .intersection(&connections)
-                .copied()
-                .collect(),
+            connections: then.readable(&root)?,
         };
         let now = match &present {
             Some(store) => State::of(store)?,
@@ -312,6 +307,17 @@ impl State {
     fn living(&self, root: &RootKey) -> Result<BTreeSet<ConnectionId>, StoreError> {
         let dead = self.dead(root)?;
         Ok(self.connections()?.difference(&dead).copied().collect())
+    }
+
+    /// Connections whose key is in it.
+    fn readable(&self, root: &RootKey) -> Result<Vec<ConnectionId>, StoreError> {
+        let mut readable = Vec::new();
+        for connection in self.connections()? {
+            if self.key_file(connection, root)?.is_some() {
+                readable.push(connection);
+            }
+        }
+        Ok(readable)
     }
 
     fn key_file(
