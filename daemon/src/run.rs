@@ -124,7 +124,7 @@ pub(crate) fn restore(
         &config.state_dir,
         &content,
         passphrase,
-        jiff::Timestamp::now(),
+        SystemClock::new().now(),
     )?;
     let document = serde_json::json!({
         "id": done.backup.id.to_string(),

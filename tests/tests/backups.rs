@@ -120,6 +120,11 @@ fn names(cli: &Cli) -> Vec<String> {
         .collect()
 }
 
+fn restart(daemon: &mut Daemon, home: &Home) {
+    daemon.stop();
+    daemon.restart(home);
+}
+
 fn copy(from: &Path, to: &Path) {
     let done = Command::new("cp").arg("-a").args([from, to]).status();
     assert!(done.unwrap().success());
@@ -132,7 +137,9 @@ fn anchors(home: &Home) -> Vec<PathBuf> {
 
 #[test]
 fn g9_a_backup_made_during_writes_restores_consistently() {
-    let Some(scene) = Scene::new() else { return };
+    let Some(mut scene) = Scene::new() else {
+        return;
+    };
     let stop = AtomicBool::new(false);
     let (file, before) = thread::scope(|scope| {
         let busy = scope.spawn(|| {
@@ -149,6 +156,8 @@ fn g9_a_backup_made_during_writes_restores_consistently() {
         stop.store(true, SeqCst);
         (files, busy.join().unwrap())
     });
+    // Restored, the gateway has the same port.
+    scene.world.daemon.stop();
     for file in &file {
         let mode = fs::metadata(file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -239,7 +248,7 @@ fn on_a_new_machine_everything_is_paused_until_it_is_activated() {
         assert_ne!(cli.run(&["resume", "videos"]).code, Some(0));
         let status = cli.run(&["status"]).text();
         assert!(status.contains("bascule activate"), "{status}");
-        daemon.restart(&home);
+        restart(&mut daemon, &home);
     }
     // The user's own pause outlives the activation.
     cli.run(&["pause", "photos"]).ok();
@@ -249,7 +258,7 @@ fn on_a_new_machine_everything_is_paused_until_it_is_activated() {
         let gateway = daemon.gateway_address();
         assert_eq!(answer(&scene.videos, gateway, &scene.bucket).0, 200);
         assert_eq!(answer(&scene.photos, gateway, &scene.bucket).0, 403);
-        daemon.restart(&home);
+        restart(&mut daemon, &home);
     }
     assert_eq!(cli.run(&["activate"]).ok()["was_active"], json!(true));
 }
@@ -345,14 +354,14 @@ fn g10_a_state_folder_put_back_from_outside_is_noticed() {
     // More deaths do not make up for those that were forgotten.
     let extra = scene.world.issue("videos", "extra");
     cli.run(&["key", "revoke", &extra.id]).ok();
-    scene.world.daemon.restart(&scene.world.home);
+    restart(&mut scene.world.daemon, &scene.world.home);
     assert_eq!(scene.status_of(&scene.videos), 403);
 
     cli.run(&["activate", "--accept-rollback"]).ok();
     assert_eq!(scene.status_of(&scene.videos), 200);
     let audit = cli.run(&["audit"]).ok().to_string();
     assert!(audit.contains("rollback-accepted"));
-    scene.world.daemon.restart(&scene.world.home);
+    restart(&mut scene.world.daemon, &scene.world.home);
     assert_eq!(scene.status_of(&scene.videos), 200);
 
     // A lost anchor is told once, and made anew.
@@ -360,7 +369,7 @@ fn g10_a_state_folder_put_back_from_outside_is_noticed() {
         panic!("one anchor")
     };
     fs::remove_file(anchor).unwrap();
-    scene.world.daemon.restart(&scene.world.home);
+    restart(&mut scene.world.daemon, &scene.world.home);
     assert!(scene.world.daemon.log().contains("anchor was made anew"));
     assert_eq!(anchors(&scene.world.home).len(), 1);
     assert_eq!(scene.status_of(&scene.videos), 200);
@@ -368,7 +377,9 @@ fn g10_a_state_folder_put_back_from_outside_is_noticed() {
 
 #[test]
 fn a_receipt_lists_the_backups_that_still_hold_the_connection() {
-    let Some(scene) = Scene::new() else { return };
+    let Some(mut scene) = Scene::new() else {
+        return;
+    };
     scene.backup("monday.backup");
     let told = scene.kill();
     let id = told["id"].as_str().unwrap();
@@ -377,7 +388,9 @@ fn a_receipt_lists_the_backups_that_still_hold_the_connection() {
     assert_eq!(receipt["backups"][0]["portable"], json!(true));
     // Nothing of it is in a backup made since.
     let home = Home::new();
-    restore(&home, &scene.backup("tuesday.backup")).ok();
+    let file = scene.backup("tuesday.backup");
+    scene.world.daemon.stop();
+    restore(&home, &file).ok();
     let _daemon = Daemon::start(&home);
     assert_eq!(names(&Cli::new(&home)), ["videos"]);
 }

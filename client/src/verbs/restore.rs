@@ -166,6 +166,9 @@ fn failure(ended: &Ended, arguments: &Arguments) -> Error {
     if said.contains("another instance is running") {
         return refused(Kind::Refused).next(format!("stop the daemon (basculed), then: {again}"));
     }
+    if said.contains("is in place but does not open") {
+        return Error::new(Kind::Failed, said).next("start the daemon, which says more: basculed");
+    }
     match ended.status.code() {
         Some(CONFIGURATION) => {
             refused(Kind::Invalid).next("correct it, then run the same command again")

@@ -109,6 +109,10 @@ impl Store {
                     .write(|batch| self.put_closure(batch, &Closure::RolledBack { seen, known }))?;
                 return Ok(Anchored::RolledBack { seen, known });
             }
+            Ok(Some(seen)) if seen == known => {
+                self.hold(path, seen, None);
+                return Ok(Anchored::Held);
+            }
             Ok(Some(_)) => Anchored::Held,
             Ok(None) if self.was_anchored()? => {
                 Anchored::Lost(format!("{} is gone", path.display()))

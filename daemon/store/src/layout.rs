@@ -99,8 +99,7 @@ impl Layout {
             return Ok(());
         }
         private_dir(&replaced)?;
-        // The root key last of those that go, first of those that come: between them there is no
-        // store that could be taken for a new one.
+        // Cut off anywhere, the rest follows at the next start, before anything is opened.
         for part in ["store.redb", "keys", "root.key"] {
             let (new, place) = (restored.join(part), self.folder.join(part));
             if !exists(&new)? {

@@ -60,7 +60,7 @@ const LASTING: [Table; 3] = [TOMBSTONES, RECEIPTS, BACKUPS];
 
 const ID_LEN: usize = 10;
 
-/// Why a backup was not restored. Nothing was changed.
+/// Why a backup was not restored. Nothing was changed, except for [`RestoreError::InPlace`].
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The present state can't be opened, so what died since the backup is not known.
@@ -94,6 +94,9 @@ pub enum RestoreError {
     /// What was restored does not open.
     #[error("what the backup holds does not open")]
     Unusable(#[source] OpenError),
+    /// It opened before it took the present state's place, and not afterwards.
+    #[error("the backup is in place but does not open; the state before it is kept in restore.old")]
+    InPlace(#[source] Box<Self>),
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -171,7 +174,7 @@ impl Store {
         drop(present);
         layout.accept_restored()?;
         // Destroys the old state once it is open.
-        open_whole(state_dir)?;
+        open_whole(state_dir).map_err(|error| RestoreError::InPlace(error.into()))?;
         Ok(Restored {
             backup,
             closed: closure.is_some(),
@@ -560,4 +563,95 @@ fn free_name(name: &ConnectionName, taken: &BTreeSet<ConnectionName>) -> Connect
         .chain(numbered)
         .find(|name| !taken.contains(name))
         .unwrap_or_else(|| name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{NewBackup, layout::exists};
+
+    /// A state folder whose gateway's port is 2, and the state it had when it was 1.
+    fn scene() -> (tempfile::TempDir, Layout, Zeroizing<Vec<u8>>, State) {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().join("state");
+        let layout = Layout::new(&folder);
+        let store = Store::open_or_create(&folder).unwrap();
+        store.set_gateway_port(1).unwrap();
+        let id = bascule_domain::ids::BackupId::from_random([1; ID_LEN]);
+        let new = NewBackup {
+            id,
+            made_at: Timestamp::UNIX_EPOCH,
+            file: "test".parse().unwrap(),
+            passphrase: None,
+        };
+        let entry = Entry {
+            at: Timestamp::UNIX_EPOCH,
+            by: None,
+            change: Change::BackedUp { backup: id },
+            details: None,
+        };
+        let mut file = Vec::new();
+        store.write_backup(&new, &entry, &mut file).unwrap();
+        store.set_gateway_port(2).unwrap();
+        let (_, end) = Head::read(&file).unwrap();
+        let state = read_state(&file, end, &store.root).unwrap();
+        let root_file = root_key_file(&layout.root_key()).unwrap();
+        (temp, layout, root_file, state)
+    }
+
+    fn port_after_the_next_start(layout: &Layout) -> Option<u16> {
+        let store = Store::open_or_create(layout.folder()).unwrap();
+        store.load().unwrap();
+        for part in ["restore.new", "restore.ready", "restore.old"] {
+            assert!(!exists(&layout.folder().join(part)).unwrap(), "{part}");
+        }
+        store.gateway_port().unwrap()
+    }
+
+    #[test]
+    fn a_restore_that_was_cut_off_is_finished_or_undone_at_the_next_start() {
+        let (_temp, layout, root_file, state) = scene();
+        build(&layout, &root_file, &state).unwrap();
+        assert_eq!(port_after_the_next_start(&layout), Some(2), "undone");
+
+        // Each rename of the swap is one step.
+        for steps in 0..=6 {
+            let (_temp, layout, root_file, state) = scene();
+            build(&layout, &root_file, &state).unwrap();
+            let folder = layout.folder();
+            fs::rename(layout.restoring(), folder.join("restore.ready")).unwrap();
+            private_dir(&folder.join("restore.old")).unwrap();
+            let renames = ["store.redb", "keys", "root.key"]
+                .into_iter()
+                .flat_map(|part| {
+                    let place = folder.join(part);
+                    [
+                        (place.clone(), folder.join("restore.old").join(part)),
+                        (folder.join("restore.ready").join(part), place),
+                    ]
+                });
+            for (from, to) in renames.take(steps) {
+                fs::rename(from, to).unwrap();
+            }
+            assert_eq!(port_after_the_next_start(&layout), Some(1), "{steps} steps");
+        }
+    }
+
+    #[test]
+    fn g10_a_connection_that_comes_back_gets_a_name_of_its_own() {
+        let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        let photos = "photos".parse().unwrap();
+        let free = |taken: &[&str]| free_name(&photos, &names(taken)).to_string();
+        assert_eq!(free(&["videos"]), "photos");
+        assert_eq!(free(&["photos"]), "photos-restored");
+        assert_eq!(free(&["photos", "photos-restored"]), "photos-restored-2");
+        let long = "p".repeat(64).parse().unwrap();
+        assert!(
+            free_name(&long, &[long.clone()].into())
+                .as_str()
+                .ends_with("-restored")
+        );
+    }
 }
