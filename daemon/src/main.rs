@@ -149,7 +149,13 @@ fn main() -> ExitCode {
         }) => passphrase_stdin
             .then(read_passphrase)
             .transpose()
-            .and_then(|passphrase| run::restore(&config, &file, passphrase)),
+            .and_then(|passphrase| {
+                run::restore(
+                    &config,
+                    &file,
+                    passphrase.as_ref().map(|text| text.as_slice()),
+                )
+            }),
         None => {
             logging::install(&config);
             run::run(config)

@@ -11,7 +11,6 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use crate::{
     alarm::Alarm,
@@ -113,13 +112,12 @@ fn anchor(config: &Config, store: &Store) -> anyhow::Result<()> {
 pub(crate) fn restore(
     config: &Config,
     file: &Path,
-    passphrase: Option<Zeroizing<Vec<u8>>>,
+    passphrase: Option<&[u8]>,
 ) -> anyhow::Result<()> {
     let content = bascule_os::read_foreign(file, LARGEST_BACKUP)
         .map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
     bascule_os::private_dir(&config.state_dir).context("the state folder can't be used")?;
     let _lock = lock(config)?;
-    let passphrase = passphrase.as_ref().map(|text| text.as_slice());
     let done = Store::restore(
         &config.state_dir,
         &content,

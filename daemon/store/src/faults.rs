@@ -252,7 +252,9 @@ impl Place {
             root,
             rows,
             keyring: keyring.unwrap(),
+            anchor: std::sync::Mutex::default(),
             observer: std::sync::OnceLock::new(),
+            scratch: crate::scratch::Scratch::default(),
         }
     }
 

@@ -9,6 +9,8 @@
 //! is journalled. The [`ledger`] of uses is evidence only, in a file of its own: nothing else
 //! depends on it, and none of this is promised for it.
 
+#![allow(unexpected_cfgs, reason = "what fuzzing sets is known to nobody else")]
+
 mod anchor;
 mod audit;
 mod backup;
@@ -17,6 +19,8 @@ mod deletions;
 mod error;
 #[cfg(test)]
 mod faults;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod keyring;
 mod layout;
 mod leaks;
@@ -28,6 +32,7 @@ mod overlay;
 mod record;
 mod restore;
 mod root_key;
+mod scratch;
 mod seal;
 mod store;
 mod sweeps;
@@ -39,7 +44,7 @@ pub use backup::{BackupError, NewBackup};
 pub use error::{ManifestError, OpenError, RESET_COMMAND, StoreError};
 pub use leaks::ReportedLeak;
 pub use load::Image;
-pub use manifest::{Manifest, ManifestReader, ManifestWriter};
+pub use manifest::{Manifest, ManifestReader, ManifestWriter, Wholeness};
 pub use restore::{RestoreError, Restored};
 pub use store::{IdHash, Store};
 pub use sweeps::{SkippedPlaces, Sweep, Sweeps};

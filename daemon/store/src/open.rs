@@ -68,6 +68,7 @@ impl Store {
             keyring,
             observer: OnceLock::new(),
             anchor: Mutex::default(),
+            scratch: crate::scratch::Scratch::default(),
         };
         store.tidy()?;
         Ok(store)

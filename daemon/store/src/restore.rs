@@ -280,20 +280,28 @@ fn connection_of(table: Table, row: &[u8]) -> Result<ConnectionId, StoreError> {
         })
 }
 
+/// A deletion with its row, as it is sealed.
+struct SealedDeletion<'a> {
+    row: &'a Vec<u8>,
+    value: &'a Vec<u8>,
+    deletion: Deletion,
+}
+
 impl State {
     fn connections(&self) -> Result<BTreeSet<ConnectionId>, StoreError> {
         let rows = self.table(KEY_FILES).keys();
         rows.map(|row| connection_of(KEY_FILES, row)).collect()
     }
 
-    fn deletions<'a>(
-        &'a self,
-        root: &RootKey,
-    ) -> Result<Vec<(&'a Vec<u8>, &'a Vec<u8>, Deletion)>, StoreError> {
+    fn deletions<'a>(&'a self, root: &RootKey) -> Result<Vec<SealedDeletion<'a>>, StoreError> {
         let rows = self.table(DELETIONS).iter();
         rows.map(|(row, value)| {
             let deletion = record::open(&root.seal, DELETIONS, row, value)?;
-            Ok((row, value, deletion))
+            Ok(SealedDeletion {
+                row,
+                value,
+                deletion,
+            })
         })
         .collect()
     }
@@ -302,8 +310,8 @@ impl State {
     fn dead(&self, root: &RootKey) -> Result<BTreeSet<ConnectionId>, StoreError> {
         let deletions = self.deletions(root)?.into_iter();
         Ok(deletions
-            .filter(|(.., deletion)| deletion.phase.keys_are_dead())
-            .map(|(.., deletion)| deletion.connection)
+            .filter(|sealed| sealed.deletion.phase.keys_are_dead())
+            .map(|sealed| sealed.deletion.connection)
             .collect())
     }
 
@@ -441,10 +449,10 @@ fn merge_deletions(
         (Source::Then, then.deletions(root)?),
         (Source::Now, now.deletions(root)?),
     ] {
-        for (row, value, deletion) in deletions {
-            let over = deletion.phase.is_over() && !merged.contains_key(row);
-            if source(&deletion.connection) == from || over {
-                merged.insert(row.clone(), value.clone());
+        for sealed in deletions {
+            let over = sealed.deletion.phase.is_over() && !merged.contains_key(sealed.row);
+            if source(&sealed.deletion.connection) == from || over {
+                merged.insert(sealed.row.clone(), sealed.value.clone());
             }
         }
     }
