@@ -17,6 +17,7 @@ mod edit;
 mod interruption;
 mod moment;
 mod output;
+mod passphrase;
 mod program;
 mod verbs;
 

@@ -104,6 +104,9 @@ pub(crate) enum LogFormat {
 pub(crate) struct Config {
     pub state_dir: PathBuf,
     pub runtime_dir: PathBuf,
+    /// Where it is noted how many deaths there were; must not be restored together with the state.
+    /// Absent without a home.
+    pub anchor_dir: Option<PathBuf>,
     /// The address that tools are given, whose port is kept.
     pub listen: Listen,
     /// Further addresses, never [`At::Chosen`].
@@ -198,6 +201,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     }
     let mut state_dir = None;
     let mut runtime_dir = None;
+    let mut anchor_dir = None;
     let mut listen = Vec::new();
     let mut certificate = None;
     let mut tls_key = None;
@@ -222,6 +226,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
         match key.get_ref().as_ref() {
             "state_dir" => state_dir = file.path(value),
             "runtime_dir" => runtime_dir = file.path(value),
+            "anchor_dir" => anchor_dir = file.path(value),
             "gateway" => {
                 for (key, value) in file.table("gateway", value) {
                     match key.get_ref().as_ref() {
@@ -276,7 +281,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                 at,
                 "",
                 other,
-                "state_dir, runtime_dir, gateway, usage, watch, alerts, log",
+                "state_dir, runtime_dir, anchor_dir, gateway, usage, watch, alerts, log",
             ),
         }
     }
@@ -336,6 +341,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     if runtime_dir.is_none() {
         flag("--runtime-dir", no_home.to_owned());
     }
+    let anchor_dir = anchor_dir.or_else(location::anchor_dir);
     let mut listen = listen.into_iter();
     let first = listen.next().unwrap_or(Listen::DEFAULT);
     let also: Vec<_> = listen.collect();
@@ -348,6 +354,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     Some(Config {
         state_dir: state_dir?,
         runtime_dir: runtime_dir?,
+        anchor_dir,
         listen: first,
         also,
         tls,

@@ -16,12 +16,16 @@ mod run;
 mod sweeping;
 mod watching;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Read, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use zeroize::Zeroizing;
 
 /// Exit code for a bad configuration (`EX_CONFIG` of sysexits).
 const EXIT_CONFIGURATION: u8 = 78;
+
+/// Exit code of a restore that needs the passphrase.
+const EXIT_PASSPHRASE: u8 = 3;
 
 /// The Bascule daemon: keeps storage connections, serves the S3 gateway, and deletes connections
 /// safely. `bascule` is the command line that talks to it.
@@ -29,7 +33,7 @@ const EXIT_CONFIGURATION: u8 = 78;
 #[command(
     name = "basculed",
     version,
-    after_help = "Exit codes: 0 stopped; 1 could not start or failed; 2 usage; 78 configuration."
+    after_help = "Exit codes: 0 stopped; 1 could not start or failed; 2 usage; 3 the backup needs its passphrase; 78 configuration."
 )]
 struct Arguments {
     /// Configuration file (TOML); the default is looked for, this one must exist
@@ -69,6 +73,37 @@ enum Command {
         #[arg(long)]
         yes_lose_everything: bool,
     },
+    /// Put a backup back; prints what came of it as JSON
+    Restore {
+        /// The backup
+        file: PathBuf,
+        /// Read its passphrase from stdin
+        #[arg(long)]
+        passphrase_stdin: bool,
+    },
+}
+
+/// The longest passphrase, in bytes.
+const LONGEST_PASSPHRASE: usize = 1024;
+
+/// Reads a passphrase; one line end is not part of it.
+fn read_passphrase() -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    // Allocated once, so that no copy is left behind by growing.
+    let mut text = Zeroizing::new(Vec::with_capacity(LONGEST_PASSPHRASE + 3));
+    std::io::stdin()
+        .take(LONGEST_PASSPHRASE as u64 + 2)
+        .read_to_end(&mut text)?;
+    for end in [b'\n', b'\r'] {
+        if text.last() == Some(&end) {
+            text.pop();
+        }
+    }
+    anyhow::ensure!(!text.is_empty(), "the passphrase is empty");
+    anyhow::ensure!(
+        text.len() <= LONGEST_PASSPHRASE,
+        "the passphrase is too long"
+    );
+    Ok(text)
 }
 
 #[expect(
@@ -108,6 +143,19 @@ fn main() -> ExitCode {
         Some(Command::Reset {
             yes_lose_everything,
         }) => run::reset(&config, yes_lose_everything),
+        Some(Command::Restore {
+            file,
+            passphrase_stdin,
+        }) => passphrase_stdin
+            .then(read_passphrase)
+            .transpose()
+            .and_then(|passphrase| {
+                run::restore(
+                    &config,
+                    &file,
+                    passphrase.as_ref().map(|text| text.as_slice()),
+                )
+            }),
         None => {
             logging::install(&config);
             run::run(config)
@@ -117,7 +165,12 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("basculed: {error:#}");
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(bascule_store::RestoreError::PassphraseNeeded) => {
+                    ExitCode::from(EXIT_PASSPHRASE)
+                }
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Starting, serving and stopping: the order in which the rooms are opened and closed.
 
-use std::sync::Arc;
+use std::{io::Write, path::Path, sync::Arc};
 
 use anyhow::Context;
 use bascule_gateway::{Gateway, Keyring, Settings, Workers};
 use bascule_os::InstanceLock;
-use bascule_store::Store;
+use bascule_store::{Anchored, Store};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -24,6 +24,8 @@ use crate::{
 };
 
 const LOCK_NAME: &str = "lock";
+/// A backup is read whole.
+const LARGEST_BACKUP: u64 = 2 << 30;
 
 /// Runs the daemon until it is told to stop.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
@@ -38,6 +40,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let lock = lock(&config)?;
     let store = Store::open_or_create(&config.state_dir)
         .context("the store was not opened, and nothing in it was changed")?;
+    anchor(&config, &store)?;
     let bound = listeners::bind(&config, &store)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -73,6 +76,64 @@ pub(crate) fn reset(config: &Config, confirmed: bool) -> anyhow::Result<()> {
     bascule_os::private_dir(&config.state_dir).context("the state folder can't be used")?;
     let _lock = lock(config)?;
     Store::reset(&config.state_dir).context("the reset did not finish; run it again")
+}
+
+/// Notices a state folder that was put back from outside.
+fn anchor(config: &Config, store: &Store) -> anyhow::Result<()> {
+    let Some(folder) = &config.anchor_dir else {
+        tracing::warn!(
+            "there is no place for the anchor, so a state folder put back from outside is not noticed; set anchor_dir"
+        );
+        return Ok(());
+    };
+    match store
+        .anchor_in(folder)
+        .context("the anchor could not be compared")?
+    {
+        Anchored::New | Anchored::Held => {}
+        Anchored::Lost(why) => tracing::warn!(
+            why,
+            "the anchor was made anew; whether the state folder was put back from outside meanwhile is not known"
+        ),
+        Anchored::RolledBack { seen, known } => tracing::error!(
+            seen,
+            known,
+            "the state folder is older than its anchor: keys or connections that died are alive in it again; nothing is admitted. Put the newer folder back, or, if this one is right: bascule activate --accept-rollback"
+        ),
+        Anchored::Unusable(why) => tracing::warn!(
+            why,
+            "the anchor can't be kept, so a state folder put back from outside is not noticed"
+        ),
+    }
+    Ok(())
+}
+
+/// Puts a backup back, and prints what came of it as one line of JSON.
+pub(crate) fn restore(
+    config: &Config,
+    file: &Path,
+    passphrase: Option<&[u8]>,
+) -> anyhow::Result<()> {
+    let content = bascule_os::read_foreign(file, LARGEST_BACKUP)
+        .map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
+    bascule_os::private_dir(&config.state_dir).context("the state folder can't be used")?;
+    let _lock = lock(config)?;
+    let done = Store::restore(
+        &config.state_dir,
+        &content,
+        passphrase,
+        SystemClock::new().now(),
+    )?;
+    let document = serde_json::json!({
+        "id": done.backup.id.to_string(),
+        "made_at": done.backup.made_at.to_string(),
+        "closed": done.closed,
+        "brought_back": done.figures.brought_back,
+        "kept": done.figures.kept,
+        "stayed_deleted": done.figures.stayed_deleted,
+        "stayed_dead": done.figures.stayed_dead,
+    });
+    writeln!(std::io::stdout(), "{document}").context("the outcome could not be told")
 }
 
 fn lock(config: &Config) -> anyhow::Result<InstanceLock> {
@@ -137,7 +198,9 @@ async fn serve(
         });
     }
     // Before anybody can ask: a deletion asked for now must not be taken for an interrupted one.
-    app.resume_deletions().await;
+    if app.closure().is_none() {
+        app.resume_deletions().await;
+    }
     let alarm = Alarm::new().context("the timer for rotations could not be made")?;
     let rotations = tokio::spawn(app.clone().watch_rotations(alarm, stop.clone()));
     let probes = match config.probe {

@@ -35,6 +35,19 @@ pub fn runtime_dir() -> Option<PathBuf> {
         .or_else(|| state_dir().map(|state| state.join("run")))
 }
 
+/// The folder for the anchor, which must not be restored together with the state:
+/// `$XDG_CACHE_HOME/bascule`, else `~/.cache/bascule`; on macOS `~/Library/Caches/bascule`. `None`
+/// without a home.
+#[must_use]
+pub fn anchor_dir() -> Option<PathBuf> {
+    if cfg!(target_os = "macos") {
+        return home().map(|home| home.join("Library/Caches/bascule"));
+    }
+    absolute("XDG_CACHE_HOME")
+        .or_else(|| home().map(|home| home.join(".cache")))
+        .map(|base| base.join("bascule"))
+}
+
 /// The configuration file: `$XDG_CONFIG_HOME/bascule/config.toml`, else
 /// `~/.config/bascule/config.toml`; on macOS beside the state. `None` without a home.
 #[must_use]

@@ -182,6 +182,23 @@ fn render(receipt: &Receipt, now: Timestamp, whole: bool) -> String {
     section(
         &mut text,
         true,
+        "Backups that still hold this connection",
+        receipt.backups.iter().map(|backup| {
+            let opens = match backup.portable {
+                true => "opens with its passphrase",
+                false => "opens here only",
+            };
+            format!(
+                "{}  {}  {}  ({opens})",
+                backup.id,
+                backup.file,
+                absolute_and_relative(backup.made_at, now)
+            )
+        }),
+    );
+    section(
+        &mut text,
+        true,
         "Stays valid at the provider",
         receipt.stays_valid.iter().cloned(),
     );

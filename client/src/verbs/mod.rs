@@ -1,8 +1,10 @@
 //! The verbs, one file each: its arguments, its help, and what it does. A verb calls the daemon
 //! and renders the answer; rules live in the daemon.
 
+mod activate;
 mod alerts;
 mod audit;
+mod backup;
 mod check;
 mod connect;
 mod credentials;
@@ -22,6 +24,7 @@ mod receipt;
 mod reconnect_card;
 mod rename;
 mod reset;
+mod restore;
 mod scan;
 mod show;
 mod source;
@@ -79,6 +82,9 @@ pub(crate) enum Verb {
     Audit(audit::Arguments),
     Status(status::Arguments),
     Metrics(metrics::Arguments),
+    Backup(backup::Arguments),
+    Restore(restore::Arguments),
+    Activate(activate::Arguments),
     Demo(demo::Arguments),
     Reset(reset::Arguments),
 }
@@ -111,6 +117,9 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Audit(arguments) => audit::run(arguments, context).await,
         Verb::Status(arguments) => status::run(arguments, context).await,
         Verb::Metrics(arguments) => metrics::run(arguments, context).await,
+        Verb::Backup(arguments) => backup::run(arguments, context).await,
+        Verb::Restore(arguments) => restore::run(arguments, context).await,
+        Verb::Activate(arguments) => activate::run(arguments, context).await,
         Verb::Demo(arguments) => demo::run(arguments, context).await,
         Verb::Reset(arguments) => reset::run(arguments, context).await,
     }

@@ -45,7 +45,7 @@ struct Document {
 }
 
 /// What a store consists of in its folder; one of them is enough for a reset to make sense.
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 10] = [
     "root.key",
     "root.key.new",
     "root.key.pending",
@@ -53,6 +53,9 @@ const PARTS: [&str; 7] = [
     "store.redb.pending",
     "keys",
     "manifests",
+    "restore.new",
+    "restore.ready",
+    "restore.old",
 ];
 
 /// The daemon's exit code for a bad configuration.

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    backup::Closure,
     connection::Connection,
     finding::FindingId,
-    ids::{ConnectionId, DeletionId, KeyId},
+    ids::{BackupId, ConnectionId, DeletionId, KeyId},
     key::Key,
     names::{ConnectionName, Label, Reason},
 };
@@ -142,6 +143,21 @@ pub enum Change {
         /// What it reached.
         phase: crate::deletion::Phase,
     },
+    /// A backup was handed out.
+    BackedUp {
+        /// Which.
+        backup: BackupId,
+    },
+    /// A backup was put back.
+    Restored {
+        /// Which.
+        backup: BackupId,
+    },
+    /// The gateway was opened after a backup was put back elsewhere, or after a rollback.
+    Activated {
+        /// Why it was closed.
+        closure: Closure,
+    },
     /// A key that Bascule did not issue is dead at its provider.
     MarkedDead {
         /// The last characters of its id.
@@ -184,6 +200,12 @@ impl Change {
             Self::LeakReported { .. } => "leak-reported",
             Self::LeakClosed { .. } => "leak-closed",
             Self::Deletion { .. } => "deletion",
+            Self::BackedUp { .. } => "backed-up",
+            Self::Restored { .. } => "restored",
+            Self::Activated { closure } => match closure {
+                Closure::Restored { .. } => "activated",
+                Closure::RolledBack { .. } => "rollback-accepted",
+            },
             Self::MarkedDead { .. } => "marked-dead",
             Self::UnmarkedDead { .. } => "unmarked-dead",
             Self::FindingAcknowledged { .. } => "finding-acknowledged",
@@ -211,7 +233,11 @@ impl Change {
             | Self::LeakClosed { connection }
             | Self::Deletion { connection, .. } => Some(*connection),
             Self::FindingAcknowledged { connection, .. } => *connection,
-            Self::MarkedDead { .. } | Self::UnmarkedDead { .. } => None,
+            Self::BackedUp { .. }
+            | Self::Restored { .. }
+            | Self::Activated { .. }
+            | Self::MarkedDead { .. }
+            | Self::UnmarkedDead { .. } => None,
         }
     }
 
@@ -236,6 +262,9 @@ impl Change {
             | Self::LeakReported { .. }
             | Self::LeakClosed { .. }
             | Self::Deletion { .. }
+            | Self::BackedUp { .. }
+            | Self::Restored { .. }
+            | Self::Activated { .. }
             | Self::MarkedDead { .. }
             | Self::UnmarkedDead { .. } => None,
         }

@@ -95,6 +95,11 @@ typed_id!(
 );
 
 typed_id!(
+    /// One backup of everything.
+    BackupId, "backup", "bak_"
+);
+
+typed_id!(
     /// What a plan showed: the same facts have the same id.
     PlanId,
     "plan",

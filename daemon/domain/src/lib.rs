@@ -8,6 +8,7 @@
 pub mod access;
 pub mod access_key;
 pub mod audit;
+pub mod backup;
 pub mod connection;
 pub mod deletion;
 pub mod endpoint;

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    backup::Holder,
     deletion::{Deletion, Findings, Scream},
     ids::{DeletionId, KeyId},
     names::{BucketName, ConnectionName, Label},
@@ -103,6 +104,9 @@ pub struct Receipt {
     pub journal_gap: Option<String>,
     /// What stays valid at the provider.
     pub stays_valid: Vec<String>,
+    /// Backups from which this connection can still be read, wherever they are kept.
+    #[serde(default)]
+    pub backups: Vec<Holder>,
     /// What was not checked, and what erasure can't promise.
     pub not_checked: Vec<String>,
 }
@@ -168,6 +172,7 @@ impl Receipt {
             own_changes: findings.own_changes.clone(),
             journal_gap: findings.journal_gap.clone(),
             stays_valid,
+            backups: Vec::new(),
             not_checked,
         }
     }

@@ -41,6 +41,8 @@ pub enum PausedBy {
     ScreamTest,
     /// It is being deleted.
     Deletion,
+    /// The state was restored or rolled back, and nobody has said yet that it is the right one.
+    Restore,
 }
 
 impl Admission {
@@ -52,6 +54,7 @@ impl Admission {
             Self::Paused(PausedBy::Deletion) => 3,
             Self::Dead => 4,
             Self::Paused(PausedBy::ScreamTest) => 5,
+            Self::Paused(PausedBy::Restore) => 6,
         }
     }
 
@@ -62,6 +65,7 @@ impl Admission {
             2 => Self::Paused(PausedBy::Leak),
             3 => Self::Paused(PausedBy::Deletion),
             5 => Self::Paused(PausedBy::ScreamTest),
+            6 => Self::Paused(PausedBy::Restore),
             _ => Self::Dead,
         }
     }

@@ -495,6 +495,10 @@ fn paused(connection: &ConnectionName, by: PausedBy) -> Answer {
             ", because it is being deleted",
             "bascule deletion list".to_owned(),
         ),
+        PausedBy::Restore => (
+            ", because its state comes from a backup",
+            "bascule activate".to_owned(),
+        ),
     };
     Answer::new(
         StatusCode::FORBIDDEN,

@@ -219,6 +219,8 @@ impl App {
                 Phase::Listening => PausedBy::ScreamTest,
                 _ => PausedBy::Deletion,
             })
+        } else if self.closure().is_some() {
+            Admission::Paused(PausedBy::Restore)
         } else if entry.connection.paused_at.is_some() {
             Admission::Paused(paused_by(&entry.connection, &entry.leaks))
         } else {

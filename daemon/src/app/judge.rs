@@ -66,6 +66,9 @@ impl Concerned {
             Change::KeyIssued { .. }
             | Change::Limited { .. }
             | Change::CardExported { .. }
+            | Change::BackedUp { .. }
+            | Change::Restored { .. }
+            | Change::Activated { .. }
             | Change::MarkedDead { .. }
             | Change::UnmarkedDead { .. }
             | Change::FindingAcknowledged { .. } => Self::Nobody,

@@ -3,9 +3,11 @@
 //!
 //! Changes are made one at a time (`writing`); reading takes no part in that.
 
+mod activate;
 mod alerts;
 mod attribution;
 mod audit;
+mod backup;
 mod connect;
 mod consumers;
 mod credentials;
@@ -45,6 +47,7 @@ use bascule_adapters::{Guard, OwnAddresses, Surroundings};
 use bascule_domain::{
     Timestamp,
     audit::{Asked, Change, Details, Entry as AuditEntry},
+    backup::Closure,
     connection::Connection,
     ids::KeyId,
     names::ConnectionName,
@@ -69,6 +72,7 @@ use self::{
 use crate::{alerts::Alerts, clock::Clock, config::Config, listeners::Address};
 
 pub(crate) use audit::Reading;
+pub(crate) use backup::BackupWish;
 pub(crate) use connect::{Options, Place, Wish};
 pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered, Unnoticed, Waiting, way};
 pub(crate) use delete::{
@@ -121,6 +125,8 @@ pub(crate) struct App {
     uses_not_known: BTreeSet<KeyId>,
     /// Whether the daemon before this one was killed.
     killed_before: bool,
+    /// Why nothing is admitted, on any connection.
+    closure: std::sync::Mutex<Option<Closure>>,
     /// Changes that were asked for and are being made.
     changes: TaskTracker,
 }
@@ -136,9 +142,10 @@ impl App {
         killed_before: bool,
     ) -> Result<Arc<Self>> {
         let store = Arc::new(store);
-        let image = {
+        let (image, closure) = {
             let store = store.clone();
-            blocking(move || store.load()).await?
+            blocking(move || Ok::<_, bascule_store::StoreError>((store.load()?, store.closure()?)))
+                .await?
         };
         let registry = Arc::new(Registry::default());
         let live = Arc::new(Live::default());
@@ -173,6 +180,7 @@ impl App {
             started_at: clock.now(),
             uses_not_known: BTreeSet::new(),
             killed_before,
+            closure: std::sync::Mutex::new(closure),
             changes: TaskTracker::new(),
             store,
             clock,

@@ -40,6 +40,7 @@ impl App {
     /// all the same, after a try that failed.
     pub(crate) async fn resume(&self, by: Asked, name: &str) -> Result<View> {
         let _changing = self.one_change_at_a_time().await;
+        self.refuse_while_closed()?;
         let entry = self.pausable(name)?;
         let connection = Connection {
             paused_at: None,

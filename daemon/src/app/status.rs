@@ -40,14 +40,17 @@ impl App {
             .into_iter()
             .filter(|d| !d.phase.is_over())
             .collect();
-        let mut troubles: Vec<String> = living
-            .iter()
-            .map(|entry| self.view(entry))
-            .filter_map(|view| {
-                view.trouble
-                    .map(|trouble| format!("{}: {trouble}", view.connection.name))
-            })
-            .collect();
+        let mut troubles: Vec<String> = self.closed_words().into_iter().collect();
+        troubles.extend(self.anchor_words());
+        let trouble_of_connections =
+            living
+                .iter()
+                .map(|entry| self.view(entry))
+                .filter_map(|view| {
+                    view.trouble
+                        .map(|trouble| format!("{}: {trouble}", view.connection.name))
+                });
+        troubles.extend(trouble_of_connections);
         troubles.extend(deletions.iter().filter_map(|deletion| {
             let parked = deletion.parked.as_ref()?;
             Some(format!("deletion {} waits: {}", deletion.id, parked.reason))

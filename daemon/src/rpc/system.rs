@@ -1,13 +1,18 @@
 //! `bascule.v1.System`.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use bascule_gateway::{Family, Kind, PausedBy};
 use bascule_proto::v1::{self, system_server::System};
+use futures_util::{Stream, StreamExt, stream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
+use zeroize::Zeroizing;
 
-use super::convert;
-use crate::app::{App, PausedConnection};
+use super::{asked, convert, status::status};
+use crate::app::{App, BackupWish, PausedConnection};
+
+type Pieces = Pin<Box<dyn Stream<Item = Result<v1::BackupPiece, Status>> + Send>>;
 
 pub(super) struct Service(pub(super) Arc<App>);
 
@@ -47,6 +52,56 @@ impl System for Service {
         let families = self.0.metrics().into_iter().map(family).collect();
         Ok(Response::new(v1::MetricsResponse { families }))
     }
+
+    type BackupStream = Pieces;
+
+    async fn backup(
+        &self,
+        request: Request<v1::BackupRequest>,
+    ) -> Result<Response<Pieces>, Status> {
+        let by = asked(&request, &request.get_ref().reason)?;
+        let request = request.into_inner();
+        let wish = BackupWish {
+            file: convert::parse("file", &request.file).map_err(status)?,
+            passphrase: request
+                .passphrase
+                .map(|text| Zeroizing::new(text.into_bytes())),
+        };
+        let (id, pieces) = self.0.clone().backup(by, wish).map_err(status)?;
+        let first = v1::BackupPiece {
+            id: id.to_string(),
+            content: Vec::new(),
+        };
+        let content = ReceiverStream::new(pieces).map(|piece| {
+            piece
+                .map(|content| v1::BackupPiece {
+                    id: String::new(),
+                    content,
+                })
+                .map_err(status)
+        });
+        Ok(Response::new(Box::pin(
+            stream::once(async { Ok(first) }).chain(content),
+        )))
+    }
+
+    async fn activate(
+        &self,
+        request: Request<v1::ActivateRequest>,
+    ) -> Result<Response<v1::ActivateResponse>, Status> {
+        let by = asked(&request, &request.get_ref().reason)?;
+        let accept = request.get_ref().accept_rollback;
+        let app = self.0.clone();
+        let activated = self
+            .0
+            .to_its_end(async move { app.activate(by, accept).await })
+            .await
+            .map_err(status)?;
+        Ok(Response::new(v1::ActivateResponse {
+            connections: activated.connections,
+            was_active: activated.was_active,
+        }))
+    }
 }
 
 fn paused(paused: &PausedConnection) -> v1::PausedConnection {
@@ -58,6 +113,7 @@ fn paused(paused: &PausedConnection) -> v1::PausedConnection {
             PausedBy::Leak => "leak",
             PausedBy::ScreamTest => "scream-test",
             PausedBy::Deletion => "deletion",
+            PausedBy::Restore => "restore",
         }
         .to_owned(),
     }

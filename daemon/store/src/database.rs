@@ -15,7 +15,8 @@ use std::{
 
 use redb::{
     Builder, CommitError, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase,
-    ReadableTable, TableDefinition, TableError, WriteTransaction, backends::FileBackend,
+    ReadableTable, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
+    backends::FileBackend,
 };
 
 use crate::{error::StoreError, overlay::Overlay};
@@ -86,6 +87,8 @@ pub(crate) const PROBES: Table = Table("probes");
 pub(crate) const SWEEPS: Table = Table("sweeps");
 /// Keyed hash of a path → the path of a file that a sweep found ids in, sealed by the root.
 pub(crate) const TRACES: Table = Table("traces");
+/// Backup id → backup that was handed out, sealed by the root.
+pub(crate) const BACKUPS: Table = Table("backups");
 /// Name → setting, sealed by the root.
 pub(crate) const SETTINGS: Table = Table("settings");
 
@@ -108,7 +111,7 @@ const TABLES: [Table; 14] = [
 ];
 
 /// Tables that databases of an older release do not have: they come with the first row.
-const LATER_TABLES: [Table; 9] = [
+const LATER_TABLES: [Table; 10] = [
     AUDIT_DETAILS,
     ROTATIONS,
     LEAKS,
@@ -118,7 +121,16 @@ const LATER_TABLES: [Table; 9] = [
     PROBES,
     SWEEPS,
     TRACES,
+    BACKUPS,
 ];
+
+/// The tables that a backup holds: all but that of keys which are only being made.
+pub(crate) fn kept_tables() -> impl Iterator<Item = Table> {
+    TABLES
+        .into_iter()
+        .chain(LATER_TABLES)
+        .filter(|table| table.0 != PENDING_KEY_FILES.0)
+}
 
 const CACHE_BYTES: usize = 32 << 20;
 
@@ -319,6 +331,14 @@ impl View {
                 Ok(None)
             }
             Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// How many rows there are.
+    pub(crate) fn count(&self, table: Table) -> Result<u64, StoreError> {
+        match self.table(table)? {
+            Some(table) => table.len().map_err(failed),
+            None => Ok(0),
         }
     }
 

@@ -94,10 +94,13 @@ impl Store {
             // While the transaction is open, so that no key is added behind it.
             self.keyring.set_standing(connection, Standing::Revoked);
             Ok(())
-        })
+        })?;
+        self.raise_anchor();
+        Ok(())
     }
 
-    /// Keeps the verdict and the first form of the receipt. From here the connection's key may be
+    /// Keeps the verdict and the first form of the receipt, to which the backups that still hold
+    /// the connection are added. From here the connection's key may be
     /// destroyed.
     pub fn judge_deletion(
         &self,
@@ -112,9 +115,15 @@ impl Store {
         self.rows.write(|batch| {
             self.put_deletion(batch, deletion)?;
             self.put_findings(batch, deletion, findings)?;
-            self.put_receipt(batch, receipt)?;
+            // Within the transaction, so that no backup comes between.
+            let receipt = Receipt {
+                backups: self.holders(batch, deletion.connection)?,
+                ..receipt.clone()
+            };
+            self.put_receipt(batch, &receipt)?;
             self.record_audit(batch, entry)
         })?;
+        self.raise_anchor();
         self.keyring
             .set_standing(deletion.connection, Standing::Judged);
         Ok(())

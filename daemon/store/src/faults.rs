@@ -252,6 +252,7 @@ impl Place {
             root,
             rows,
             keyring: keyring.unwrap(),
+            anchor: std::sync::Mutex::default(),
             observer: std::sync::OnceLock::new(),
             scratch: crate::scratch::Scratch::default(),
         }

@@ -39,7 +39,7 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
-    fn of(phase: Phase) -> Self {
+    pub(crate) fn of(phase: Phase) -> Self {
         match phase {
             Phase::Listening
             | Phase::Requested
@@ -234,14 +234,26 @@ fn read_key_file(
         Err(PathError::TooLarge { .. }) => return Err(KeyFileError::Damaged),
         Err(error) => return Err(KeyFileError::Path(error)),
     };
-    let wrapped = content.strip_prefix(MAGIC).ok_or(KeyFileError::Damaged)?;
-    let key = root
-        .wrap
-        .open(&place(&connection), wrapped)
-        .map_err(|_| KeyFileError::Damaged)?;
-    let key: &[u8; KEY_LEN] = key
-        .as_slice()
-        .try_into()
-        .map_err(|_| KeyFileError::Damaged)?;
-    Sealer::new(key).map_err(|_| KeyFileError::Damaged)
+    unwrap(&content, root, connection).ok_or(KeyFileError::Damaged)
+}
+
+/// The key that a key file's content holds, if it is this connection's.
+pub(crate) fn unwrap(content: &[u8], root: &RootKey, connection: ConnectionId) -> Option<Sealer> {
+    let wrapped = content.strip_prefix(MAGIC)?;
+    let key = root.wrap.open(&place(&connection), wrapped).ok()?;
+    let key: &[u8; KEY_LEN] = key.as_slice().try_into().ok()?;
+    Sealer::new(key).ok()
+}
+
+/// The content of a key file that must be there; `None` if it was destroyed meanwhile.
+pub(crate) fn content(
+    path: &Path,
+    root: &RootKey,
+    connection: ConnectionId,
+) -> Result<Option<Vec<u8>>, PathError> {
+    match read_private(path, FILE_LEN as u64) {
+        Ok(content) => Ok(unwrap(&content, root, connection).map(|_| content)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(error),
+    }
 }

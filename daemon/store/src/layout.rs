@@ -55,6 +55,80 @@ impl Layout {
         self.folder.join("store.redb.pending")
     }
 
+    /// A restored state that is being made.
+    pub(crate) fn restoring(&self) -> PathBuf {
+        self.folder.join("restore.new")
+    }
+
+    /// A restored state that is whole, and takes the present one's place.
+    fn restored(&self) -> PathBuf {
+        self.folder.join("restore.ready")
+    }
+
+    /// What a restored state has taken the place of, until that one was opened.
+    fn replaced(&self) -> PathBuf {
+        self.folder.join("restore.old")
+    }
+
+    /// Whether anything of a store is there.
+    pub(crate) fn holds_a_store(&self) -> Result<bool, PathError> {
+        for path in [self.root_key(), self.pending_root_key(), self.store()] {
+            if exists(&path)? {
+                return Ok(true);
+            }
+        }
+        self.has_key_files()
+    }
+
+    /// Declares the restored state whole; from here on it takes the present one's place, if need be
+    /// at the next start.
+    pub(crate) fn accept_restored(&self) -> Result<(), PathError> {
+        rename(&self.restoring(), &self.restored())?;
+        sync_dir(&self.folder)?;
+        self.finish_restore()
+    }
+
+    /// Puts a restored state that is whole into the present one's place, which is kept. Can be
+    /// repeated.
+    pub(crate) fn finish_restore(&self) -> Result<(), PathError> {
+        let (restored, replaced) = (self.restored(), self.replaced());
+        if !exists(&restored)? {
+            return Ok(());
+        }
+        private_dir(&replaced)?;
+        // Cut off anywhere, the rest follows at the next start, before anything is opened.
+        for part in ["store.redb", "keys", "root.key"] {
+            let (new, place) = (restored.join(part), self.folder.join(part));
+            if !exists(&new)? {
+                continue;
+            }
+            if exists(&place)? {
+                rename(&place, &replaced.join(part))?;
+                sync_dir(&replaced)?;
+            }
+            rename(&new, &place)?;
+            sync_dir(&self.folder)?;
+        }
+        Self::new(&restored).remove_whole()
+    }
+
+    /// Destroys what restores have left behind, once the present state was opened.
+    pub(crate) fn destroy_replaced(&self) -> Result<(), PathError> {
+        for folder in [self.restoring(), self.replaced()] {
+            Self::new(&folder).remove_whole()?;
+        }
+        Ok(())
+    }
+
+    /// Destroys what the folder holds, and the folder.
+    pub(crate) fn remove_whole(&self) -> Result<(), PathError> {
+        if !exists(&self.folder)? {
+            return Ok(());
+        }
+        self.destroy_parts()?;
+        remove_empty(&self.folder)
+    }
+
     pub(crate) fn ledger(&self) -> PathBuf {
         self.folder.join("ledger.sqlite")
     }
@@ -144,6 +218,13 @@ impl Layout {
 
     /// Destroys what the store wrote, keys first, and nothing else. Can be repeated.
     pub(crate) fn destroy(&self) -> Result<(), PathError> {
+        for folder in [self.restored(), self.restoring(), self.replaced()] {
+            Self::new(&folder).remove_whole()?;
+        }
+        self.destroy_parts()
+    }
+
+    fn destroy_parts(&self) -> Result<(), PathError> {
         if fs::symlink_metadata(&self.folder).is_ok_and(|folder| folder.is_symlink()) {
             return Err(PathError::Symlink {
                 path: self.folder.clone(),
@@ -174,28 +255,41 @@ impl Layout {
         }
         remove_file(&self.ledger_mark())?;
         for folder in [self.keys(), self.manifests()] {
-            match fs::remove_dir(&folder) {
-                Ok(()) => {}
-                // Somebody else's files stay, and so does their folder.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
-                    ) => {}
-                Err(source) => {
-                    return Err(PathError::Io {
-                        action: "remove",
-                        path: folder,
-                        source,
-                    });
-                }
-            }
+            remove_empty(&folder)?;
         }
         if exists(&self.folder)? {
             sync_dir(&self.folder)
         } else {
             Ok(())
         }
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), PathError> {
+    fs::rename(from, to).map_err(|source| PathError::Io {
+        action: "rename a part of the store to",
+        path: to.to_owned(),
+        source,
+    })
+}
+
+/// Removes a folder, unless somebody else's files are in it.
+fn remove_empty(folder: &Path) -> Result<(), PathError> {
+    match fs::remove_dir(folder) {
+        Ok(()) => Ok(()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            Ok(())
+        }
+        Err(source) => Err(PathError::Io {
+            action: "remove",
+            path: folder.to_owned(),
+            source,
+        }),
     }
 }
 

@@ -11,7 +11,9 @@
 
 #![allow(unexpected_cfgs, reason = "what fuzzing sets is known to nobody else")]
 
+mod anchor;
 mod audit;
+mod backup;
 mod database;
 mod deletions;
 mod error;
@@ -28,6 +30,7 @@ mod manifest;
 mod open;
 mod overlay;
 mod record;
+mod restore;
 mod root_key;
 mod scratch;
 mod seal;
@@ -36,10 +39,13 @@ mod sweeps;
 mod turns;
 mod watched;
 
+pub use anchor::Anchored;
+pub use backup::{BackupError, NewBackup};
 pub use error::{ManifestError, OpenError, RESET_COMMAND, StoreError};
 pub use leaks::ReportedLeak;
 pub use load::Image;
 pub use manifest::{Manifest, ManifestReader, ManifestWriter, Wholeness};
+pub use restore::{RestoreError, Restored};
 pub use store::{IdHash, Store};
 pub use sweeps::{SkippedPlaces, Sweep, Sweeps};
 pub use turns::KeyTurn;

@@ -7,7 +7,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::OnceLock,
+    sync::{Mutex, OnceLock},
 };
 
 use bascule_os::{
@@ -28,7 +28,7 @@ use crate::{
 
 /// Row of [`META`] that says which store this is: format, store id, and a value that only the
 /// right root key opens.
-const IDENTITY: &[u8] = b"identity";
+pub(crate) const IDENTITY: &[u8] = b"identity";
 const IDENTITY_PROOF: &[u8] = b"bascule store";
 
 impl Store {
@@ -38,6 +38,7 @@ impl Store {
     pub fn open_or_create(state_dir: &Path) -> Result<Self, OpenError> {
         private_dir(state_dir)?;
         let layout = Layout::new(state_dir);
+        layout.finish_restore()?;
         layout.check_folders()?;
         if !exists(&layout.root_key())? {
             if exists(&layout.store())? {
@@ -66,6 +67,7 @@ impl Store {
             rows,
             keyring,
             observer: OnceLock::new(),
+            anchor: Mutex::default(),
             scratch: crate::scratch::Scratch::default(),
         };
         store.tidy()?;
@@ -85,6 +87,7 @@ impl Store {
     fn tidy(&self) -> Result<(), OpenError> {
         private_dir(&self.layout.keys())?;
         private_dir(&self.layout.manifests())?;
+        self.layout.destroy_replaced()?;
         self.destroy_pending_keys()?;
         let mut needed = Vec::new();
         for deletion in self.deletion_headers()? {
@@ -99,13 +102,20 @@ impl Store {
 }
 
 fn read_root_key(path: &Path) -> Result<RootKey, OpenError> {
-    let damaged = |what| OpenError::RootKeyDamaged {
+    RootKey::parse(&root_key_file(path)?).map_err(|what| OpenError::RootKeyDamaged {
         path: path.to_owned(),
         what,
-    };
+    })
+}
+
+/// The content of a root key's file.
+pub(crate) fn root_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     match read_private(path, root_key::FILE_LEN as u64) {
-        Ok(file) => RootKey::parse(&Zeroizing::new(file)).map_err(damaged),
-        Err(PathError::TooLarge { .. }) => Err(damaged("its length is wrong")),
+        Ok(file) => Ok(Zeroizing::new(file)),
+        Err(PathError::TooLarge { .. }) => Err(OpenError::RootKeyDamaged {
+            path: path.to_owned(),
+            what: "its length is wrong",
+        }),
         Err(error) if error.is_absent() => Err(OpenError::RootKeyMissing {
             path: path.to_owned(),
         }),

@@ -32,6 +32,10 @@ pub(crate) struct RootKey {
     pub(crate) wrap: Sealer,
     /// Seals what must outlive a connection.
     pub(crate) seal: Sealer,
+    /// Authenticates backups.
+    pub(crate) backups: hmac::Key,
+    /// Authenticates what the anchor says.
+    pub(crate) anchors: hmac::Key,
     lookup: hmac::Key,
     file_names: hmac::Key,
 }
@@ -89,6 +93,8 @@ impl RootKey {
             store_id: *store_id,
             wrap: sealer(b"bascule 1 wrap connection keys")?,
             seal: sealer(b"bascule 1 seal records")?,
+            backups: hasher(b"bascule 1 authenticate backups")?,
+            anchors: hasher(b"bascule 1 authenticate anchors")?,
             lookup: hasher(b"bascule 1 look up access key ids")?,
             file_names: hasher(b"bascule 1 name files")?,
         })

@@ -6,7 +6,7 @@
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use bascule_domain::{
@@ -22,6 +22,7 @@ use bascule_domain::{
 };
 
 use crate::{
+    anchor::Anchor,
     database::{
         Batch, CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, KEY_FILES, KEY_SECRETS, KEYS,
         PENDING_KEY_FILES, Read, Rows, SETTINGS, TOMBSTONES,
@@ -49,6 +50,7 @@ pub struct Store {
     pub(crate) rows: Rows,
     pub(crate) keyring: Keyring,
     pub(crate) observer: OnceLock<Observer>,
+    pub(crate) anchor: Mutex<Option<Anchor>>,
     pub(crate) scratch: Scratch,
 }
 

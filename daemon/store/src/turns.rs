@@ -92,7 +92,11 @@ impl Store {
             }
             self.rotations_fit(batch, connection)?;
             self.record_audit(batch, entry)
-        })
+        })?;
+        if !turn.bury.is_empty() {
+            self.raise_anchor();
+        }
+        Ok(())
     }
 
     /// Both keys of every rotation live: else one of them would stay for ever, or none.

@@ -90,7 +90,7 @@ async fn a1_a_forged_signature_is_refused_whatever_the_payload_form() {
 
 #[tokio::test]
 async fn a_paused_connection_says_what_paused_it_and_what_helps() {
-    use bascule_gateway::PausedBy::{Deletion, Leak, User};
+    use bascule_gateway::PausedBy::{Deletion, Leak, Restore, User};
     let world = World::new().await;
     for (by, said) in [
         (User, "is paused."),
@@ -99,6 +99,7 @@ async fn a_paused_connection_says_what_paused_it_and_what_helps() {
             "is paused, because its key at the provider has leaked.",
         ),
         (Deletion, "is paused, because it is being deleted."),
+        (Restore, "is paused, because its state comes from a backup."),
     ] {
         world.keyring.pause(CONNECTION, by).unwrap();
         let reply = refused(&world, &world.ask("GET", "/photos/a"), 403, "AccessDenied").await;

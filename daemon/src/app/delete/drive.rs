@@ -412,6 +412,10 @@ impl Driver {
             entry.connection.paused_at.is_some()
         });
         let done = match paused {
+            _ if self.app.closure().is_some() => self
+                .app
+                .keyring
+                .pause(id, bascule_gateway::PausedBy::Restore),
             Some(entry) => {
                 let by = paused_by(&entry.connection, &entry.leaks);
                 self.app.keyring.pause(id, by)

@@ -1,0 +1,195 @@
+//! `bascule backup`: writes what the daemon hands out into a new file. It must never replace a file,
+//! and never leave half of one behind.
+
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use bascule_proto::v1;
+use clap::Args;
+use serde::Serialize;
+use tonic::Streaming;
+
+use super::{Context, audit::Why};
+use crate::{
+    channel::quoted,
+    error::{Error, Kind},
+    exit::Exit,
+    output::text::{GOOD, WARN, escape, size, styled},
+    passphrase,
+};
+
+/// The longest name that receipts list, in characters.
+const LONGEST_NAME: usize = 64;
+
+/// Write a backup of everything Bascule keeps, while the daemon runs
+///
+/// The file is new, readable by you only, and holds connections, keys and what is known of dead
+/// ones, all encrypted. With a passphrase it can be restored anywhere; without one only into the
+/// installation it was made in. Receipts of later deletions name it while it still holds the
+/// connection. Usage records and surveys under way are not in it.
+///
+/// Examples:
+///   bascule backup ~/bascule-2026-07.backup
+///   pass show bascule | bascule backup /mnt/usb/bascule.backup --passphrase-stdin
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    /// The new file
+    pub(crate) file: PathBuf,
+    /// Read the passphrase from stdin; on a terminal it is asked for otherwise
+    #[arg(long)]
+    pub(crate) passphrase_stdin: bool,
+    /// Ask for none: it opens in this installation only
+    #[arg(long, conflicts_with = "passphrase_stdin")]
+    pub(crate) no_passphrase: bool,
+    #[command(flatten)]
+    why: Why,
+}
+
+#[derive(Serialize)]
+struct Document {
+    backup: Written,
+}
+
+#[derive(Serialize)]
+struct Written {
+    id: String,
+    file: String,
+    bytes: u64,
+    /// Whether it can be restored elsewhere, with its passphrase.
+    portable: bool,
+}
+
+pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    let client = context.client().await?;
+    let path = &arguments.file;
+    if path.symlink_metadata().is_ok() {
+        return Err(exists(path));
+    }
+    let passphrase = if arguments.passphrase_stdin {
+        Some(passphrase::from_stdin()?)
+    } else if passphrase::can_ask() && !arguments.no_passphrase {
+        asked_twice()?
+    } else {
+        None
+    };
+    let portable = passphrase.is_some();
+    let request = v1::BackupRequest {
+        passphrase: passphrase.map(|text| text.to_string()),
+        file: label(path),
+        reason: arguments.why.text(),
+    };
+    let pieces = client.system().backup(request).await?.into_inner();
+    let file = bascule_os::create_private_file(path).map_err(|error| {
+        match path.symlink_metadata().is_ok() {
+            true => exists(path),
+            false => Error::new(Kind::Failed, error.to_string()),
+        }
+    })?;
+    let (id, bytes) = match write(file, path, pieces).await {
+        Ok(written) => written,
+        Err(error) => {
+            // The first failure is the one to report.
+            std::fs::remove_file(path).ok();
+            return Err(error);
+        }
+    };
+    let document = Document {
+        backup: Written {
+            id,
+            file: path.display().to_string(),
+            bytes,
+            portable,
+        },
+    };
+    context.output.result(&document, || {
+        let written = &document.backup;
+        let opens = match portable {
+            true => "It opens anywhere with its passphrase, and without that nowhere: keep both.\n"
+                .to_owned(),
+            false => format!(
+                "{} made without a passphrase, it can be restored only into this installation: not on another machine, and not once its folder is lost\n",
+                styled(WARN, "note:")
+            ),
+        };
+        format!(
+            "{} {} ({}, {})\n{opens}",
+            styled(GOOD, "backed up to"),
+            escape(&written.file),
+            written.id,
+            size(written.bytes)
+        )
+    })?;
+    Ok(Exit::Ok)
+}
+
+async fn write(
+    mut file: File,
+    path: &Path,
+    mut pieces: Streaming<v1::BackupPiece>,
+) -> Result<(String, u64), Error> {
+    let failed =
+        |error: std::io::Error| Error::new(Kind::Failed, format!("{}: {error}", path.display()));
+    let (mut id, mut bytes) = (String::new(), 0);
+    while let Some(piece) = pieces.message().await? {
+        if !piece.id.is_empty() {
+            id = piece.id;
+        }
+        file.write_all(&piece.content).map_err(failed)?;
+        bytes += piece.content.len() as u64;
+    }
+    file.sync_all().map_err(failed)?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    bascule_os::sync_dir(folder).map_err(|error| Error::new(Kind::Failed, error.to_string()))?;
+    Ok((id, bytes))
+}
+
+fn exists(path: &Path) -> Error {
+    Error::new(
+        Kind::AlreadyExists,
+        format!(
+            "there is a file {} already; nothing was written",
+            path.display()
+        ),
+    )
+    .next("name a new file: bascule backup FILE")
+}
+
+fn asked_twice() -> Result<Option<passphrase::Passphrase>, Error> {
+    let Some(first) =
+        passphrase::prompt("Passphrase, empty for a backup that opens in this installation only")?
+    else {
+        return Ok(None);
+    };
+    match passphrase::prompt("Once more")? {
+        Some(second) if *second == *first => Ok(Some(first)),
+        _ => Err(Error::new(Kind::Invalid, "the two passphrases differ").next("run it again")),
+    }
+}
+
+/// The file's name as receipts list it: its end, if it is very long.
+fn label(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let plain: Vec<char> = name
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect();
+    let end: String = plain[plain.len().saturating_sub(LONGEST_NAME)..]
+        .iter()
+        .collect();
+    match end.trim() {
+        "" => "?".to_owned(),
+        text => text.to_owned(),
+    }
+}
+
+/// The command that puts it back.
+pub(super) fn restore_command(file: &Path) -> String {
+    format!("bascule restore {}", quoted(file))
+}
