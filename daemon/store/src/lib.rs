@@ -9,12 +9,19 @@
 //! is journalled. The [`ledger`] of uses is evidence only, in a file of its own: nothing else
 //! depends on it, and none of this is promised for it.
 
+// The fixture that the tests share names the room as those outside do.
+#[cfg(test)]
+extern crate self as bascule_store;
+
 mod audit;
 mod database;
 mod deletions;
 mod error;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+#[path = "../tests/fixture/mod.rs"]
+mod fixture;
 mod keyring;
 mod layout;
 mod leaks;
