@@ -6,6 +6,10 @@ use std::{
     os::unix::fs::FileExt,
 };
 
+const PAGE: usize = 4096;
+/// Characters that are shown on each side.
+const AROUND: usize = 160;
+
 /// Where a text was found.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -38,13 +42,29 @@ pub fn find(pid: u32, texts: &[&str]) -> Option<Vec<Place>> {
         if memory.read_exact_at(&mut bytes, start).is_err() {
             continue;
         }
+        let mapping = parts.nth(3).unwrap_or("anonymous");
+        // Most pages of a stack were never written to. What is left is searched as text, because that
+        // is quick in a debug build, too.
+        let mut written = Vec::new();
+        for page in bytes.chunks(PAGE) {
+            if page != &[0; PAGE][..page.len()] {
+                written.extend_from_slice(page);
+            }
+        }
+        let written = String::from_utf8_lossy(&written);
         for text in texts {
-            for at in memchr::memmem::find_iter(&bytes, text) {
-                let around = &bytes[at.saturating_sub(160)..bytes.len().min(at + text.len() + 160)];
+            for (at, _) in written.match_indices(text) {
+                let bytes = written.as_bytes();
+                let from = at.saturating_sub(AROUND);
+                let until = bytes.len().min(at + text.len() + AROUND);
+                let shown = bytes[from..until].iter().map(|&byte| match byte {
+                    b' '..=b'~' => char::from(byte),
+                    _ => '.',
+                });
                 found.push(Place {
                     text: (*text).to_owned(),
-                    mapping: parts.clone().nth(3).unwrap_or("anonymous").to_owned(),
-                    around: around.escape_ascii().to_string().replace("\\x00", "."),
+                    mapping: mapping.to_owned(),
+                    around: shown.collect(),
                 });
             }
         }

@@ -20,7 +20,10 @@ use self::disk::Handle;
 use crate::{
     database::Rows,
     error::StoreError,
-    fixture::lives::{self, DELETION, Facts, STEPS},
+    fixture::{
+        self,
+        lives::{self, DELETION, Facts, STEPS},
+    },
     keyring::Keyring,
     layout::Layout,
     root_key::RootKey,
@@ -37,7 +40,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let temp = tempfile::tempdir().unwrap();
+        let temp = fixture::in_memory();
         let folder = temp.path().join("state");
         drop(Store::open_or_create(&folder).unwrap());
         let start = fs::read(folder.join("store.redb")).unwrap();

@@ -64,12 +64,7 @@ fn start(folder: &Path) -> Child {
 #[test]
 fn g1_no_acknowledged_write_is_lost_to_a_kill_at_any_instant() {
     // A kill leaves the page cache whole, so the medium does not matter, and memory is quick.
-    let memory = Path::new("/dev/shm");
-    let temp = if memory.is_dir() {
-        tempfile::tempdir_in(memory).unwrap()
-    } else {
-        tempfile::tempdir().unwrap()
-    };
+    let temp = fixture::in_memory();
     let mut dice = lives::Dice(0x6b17);
     let (mut acknowledged_in_all, mut while_opening) = (0, 0);
     let cycles = CYCLES * lives::scale();

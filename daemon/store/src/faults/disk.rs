@@ -71,7 +71,12 @@ impl StorageBackend for Handle {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.with(|disk| out.copy_from_slice(&disk.content[offset as usize..][..out.len()]))
+        self.with(|disk| {
+            let there = disk.content.get(offset as usize..);
+            let there = there.and_then(|there| there.get(..out.len()));
+            out.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        })?
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
