@@ -774,7 +774,7 @@ fn g11_a_dead_key_stays_dead_whatever_the_clock_says() {
     world.connect("photos", &[&bucket]);
     let (dead, living) = (world.issue("photos", "a"), world.issue("photos", "b"));
     living.s3().put(&bucket, "object", "x").unwrap();
-    world.cli().run(&["key", "revoke", &dead.id, "--yes"]).ok();
+    world.cli().run(&["key", "revoke", &dead.id]).ok();
     let path = format!("/{bucket}/object");
     let ask = |key: &Issued| key.s3().call(Method::GET, &path, "").unwrap();
     let told = ask(&dead).code();
