@@ -118,14 +118,14 @@ impl Files {
 /// the steps before it leave. Returns the state behind it.
 fn at_every_call(
     place: &Place,
-    content: Vec<u8>,
+    content: &[u8],
     done: u32,
     mut check: impl FnMut(u32, Option<StoreError>, Vec<u8>),
 ) -> Vec<u8> {
     let keys = place.key_files();
     for healthy in 0.. {
         place.set_key_files(&keys);
-        let disk = Handle::new(content.clone());
+        let disk = Handle::new(content.to_vec());
         let store = place.on(&disk).unwrap();
         disk.get().healthy = Some(healthy);
         let error = lives::step(&store, done).err();
@@ -158,7 +158,7 @@ fn g4_g5_whichever_call_of_the_disk_fails_the_answer_is_true_and_nothing_more_is
     let mut content = place.start.clone();
     let (mut unknown, mut refused) = (0, 0);
     for done in 0..STEPS {
-        content = at_every_call(&place, content, done, |healthy, error, left| {
+        content = at_every_call(&place, &content, done, |healthy, error, left| {
             let store = place.restart(&left);
             let found = lives::done(&store);
             let when = format!("step {done}, call {healthy}");
@@ -192,7 +192,7 @@ fn d3_every_effect_of_a_deletion_fails_at_any_call_and_is_the_same_when_done_twi
     let mut content = place.start.clone();
     let mut failures = 0;
     for done in 0..STEPS {
-        content = at_every_call(&place, content, done, |healthy, error, left| {
+        content = at_every_call(&place, &content, done, |healthy, error, left| {
             failures += u32::from(error.is_some());
             if done < DELETION {
                 return;

@@ -21,9 +21,9 @@ use crate::{
     turns::KeyTurn,
 };
 
-/// Sequences in all, and steps in each. `BASCULE_TEST_SCALE` multiplies the sequences: 40 makes them
+/// Sequences in all, and steps in each. `BASCULE_TEST_SCALE` multiplies the sequences: 10 makes them
 /// the 100,000 of a release.
-const SEQUENCES: u32 = 2_500;
+const SEQUENCES: u32 = 10_000;
 const STEPS: u32 = 10;
 /// So many share a store, which is what takes time to make.
 const IN_ONE_STORE: u32 = 10;
