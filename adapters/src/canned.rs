@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bascule_domain::{
@@ -16,7 +19,9 @@ use jiff::Timestamp;
 
 use crate::{
     exchange::Exchange,
-    transport::{RequestBody, Sending, Transport, TransportError, TransportErrorKind},
+    transport::{
+        RequestBody, ResponseBody, Sending, Transport, TransportError, TransportErrorKind,
+    },
 };
 
 /// One prepared answer.
@@ -43,17 +48,69 @@ impl Transport for Canned {
             .unwrap()
             .pop_front()
             .expect("an answer is left");
-        Box::pin(async move {
-            match reply {
-                Reply::Fails(kind) => Err(TransportError::new(kind, "failed")),
-                Reply::Says(status, body) => {
-                    let body = Full::new(body.into())
-                        .map_err(|never| match never {})
-                        .boxed_unsync();
-                    Ok(http::Response::builder().status(status).body(body).unwrap())
-                }
+        Box::pin(async move { reply.response() })
+    }
+}
+
+impl Reply {
+    fn response(self) -> Result<http::Response<ResponseBody>, TransportError> {
+        match self {
+            Self::Fails(kind) => Err(TransportError::new(kind, "failed")),
+            Self::Says(status, body) => {
+                let body = Full::new(body.into())
+                    .map_err(|never| match never {})
+                    .boxed_unsync();
+                Ok(http::Response::builder().status(status).body(body).unwrap())
             }
+        }
+    }
+}
+
+/// A provider that makes up each answer from the path and query it is asked for, and tells how
+/// many questions were open at once.
+pub(crate) struct Acting<F> {
+    act: F,
+    open: Arc<Open>,
+}
+
+#[derive(Default)]
+pub(crate) struct Open {
+    now: AtomicUsize,
+    pub(crate) most: AtomicUsize,
+}
+
+impl<F: Fn(&str) -> Reply + Send + Sync> Transport for Acting<F> {
+    fn send(&self, request: http::Request<RequestBody>) -> Sending<'_> {
+        assert_eq!(request.method(), http::Method::GET);
+        let reply = (self.act)(request.uri().path_and_query().unwrap().as_str());
+        Box::pin(async move {
+            let now = self.open.now.fetch_add(1, Ordering::SeqCst) + 1;
+            self.open.most.fetch_max(now, Ordering::SeqCst);
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            self.open.now.fetch_sub(1, Ordering::SeqCst);
+            reply.response()
         })
+    }
+}
+
+/// Time has to be paused: each answer takes a while.
+pub(crate) fn acting(act: impl Fn(&str) -> Reply + Send + Sync + 'static) -> (Exchange, Arc<Open>) {
+    let open = Arc::new(Open::default());
+    let acting = Arc::new(Acting {
+        act,
+        open: open.clone(),
+    });
+    let clock = Arc::new(|| Timestamp::UNIX_EPOCH);
+    (Exchange::new(acting, location(), clock), open)
+}
+
+fn location() -> Location {
+    Location::Server {
+        endpoint: "https://s3.example.com".parse().unwrap(),
+        region: "us-east-1".parse().unwrap(),
+        addressing: Addressing::Path,
+        extra_ca: None,
+        allow_link_local: false,
     }
 }
 
@@ -62,15 +119,12 @@ pub(crate) fn exchange(replies: impl IntoIterator<Item = Reply>) -> (Exchange, A
         replies: Mutex::new(replies.into_iter().collect()),
         ..Canned::default()
     });
-    let location = Location::Server {
-        endpoint: "https://s3.example.com".parse().unwrap(),
-        region: "us-east-1".parse().unwrap(),
-        addressing: Addressing::Path,
-        extra_ca: None,
-        allow_link_local: false,
-    };
     (
-        Exchange::new(canned.clone(), location, Arc::new(|| Timestamp::UNIX_EPOCH)),
+        Exchange::new(
+            canned.clone(),
+            location(),
+            Arc::new(|| Timestamp::UNIX_EPOCH),
+        ),
         canned,
     )
 }

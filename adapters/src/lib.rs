@@ -38,4 +38,4 @@ pub use transport::{
     TransportErrorKind,
 };
 pub use trust::TlsSetupError;
-pub use witness::{BrowseItem, Browser, Lister, Witness, WitnessError};
+pub use witness::{About, BrowseItem, Browser, Stretches, Witness, WitnessError};

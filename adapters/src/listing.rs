@@ -1,8 +1,11 @@
-//! Parses one page of ListObjectsV2 and of ListBuckets, and keeps the order of pages. Whatever
-//! is not understood is an error: a page that is half read would make objects disappear from a
-//! survey.
+//! Parses one page of ListObjectsV2, ListObjectVersions, ListMultipartUploads and ListBuckets.
+//! Whatever is not understood is an error: a page that is half read would make objects disappear
+//! from a survey.
 
-use bascule_domain::{names::ObjectKey, survey::Entry};
+use bascule_domain::{
+    manifest::{Entry, Item},
+    names::ObjectKey,
+};
 use jiff::Timestamp;
 use percent_encoding::percent_decode;
 
@@ -13,7 +16,6 @@ use crate::xml::{self, XmlError};
 pub(crate) struct Listed {
     pub(crate) entry: Entry,
     pub(crate) last_modified: Option<Timestamp>,
-    pub(crate) has_etag: bool,
 }
 
 /// One page of a listing.
@@ -47,11 +49,7 @@ pub(crate) fn page(body: &[u8]) -> Result<Page, XmlError> {
         match inner {
             ["EncodingType"] => encoded = text.trim() == "url",
             ["IsTruncated"] => {
-                truncated = Some(match text.trim() {
-                    "true" => true,
-                    "false" => false,
-                    _ => return Err(XmlError),
-                });
+                truncated = Some(truth(text)?);
             }
             ["NextContinuationToken"] => {
                 next = Some(text.to_owned()).filter(|token| !token.is_empty());
@@ -77,16 +75,10 @@ pub(crate) fn page(body: &[u8]) -> Result<Page, XmlError> {
         let key: ObjectKey = decode(draft.key.ok_or(XmlError)?)?
             .try_into()
             .map_err(|_| XmlError)?;
-        let has_etag = draft.etag.as_ref().is_some_and(|etag| !etag.is_empty());
-        let entry = Entry {
-            key,
-            size: draft.size.ok_or(XmlError)?,
-            etag: draft.etag.unwrap_or_default(),
-        };
+        let size = draft.size.ok_or(XmlError)?;
         page.objects.push(Listed {
-            entry,
+            entry: Entry::object(key, size, draft.etag.unwrap_or_default()),
             last_modified: draft.last_modified,
-            has_etag,
         });
     }
     page.prefixes = page
@@ -94,11 +86,119 @@ pub(crate) fn page(body: &[u8]) -> Result<Page, XmlError> {
         .into_iter()
         .map(decode)
         .collect::<Result<_, _>>()?;
-    page.next = match (truncated, next) {
-        (Some(true), Some(token)) => Some(token),
-        (Some(false), _) => None,
-        (Some(true), None) | (None, _) => return Err(XmlError),
+    page.next = more(truncated, next)?;
+    Ok(page)
+}
+
+/// Where the next page starts. One that is said to exist and can't be found is an error.
+fn more<T>(truncated: Option<bool>, next: Option<T>) -> Result<Option<T>, XmlError> {
+    match (truncated, next) {
+        (Some(true), Some(next)) => Ok(Some(next)),
+        (Some(false), _) => Ok(None),
+        (Some(true), None) | (None, _) => Err(XmlError),
+    }
+}
+
+fn truth(text: &str) -> Result<bool, XmlError> {
+    match text.trim() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(XmlError),
+    }
+}
+
+/// One page of ListObjectVersions or ListMultipartUploads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct MarkedPage {
+    /// In the server's order, each with whether it is the current version of its key.
+    pub(crate) entries: Vec<(Entry, bool)>,
+    /// Key and id behind which the next page starts; `None` on the last one.
+    pub(crate) next: Option<(String, String)>,
+}
+
+#[derive(Default)]
+struct MarkedDraft {
+    key: Option<String>,
+    id: Option<String>,
+    latest: bool,
+    size: Option<u64>,
+    etag: String,
+}
+
+/// Reads a page of ListObjectVersions.
+pub(crate) fn versions(body: &[u8]) -> Result<MarkedPage, XmlError> {
+    marked(body, "ListVersionsResult", |name, draft| {
+        // Objects from before versions were kept have the id `null`, also where none is said.
+        let id = draft.id.take().unwrap_or_else(|| "null".to_owned()).into();
+        Ok(match name {
+            "Version" => Some((Item::Version(id), draft.size.ok_or(XmlError)?)),
+            "DeleteMarker" => Some((Item::Marker(id), 0)),
+            _ => None,
+        })
+    })
+}
+
+/// Reads a page of ListMultipartUploads.
+pub(crate) fn uploads(body: &[u8]) -> Result<MarkedPage, XmlError> {
+    marked(body, "ListMultipartUploadsResult", |name, draft| {
+        Ok(match name {
+            "Upload" => Some((Item::Upload(draft.id.take().ok_or(XmlError)?.into()), 0)),
+            _ => None,
+        })
+    })
+}
+
+fn marked(
+    body: &[u8],
+    root: &str,
+    mut item: impl FnMut(&str, &mut MarkedDraft) -> Result<Option<(Item, u64)>, XmlError>,
+) -> Result<MarkedPage, XmlError> {
+    let mut drafts: Vec<(MarkedDraft, Item, u64)> = Vec::new();
+    let mut draft = MarkedDraft::default();
+    let (mut encoded, mut truncated) = (false, None);
+    let (mut next_key, mut next_id) = (None, String::new());
+    xml::walk(body, root, |path, text| {
+        match path.get(1..).unwrap_or_default() {
+            ["EncodingType"] => encoded = text.trim() == "url",
+            ["IsTruncated"] => truncated = Some(truth(text)?),
+            ["NextKeyMarker"] => next_key = Some(text.to_owned()).filter(|key| !key.is_empty()),
+            ["NextVersionIdMarker" | "NextUploadIdMarker"] => next_id = text.to_owned(),
+            [_, "Key"] => draft.key = Some(text.to_owned()),
+            [_, "VersionId" | "UploadId"] => {
+                draft.id = Some(text.to_owned()).filter(|id| !id.is_empty());
+            }
+            [_, "IsLatest"] => draft.latest = truth(text)?,
+            [_, "Size"] => draft.size = Some(text.trim().parse().map_err(|_| XmlError)?),
+            [_, "ETag"] => draft.etag = text.trim().trim_matches('"').to_owned(),
+            [name] => {
+                if let Some((item, size)) = item(name, &mut draft)? {
+                    drafts.push((std::mem::take(&mut draft), item, size));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    let decode = |text: String| {
+        if encoded {
+            url_decoded(&text)
+        } else {
+            Ok(text)
+        }
     };
+    let mut page = MarkedPage::default();
+    for (draft, item, size) in drafts {
+        let key = decode(draft.key.ok_or(XmlError)?)?;
+        let entry = Entry {
+            key: key.try_into().map_err(|_| XmlError)?,
+            item,
+            size,
+            etag: draft.etag,
+        };
+        page.entries.push((entry, draft.latest));
+    }
+    let next = next_key.map(decode).transpose()?;
+    page.next = more(truncated, next.map(|key| (key, next_id)))?;
     Ok(page)
 }
 
@@ -143,27 +243,6 @@ pub(crate) fn buckets(body: &[u8]) -> Result<BucketPage, XmlError> {
     Ok(page)
 }
 
-/// Checks that keys arrive in the order of their bytes, across pages.
-#[derive(Debug, Default)]
-pub(crate) struct Order(Option<ObjectKey>);
-
-impl Order {
-    /// Whether this page goes on where the last one ended.
-    pub(crate) fn admits(&mut self, page: &[Entry]) -> bool {
-        for entry in page {
-            if self
-                .0
-                .as_ref()
-                .is_some_and(|last| last.as_str().as_bytes() >= entry.key.as_str().as_bytes())
-            {
-                return false;
-            }
-            self.0 = Some(entry.key.clone());
-        }
-        true
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -174,6 +253,8 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = page(&bytes);
+            let _ = versions(&bytes);
+            let _ = uploads(&bytes);
             let _ = buckets(&bytes);
         }
 

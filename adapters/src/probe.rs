@@ -331,7 +331,8 @@ impl Probing<'_> {
     }
 }
 
-fn versioning(answer: &Answer) -> Versioning {
+/// What an answer to a question for the versioning means.
+pub(crate) fn versioning(answer: &Answer) -> Versioning {
     let mut status = Versioning::Off;
     let read = xml::walk(&answer.body, "VersioningConfiguration", |path, text| {
         if path == ["VersioningConfiguration", "Status"] {

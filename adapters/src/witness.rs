@@ -1,10 +1,18 @@
-//! Eyes on buckets: listings, identity, existence. The witness has no call that changes anything,
-//! and its exchange knows no method but GET.
+//! Eyes on buckets: listings, settings, identity, existence. The witness has no call that changes
+//! anything, and its exchange knows no method but GET.
 
-use std::{sync::Arc, time::Duration};
+mod ranges;
+mod settings;
+mod stretches;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bascule_domain::{
-    connection::BucketIdentity, names::BucketName, secret::Credentials, survey::Entry,
+    connection::BucketIdentity,
+    manifest::Entry,
+    names::BucketName,
+    secret::Credentials,
+    survey::{Aspect, Contents, Part, Setting},
 };
 use http::StatusCode;
 use jiff::Timestamp;
@@ -12,9 +20,14 @@ use jiff::Timestamp;
 use crate::{
     exchange::{Answer, Exchange, ExchangeError, Question},
     identity::{IdentityError, identities},
-    listing::{self, Order, Page},
+    listing,
+    probe::Versioning,
     transport::TransportErrorKind,
+    xml::XmlError,
 };
+
+use stretches::Slowed;
+pub use stretches::Stretches;
 
 /// Why the witness could not see.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +44,16 @@ pub enum WitnessError {
     /// The provider lists keys out of order, so two listings can't be compared.
     #[error("the provider lists the keys of {0} out of order, so its listings can't be compared")]
     NotOrdered(BucketName),
+    /// The provider does not begin a listing where it is asked to, so one that broke off can't go
+    /// on and has to begin again.
+    #[error("the provider can't go on with a listing in its middle")]
+    StartIgnored,
+    /// One key has more versions than can be held to bring them in order.
+    #[error("one object has more versions than can be compared")]
+    TooManyVersions,
+    /// There are more unfinished uploads than can be held to bring them in order.
+    #[error("there are more unfinished uploads than can be compared")]
+    TooManyUploads,
     /// The answer is not what was asked for.
     #[error("the provider's answer can't be used: {0}")]
     Malformed(String),
@@ -40,6 +63,8 @@ pub enum WitnessError {
 const ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const PAGE_SIZE: &str = "1000";
+/// Some servers list uploads in no order, so all are held at once.
+const MOST_UPLOADS: usize = 100_000;
 
 /// Sees buckets through one set of credentials.
 #[derive(Clone)]
@@ -50,6 +75,18 @@ pub struct Witness {
 struct Inner {
     exchange: Exchange,
     credentials: Credentials,
+    slowed: Slowed,
+}
+
+/// What a bucket says of itself, and how its contents can be listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Each setting.
+    pub settings: BTreeMap<Aspect, Setting>,
+    /// What its contents are listed as.
+    pub contents: Contents,
+    /// What is not listed, and why.
+    pub unlisted: BTreeMap<Part, String>,
 }
 
 impl Witness {
@@ -58,6 +95,7 @@ impl Witness {
             inner: Arc::new(Inner {
                 exchange,
                 credentials,
+                slowed: Slowed::default(),
             }),
         }
     }
@@ -96,7 +134,11 @@ impl Witness {
     /// not; a refusal is an error, because it tells neither.
     pub async fn exists(&self, bucket: &BucketName) -> Result<bool, WitnessError> {
         match self
-            .page(bucket, &[("list-type", "2"), ("max-keys", "1")])
+            .page(
+                bucket,
+                &[("list-type", "2"), ("max-keys", "1")],
+                listing::page,
+            )
             .await
         {
             Ok(_) => Ok(true),
@@ -105,16 +147,83 @@ impl Witness {
         }
     }
 
-    /// All current objects, page by page, in the order of their keys' bytes.
-    #[must_use]
-    pub fn list(&self, bucket: &BucketName) -> Lister {
-        Lister {
-            witness: self.clone(),
-            bucket: bucket.clone(),
-            at: Position::Start,
-            order: Order::default(),
-            without_etag: 0,
+    /// Asks for every setting, and how the contents are to be listed: where versions are or were
+    /// kept, or that is not told, all of them, if the provider lists them.
+    pub async fn about(&self, bucket: &BucketName) -> Result<About, WitnessError> {
+        let (settings, versioning) = self.settings(bucket).await?;
+        let mut about = About {
+            settings,
+            contents: Contents::Objects,
+            unlisted: BTreeMap::new(),
+        };
+        let query = [("uploads", ""), ("max-uploads", "1")];
+        if let Err(error) = self.page(bucket, &query, listing::uploads).await {
+            about.unlisted.insert(Part::Uploads, not_listed(error)?);
         }
+        if versioning == Versioning::Off {
+            return Ok(about);
+        }
+        let query = [("versions", ""), ("max-keys", "1")];
+        match self.page(bucket, &query, listing::versions).await {
+            Ok(_) => about.contents = Contents::Versions,
+            Err(error) => {
+                about.unlisted.insert(Part::Versions, not_listed(error)?);
+            }
+        }
+        Ok(about)
+    }
+
+    /// What the provider says of every setting, and whether versions are kept.
+    pub async fn settings(
+        &self,
+        bucket: &BucketName,
+    ) -> Result<(BTreeMap<Aspect, Setting>, Versioning), WitnessError> {
+        let asked = Aspect::ALL.map(|aspect| async move {
+            let (setting, versioning) = self.setting(bucket, aspect).await?;
+            Ok::<_, WitnessError>((aspect, setting, versioning))
+        });
+        let mut versioning = Versioning::NotTold;
+        let mut settings = BTreeMap::new();
+        for answer in futures_util::future::join_all(asked).await {
+            let (aspect, setting, told) = answer?;
+            if aspect == Aspect::Versioning {
+                versioning = told;
+            }
+            settings.insert(aspect, setting);
+        }
+        Ok((settings, versioning))
+    }
+
+    /// All multipart uploads that are under way, in order.
+    pub async fn uploads(&self, bucket: &BucketName) -> Result<Vec<Entry>, WitnessError> {
+        let mut found = Vec::new();
+        let mut at: Option<(String, String)> = None;
+        loop {
+            let mut query = vec![
+                ("uploads", ""),
+                ("encoding-type", "url"),
+                ("max-uploads", PAGE_SIZE),
+            ];
+            if let Some((key, id)) = &at {
+                query.push(("key-marker", key));
+                query.push(("upload-id-marker", id));
+            }
+            let page = self.page(bucket, &query, listing::uploads).await?;
+            found.extend(page.entries.into_iter().map(|(entry, _)| entry));
+            if found.len() > MOST_UPLOADS {
+                return Err(WitnessError::TooManyUploads);
+            }
+            if page.next.is_none() {
+                break;
+            }
+            if page.next == at {
+                return Err(circles());
+            }
+            at = page.next;
+        }
+        found.sort_by(Entry::place);
+        found.dedup();
+        Ok(found)
     }
 
     /// One level below a prefix, page by page, for people to look at.
@@ -128,27 +237,32 @@ impl Witness {
         }
     }
 
-    async fn page(
+    async fn page<T>(
         &self,
         bucket: &BucketName,
         query: &[(&str, &str)],
-    ) -> Result<Page, WitnessError> {
+        read: impl Fn(&[u8]) -> Result<T, XmlError>,
+    ) -> Result<T, WitnessError> {
         let mut attempt = 0;
         loop {
-            let error = match self.page_once(bucket, query).await {
+            let error = match self.page_once(bucket, query, &read).await {
                 Ok(page) => return Ok(page),
                 Err(error) => error,
             };
+            if matches!(error, WitnessError::Away(_)) {
+                self.inner.slowed.note();
+            }
             attempt += 1;
             pause_or(error, attempt).await?;
         }
     }
 
-    async fn page_once(
+    async fn page_once<T>(
         &self,
         bucket: &BucketName,
         query: &[(&str, &str)],
-    ) -> Result<Page, WitnessError> {
+        read: impl Fn(&[u8]) -> Result<T, XmlError>,
+    ) -> Result<T, WitnessError> {
         let question = Question {
             bucket: Some(bucket),
             query,
@@ -163,9 +277,21 @@ impl Witness {
         if answer.status != StatusCode::OK {
             return Err(refusal(bucket, &answer));
         }
-        listing::page(&answer.body)
+        read(&answer.body)
             .map_err(|_| WitnessError::Malformed("it is no listing, or only a part of one".into()))
     }
+}
+
+/// Why a part of the contents is not listed, if that is what the error means.
+fn not_listed(error: WitnessError) -> Result<String, WitnessError> {
+    match error {
+        WitnessError::Refused(why) => Ok(format!("the provider does not list them: {why}")),
+        other => Err(other),
+    }
+}
+
+fn circles() -> WitnessError {
+    WitnessError::Malformed("the listing goes round in circles".into())
 }
 
 /// Waits before the next attempt, longer each time; gives the error back when it is final.
@@ -198,6 +324,9 @@ fn refusal(bucket: &BucketName, answer: &Answer) -> WitnessError {
         (_, Some("SlowDown" | "RequestTimeout" | "InternalError" | "ServiceUnavailable")) => {
             WitnessError::Away(format!("it answers {status} ({said})"))
         }
+        (StatusCode::NOT_IMPLEMENTED, _) => {
+            WitnessError::Refused(format!("it answers {status} ({said})"))
+        }
         (status, _) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
             WitnessError::Away(format!("it answers {} ({said})", status.as_u16()))
         }
@@ -218,60 +347,10 @@ impl Position {
     fn advance(&mut self, next: Option<String>) -> Result<(), WitnessError> {
         let next = next.map_or(Self::End, Self::After);
         if next != Self::End && next == *self {
-            return Err(WitnessError::Malformed(
-                "the listing goes round in circles".into(),
-            ));
+            return Err(circles());
         }
         *self = next;
         Ok(())
-    }
-}
-
-/// Lists a whole bucket.
-pub struct Lister {
-    witness: Witness,
-    bucket: BucketName,
-    at: Position,
-    order: Order,
-    without_etag: u64,
-}
-
-impl Lister {
-    /// The next page, or `None` after the last. After an error the listing can't go on.
-    pub async fn next_page(&mut self) -> Result<Option<Vec<Entry>>, WitnessError> {
-        let token = match &self.at {
-            Position::Start => None,
-            Position::After(token) => Some(token.as_str()),
-            Position::End => return Ok(None),
-        };
-        let mut query = vec![
-            ("list-type", "2"),
-            ("encoding-type", "url"),
-            ("max-keys", PAGE_SIZE),
-        ];
-        query.extend(token.map(|token| ("continuation-token", token)));
-        let page = self.witness.page(&self.bucket, &query).await?;
-        self.without_etag += page
-            .objects
-            .iter()
-            .filter(|object| !object.has_etag)
-            .count() as u64;
-        let entries: Vec<Entry> = page
-            .objects
-            .into_iter()
-            .map(|object| object.entry)
-            .collect();
-        if !self.order.admits(&entries) {
-            return Err(WitnessError::NotOrdered(self.bucket.clone()));
-        }
-        self.at.advance(page.next)?;
-        Ok(Some(entries))
-    }
-
-    /// How many objects so far came without an ETag; of those only key and size are known.
-    #[must_use]
-    pub const fn without_etag(&self) -> u64 {
-        self.without_etag
     }
 }
 
@@ -315,7 +394,10 @@ impl Browser {
             query.push(("prefix", &self.prefix));
         }
         query.extend(token.map(|token| ("continuation-token", token)));
-        let page = self.witness.page(&self.bucket, &query).await?;
+        let page = self
+            .witness
+            .page(&self.bucket, &query, listing::page)
+            .await?;
         self.at.advance(page.next)?;
         let prefixes = page.prefixes.into_iter().map(BrowseItem::Prefix);
         let objects = page.objects.into_iter().map(|object| BrowseItem::Object {

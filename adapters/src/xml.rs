@@ -19,24 +19,37 @@ const TEXT_LIMIT: usize = 64 * 1024;
 pub(crate) fn walk(
     body: &[u8],
     root: &str,
+    leave: impl FnMut(&[&str], &str) -> Result<(), XmlError>,
+) -> Result<(), XmlError> {
+    walk_from(body, Some(root), leave)
+}
+
+/// [`walk`], whatever the root is called.
+pub(crate) fn walk_any(
+    body: &[u8],
+    leave: impl FnMut(&[&str], &str) -> Result<(), XmlError>,
+) -> Result<(), XmlError> {
+    walk_from(body, None, leave)
+}
+
+fn walk_from(
+    body: &[u8],
+    root: Option<&str>,
     mut leave: impl FnMut(&[&str], &str) -> Result<(), XmlError>,
 ) -> Result<(), XmlError> {
     let text = std::str::from_utf8(body).map_err(|_| XmlError)?;
     let mut reader = Reader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
-    let mut open: Vec<(String, String)> = Vec::new();
-    let mut seen_root = false;
+    let mut open = Open::default();
     loop {
         match reader.read_event().map_err(|_| XmlError)? {
-            Event::Start(start) => {
-                enter(&mut open, &mut seen_root, root, start.local_name().as_ref())?;
-            }
+            Event::Start(start) => open.enter(root, start.local_name().as_ref())?,
             Event::Empty(start) => {
-                enter(&mut open, &mut seen_root, root, start.local_name().as_ref())?;
-                close(&mut open, &mut leave)?;
+                open.enter(root, start.local_name().as_ref())?;
+                open.close(&mut leave)?;
             }
-            Event::End(_) => close(&mut open, &mut leave)?,
-            Event::Text(part) => append(&mut open, &part.xml10_content())?,
-            Event::CData(part) => append(&mut open, &part.xml10_content())?,
+            Event::End(_) => open.close(&mut leave)?,
+            Event::Text(part) => open.append(&part.xml10_content())?,
+            Event::CData(part) => open.append(&part.xml10_content())?,
             Event::GeneralRef(reference) => {
                 let mut one = [0; 4];
                 let resolved = match reference.resolve_char_ref().map_err(|_| XmlError)? {
@@ -46,54 +59,71 @@ pub(crate) fn walk(
                             .ok_or(XmlError)?
                     }
                 };
-                append(&mut open, resolved)?;
+                open.append(resolved)?;
             }
             Event::DocType(_) => return Err(XmlError),
             Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
-            Event::Eof if open.is_empty() && seen_root => return Ok(()),
+            Event::Eof if open.depth == 0 && open.seen_root => return Ok(()),
             Event::Eof => return Err(XmlError),
         }
     }
 }
 
-fn enter(
-    open: &mut Vec<(String, String)>,
-    seen_root: &mut bool,
-    root: &str,
-    name: &str,
-) -> Result<(), XmlError> {
-    if open.is_empty() {
-        if *seen_root || name != root {
+/// The elements that are open. A listing has millions, so what they are written into is used again.
+#[derive(Default)]
+struct Open {
+    elements: Vec<(String, String)>,
+    depth: usize,
+    seen_root: bool,
+}
+
+impl Open {
+    fn enter(&mut self, root: Option<&str>, name: &str) -> Result<(), XmlError> {
+        if self.depth == 0 {
+            if self.seen_root || root.is_some_and(|root| name != root) {
+                return Err(XmlError);
+            }
+            self.seen_root = true;
+        }
+        if self.depth == DEPTH_LIMIT {
             return Err(XmlError);
         }
-        *seen_root = true;
-    }
-    if open.len() == DEPTH_LIMIT {
-        return Err(XmlError);
-    }
-    open.push((name.to_owned(), String::new()));
-    Ok(())
-}
-
-fn close(
-    open: &mut Vec<(String, String)>,
-    leave: &mut impl FnMut(&[&str], &str) -> Result<(), XmlError>,
-) -> Result<(), XmlError> {
-    let path: Vec<&str> = open.iter().map(|(name, _)| name.as_str()).collect();
-    let (_, text) = open.last().ok_or(XmlError)?;
-    leave(&path, text)?;
-    open.pop();
-    Ok(())
-}
-
-fn append(open: &mut [(String, String)], part: &str) -> Result<(), XmlError> {
-    match open.last_mut() {
-        Some((_, text)) if text.len() + part.len() <= TEXT_LIMIT => {
-            text.push_str(part);
-            Ok(())
+        match self.elements.get_mut(self.depth) {
+            Some((used, text)) => {
+                used.clear();
+                used.push_str(name);
+                text.clear();
+            }
+            None => self.elements.push((name.to_owned(), String::new())),
         }
-        None if part.trim().is_empty() => Ok(()),
-        _ => Err(XmlError),
+        self.depth += 1;
+        Ok(())
+    }
+
+    fn close(
+        &mut self,
+        leave: &mut impl FnMut(&[&str], &str) -> Result<(), XmlError>,
+    ) -> Result<(), XmlError> {
+        let open = &self.elements[..self.depth];
+        let (_, text) = open.last().ok_or(XmlError)?;
+        let mut path = [""; DEPTH_LIMIT];
+        for (place, (name, _)) in path.iter_mut().zip(open) {
+            *place = name;
+        }
+        leave(&path[..self.depth], text)?;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn append(&mut self, part: &str) -> Result<(), XmlError> {
+        match self.elements[..self.depth].last_mut() {
+            Some((_, text)) if text.len() + part.len() <= TEXT_LIMIT => {
+                text.push_str(part);
+                Ok(())
+            }
+            None if part.trim().is_empty() => Ok(()),
+            _ => Err(XmlError),
+        }
     }
 }
 

@@ -125,7 +125,13 @@ mod tests {
     #[test]
     fn only_an_intact_bucket_counts_as_success() {
         assert_eq!(Exit::of_verdict("intact"), Exit::Ok);
-        for verdict in ["changed-by-others", "missing", "unverifiable", ""] {
+        for verdict in [
+            "intact-as-sampled",
+            "changed-by-others",
+            "missing",
+            "unverifiable",
+            "",
+        ] {
             assert_eq!(Exit::of_verdict(verdict), Exit::NotIntact, "{verdict}");
         }
     }

@@ -4,11 +4,13 @@
 //! change something.
 
 use std::{
+    fmt::Write,
     net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -36,12 +38,18 @@ impl Generated {
     /// Starts one with so many objects in its bucket.
     #[must_use]
     pub fn start(objects: u64) -> Self {
+        Self::start_slow(objects, Duration::ZERO)
+    }
+
+    /// Starts one that takes this long for each answer, as a provider at a distance does.
+    #[must_use]
+    pub fn start_slow(objects: u64, delay: Duration) -> Self {
         let listener = runtime()
             .block_on(TcpListener::bind("127.0.0.1:0"))
             .expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let listed = Arc::new(AtomicU64::new(0));
-        let task = runtime().spawn(accept(listener, objects, Arc::clone(&listed)));
+        let task = runtime().spawn(accept(listener, objects, delay, Arc::clone(&listed)));
         Self {
             address,
             listed,
@@ -68,7 +76,7 @@ impl Drop for Generated {
     }
 }
 
-async fn accept(listener: TcpListener, objects: u64, listed: Arc<AtomicU64>) {
+async fn accept(listener: TcpListener, objects: u64, delay: Duration, listed: Arc<AtomicU64>) {
     // Dropped with this task, and with it every connection.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
@@ -76,7 +84,12 @@ async fn accept(listener: TcpListener, objects: u64, listed: Arc<AtomicU64>) {
         connections.spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
                 let answer = answer(&request, objects, &listed);
-                async { Ok::<_, std::convert::Infallible>(answer) }
+                async move {
+                    if !delay.is_zero() {
+                        tokio::time::sleep(delay).await;
+                    }
+                    Ok::<_, std::convert::Infallible>(answer)
+                }
             });
             let _ = http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
@@ -120,7 +133,7 @@ fn answer<B>(request: &Request<B>, objects: u64, listed: &AtomicU64) -> Response
     error(StatusCode::NOT_IMPLEMENTED, "NotImplemented")
 }
 
-/// The value of a parameter; none of those asked for holds anything that is encoded.
+/// The value of a parameter, as it stands there.
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|pair| {
         let (found, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -136,10 +149,31 @@ fn key(number: u64) -> String {
     )
 }
 
+/// The number of the first key behind a text.
+fn behind(text: &str, objects: u64) -> u64 {
+    let (mut low, mut high) = (0, objects);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if *key(middle) > *text {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
+}
+
 fn page(query: &str, objects: u64, listed: &AtomicU64) -> Response<Full<Bytes>> {
     let number = |name: &str| parameter(query, name).and_then(|value| value.parse::<u64>().ok());
-    let from = number("continuation-token").unwrap_or(0);
+    let text = |name: &str| parameter(query, name).map(decoded).unwrap_or_default();
     let count = number("max-keys").unwrap_or(LARGEST_PAGE).min(LARGEST_PAGE);
+    if !text("delimiter").is_empty() {
+        return level(&text("prefix"), count, objects);
+    }
+    let from = match number("continuation-token") {
+        Some(token) => token,
+        None => behind(&text("start-after"), objects),
+    };
     let until = from.saturating_add(count).min(objects);
     let mut body = format!(
         "<ListBucketResult><Name>{BUCKET}</Name><Prefix></Prefix><MaxKeys>{count}</MaxKeys>\
@@ -147,12 +181,13 @@ fn page(query: &str, objects: u64, listed: &AtomicU64) -> Response<Full<Bytes>> 
         until.saturating_sub(from)
     );
     for number in from..until {
-        body.push_str(&format!(
+        let _ = write!(
+            body,
             "<Contents><Key>{}</Key><LastModified>2024-03-01T00:00:00.000Z</LastModified>\
              <ETag>&quot;{number:032x}&quot;</ETag><Size>{number}</Size>\
              <StorageClass>STANDARD</StorageClass></Contents>",
             key(number)
-        ));
+        );
     }
     if until < objects {
         body.push_str(&format!(
@@ -165,6 +200,40 @@ fn page(query: &str, objects: u64, listed: &AtomicU64) -> Response<Full<Bytes>> 
     body.push_str("</ListBucketResult>");
     listed.fetch_add(until.saturating_sub(from), SeqCst);
     xml(body)
+}
+
+/// One level of the keys, as with a slash for a delimiter.
+fn level(prefix: &str, count: u64, objects: u64) -> Response<Full<Bytes>> {
+    let prefixes: Vec<String> = match prefix {
+        "" => vec!["archive/".to_owned()],
+        "archive/" => (0..objects.div_ceil(1_000).min(count))
+            .map(|volume| format!("archive/volume-{volume:06}/"))
+            .collect(),
+        _ => return error(StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
+    };
+    let mut body = String::from("<ListBucketResult><EncodingType>url</EncodingType>");
+    for prefix in prefixes {
+        let _ = write!(
+            body,
+            "<CommonPrefixes><Prefix>{prefix}</Prefix></CommonPrefixes>"
+        );
+    }
+    body.push_str("<IsTruncated>false</IsTruncated></ListBucketResult>");
+    xml(body)
+}
+
+/// Without the percent-encoding of a query.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let code = (*first == b'%')
+            .then(|| u8::from_str_radix(std::str::from_utf8(tail.get(..2)?).ok()?, 16).ok())
+            .flatten();
+        bytes.push(code.unwrap_or(*first));
+        rest = if code.is_some() { &tail[2..] } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Every object answers with the first byte of itself.

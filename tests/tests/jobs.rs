@@ -114,3 +114,72 @@ fn a_dead_key_behind_timer_service_script_and_crypt_is_found_with_the_run_that_w
         assert!(!log.stdout.contains(hidden), "{log}");
     }
 }
+
+#[test]
+fn a_unit_that_a_provider_refused_makes_its_key_suspected_until_it_runs_again() {
+    let Some(machine) = Boot::new().programs().start() else {
+        return;
+    };
+    machine.write(
+        "/etc/rclone.conf",
+        &format!("[r2]\ntype = s3\nprovider = Other\naccess_key_id = {ID}\nsecret_access_key = hunter2\nendpoint = http://127.0.0.1:1\n"),
+    );
+    // Nobody answers with this; what counts is what a tool prints of such an answer.
+    machine.install(
+        "backup.service",
+        &format!(
+            "[Service]\nType=oneshot\nExecStartPre=/bin/sh -c 'echo \"api error InvalidAccessKeyId: {ID} hunter2\"; test -e /etc/mended'\n\
+             ExecStart=/usr/local/bin/rclone --config /etc/rclone.conf lsf r2:b\n"
+        ),
+    );
+    let failed = machine.run(&["systemctl", "start", "backup.service"]);
+    assert_ne!(failed.code, Some(0));
+    let scan = machine.run(&["bascule", "--json", "scan"]);
+    let keys = scan.json["keys"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{scan}"));
+    let uses = keys.iter().flat_map(|key| key["uses"].as_array().unwrap());
+    let suspected: Vec<_> = uses
+        .filter_map(|found| found["suspected"].as_str())
+        .collect();
+    assert_eq!(suspected.len(), 1, "{scan}");
+    assert!(
+        suspected[0].starts_with("backup.service failed: api error InvalidAccessKeyId"),
+        "{scan}"
+    );
+    assert!(
+        !suspected[0].contains("hunter2") && !suspected[0].contains(ID),
+        "{scan}"
+    );
+
+    machine.install(
+        "basculed.service",
+        "[Service]\nExecStart=/usr/local/bin/basculed --state-dir /var/lib/bascule --runtime-dir /run/bascule --gateway 127.0.0.1:0\n",
+    );
+    machine.run(&["systemctl", "start", "basculed"]).exits(0);
+    let bascule = |arguments: &[&str]| {
+        let all = ["bascule", "--socket", SOCKET, "--json"];
+        machine.run(&[&all, arguments].concat())
+    };
+    wait::until("the daemon to answer", || {
+        (bascule(&["status"]).code == Some(0)).then_some(())
+    });
+    let reasons = || {
+        let told = bascule(&["findings", "--look"]);
+        let all = told.json["findings"].as_array().unwrap().clone();
+        all.iter()
+            .map(|finding| finding["reason"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(reasons(), ["KEY-SUSPECTED"]);
+    // A look at files alone does not forget it.
+    machine.write("/etc/rclone.conf.note", "x");
+    assert_eq!(
+        bascule(&["findings"]).json["findings"][0]["reason"],
+        "KEY-SUSPECTED"
+    );
+    machine
+        .run(&["systemctl", "reset-failed", "backup.service"])
+        .exits(0);
+    assert_eq!(reasons(), [""; 0]);
+}

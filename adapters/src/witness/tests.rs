@@ -1,97 +1,11 @@
-//! Listings, identity and existence from prepared answers.
+//! Identity, existence, settings and uploads from prepared answers.
 
 use super::*;
-use crate::canned::{self, Reply, bucket, error, listing};
+use crate::canned::{self, Reply, bucket, error};
 
 fn witness(replies: impl IntoIterator<Item = Reply>) -> (Witness, Arc<canned::Canned>) {
     let (exchange, canned) = canned::exchange(replies);
     (Witness::new(exchange, canned::credentials()), canned)
-}
-
-async fn all(mut lister: Lister) -> Result<Vec<String>, WitnessError> {
-    let mut keys = Vec::new();
-    while let Some(page) = lister.next_page().await? {
-        keys.extend(page.into_iter().map(|entry| entry.key.to_string()));
-    }
-    Ok(keys)
-}
-
-#[tokio::test(start_paused = true)]
-async fn pages_are_asked_for_until_the_last_and_failures_are_repeated() {
-    let (witness, canned) = witness([
-        listing(&["a+b", "a%2Bb"], Some("t/1=")),
-        error(503, "SlowDown", ""),
-        Reply::Fails(TransportErrorKind::Broken),
-        listing(&["b"], None),
-    ]);
-    assert_eq!(
-        all(witness.list(&bucket())).await.unwrap(),
-        ["a b", "a+b", "b"]
-    );
-    let asked = canned.asked.lock().unwrap();
-    assert_eq!(asked.len(), 4);
-    assert!(
-        asked[3].contains("continuation-token=t%2F1%3D"),
-        "{}",
-        asked[3]
-    );
-    assert!(asked.iter().all(|asked| asked.starts_with("GET ")));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_provider_that_stays_away_is_given_up_in_the_end() {
-    let (witness, canned) = witness((0..20).map(|_| error(500, "InternalError", "")));
-    assert!(matches!(
-        all(witness.list(&bucket())).await,
-        Err(WitnessError::Away(_))
-    ));
-    assert_eq!(canned.asked.lock().unwrap().len(), ATTEMPTS as usize);
-}
-
-#[tokio::test]
-async fn keys_out_of_order_are_noticed_within_and_across_pages() {
-    for replies in [
-        vec![listing(&["b", "a"], None)],
-        vec![listing(&["a", "a"], None)],
-        vec![listing(&["b"], Some("t")), listing(&["a"], None)],
-    ] {
-        let (witness, _) = witness(replies);
-        assert_eq!(
-            all(witness.list(&bucket())).await,
-            Err(WitnessError::NotOrdered(bucket()))
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_listing_that_can_not_be_trusted_is_an_error() {
-    let cut = "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key>";
-    let no_size = "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key></Contents></ListBucketResult>";
-    let no_token = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
-    let silent = "<ListBucketResult></ListBucketResult>";
-    for body in [
-        cut,
-        no_size,
-        no_token,
-        silent,
-        "",
-        "<Error/>",
-        "<html></html>",
-    ] {
-        let (witness, _) = witness([Reply::Says(200, body.into())]);
-        assert!(
-            matches!(
-                all(witness.list(&bucket())).await,
-                Err(WitnessError::Malformed(_))
-            ),
-            "{body}"
-        );
-    }
-    let (witness, _) = witness([listing(&["a"], Some("t")), listing(&["b"], Some("t"))]);
-    assert!(matches!(
-        all(witness.list(&bucket())).await,
-        Err(WitnessError::Malformed(_))
-    ));
 }
 
 #[tokio::test]
@@ -111,17 +25,6 @@ async fn only_an_explicit_answer_means_that_a_bucket_is_gone() {
 }
 
 #[tokio::test]
-async fn a_missing_etag_is_counted_and_plain_keys_are_taken_as_they_are() {
-    let body = "<ListBucketResult><IsTruncated>false</IsTruncated>\
-        <Contents><Key>a+b%20c</Key><Size>7</Size></Contents></ListBucketResult>";
-    let (witness, _) = witness([Reply::Says(200, body.into())]);
-    let mut lister = witness.list(&bucket());
-    let page = lister.next_page().await.unwrap().unwrap();
-    assert_eq!(page[0].key.as_str(), "a+b%20c");
-    assert_eq!((page[0].etag.as_str(), lister.without_etag()), ("", 1));
-}
-
-#[tokio::test]
 async fn identities_are_creation_dates_where_they_are_told() {
     let body = "<ListAllMyBucketsResult><Buckets><Bucket><Name>photos</Name>\
         <CreationDate>2026-01-02T03:04:05Z</CreationDate></Bucket></Buckets></ListAllMyBucketsResult>";
@@ -133,4 +36,90 @@ async fn identities_are_creation_dates_where_they_are_told() {
         denied.identity(&bucket()).await,
         Ok(BucketIdentity::NotTold)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn uploads_are_read_page_by_page_and_brought_in_order() {
+    let page = |uploads: &[(&str, &str)], next: Option<(&str, &str)>| {
+        let mut body = String::from("<ListMultipartUploadsResult><EncodingType>url</EncodingType>");
+        for (key, id) in uploads {
+            body += &format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>");
+        }
+        body += &format!("<IsTruncated>{}</IsTruncated>", next.is_some());
+        if let Some((key, id)) = next {
+            body += &format!(
+                "<NextKeyMarker>{key}</NextKeyMarker><NextUploadIdMarker>{id}</NextUploadIdMarker>"
+            );
+        }
+        Reply::Says(200, body + "</ListMultipartUploadsResult>")
+    };
+    let (told, canned) = witness([
+        page(&[("b%20c", "2"), ("b%20c", "1")], Some(("b%20c", "1"))),
+        page(&[("a", "3")], None),
+    ]);
+    let found = told.uploads(&bucket()).await.unwrap();
+    let names: Vec<_> = found
+        .iter()
+        .map(|entry| (entry.key.as_str(), entry.item.id().unwrap()))
+        .collect();
+    assert_eq!(names, [("a", "3"), ("b c", "1"), ("b c", "2")]);
+    let asked = canned.asked.lock().unwrap().join("\n");
+    assert!(asked.contains("key-marker=b%20c"), "{asked}");
+
+    let again = page(&[("a", "1")], Some(("a", "1")));
+    let Reply::Says(_, body) = &again else {
+        unreachable!()
+    };
+    let (round, _) = witness([
+        Reply::Says(200, body.clone()),
+        Reply::Says(200, body.clone()),
+    ]);
+    assert!(matches!(
+        round.uploads(&bucket()).await,
+        Err(WitnessError::Malformed(_))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn versions_are_listed_where_they_may_exist_and_refusals_are_told() {
+    let server = |versioning: &'static str, versions: u16| {
+        let (exchange, _) = canned::acting(move |asked| {
+            if asked.contains("?versioning") {
+                let body =
+                    format!("<VersioningConfiguration>{versioning}</VersioningConfiguration>");
+                Reply::Says(200, body)
+            } else if asked.contains("versions=") && versions == 200 {
+                let body =
+                    "<ListVersionsResult><IsTruncated>false</IsTruncated></ListVersionsResult>";
+                Reply::Says(200, body.into())
+            } else {
+                error(
+                    if asked.contains("versions=") {
+                        versions
+                    } else {
+                        403
+                    },
+                    "AccessDenied",
+                    "",
+                )
+            }
+        });
+        Witness::new(exchange, canned::credentials())
+    };
+    let on = "<Status>Enabled</Status>";
+    let kept = server(on, 200).about(&bucket()).await.unwrap();
+    assert_eq!(kept.contents, Contents::Versions);
+    let parts: Vec<_> = kept.unlisted.keys().collect();
+    assert_eq!(parts, [&Part::Uploads], "refused, and told");
+    let set = &kept.settings[&Aspect::Versioning];
+    assert!(matches!(set, Setting::Set { .. }), "{set:?}");
+    let policy = &kept.settings[&Aspect::Policy];
+    assert!(matches!(policy, Setting::NotTold { reason } if reason.contains("AccessDenied")));
+
+    let off = server("", 403).about(&bucket()).await.unwrap();
+    assert_eq!(off.contents, Contents::Objects);
+    assert!(!off.unlisted.contains_key(&Part::Versions));
+    let refused = server(on, 403).about(&bucket()).await.unwrap();
+    assert_eq!(refused.contents, Contents::Objects);
+    assert!(refused.unlisted[&Part::Versions].contains("AccessDenied"));
 }

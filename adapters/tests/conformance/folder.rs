@@ -10,7 +10,7 @@ use http::{Method, Request};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
-use crate::subject::Subject;
+use crate::{subject::Subject, suite::survey};
 
 fn new(root: &Path, bucket: &str) -> Subject {
     fs::create_dir(root.join(bucket)).unwrap();
@@ -18,15 +18,11 @@ fn new(root: &Path, bucket: &str) -> Subject {
 }
 
 async fn keys(subject: &Subject, bucket: &str) -> Vec<String> {
-    let mut lister = subject
-        .storage
-        .witness(subject.credentials.clone())
-        .list(&bucket.parse().unwrap());
-    let mut all = Vec::new();
-    while let Some(page) = lister.next_page().await.unwrap() {
-        all.extend(page.into_iter().map(|entry| entry.key.to_string()));
-    }
-    all
+    let listed = survey(subject, bucket).await;
+    listed
+        .into_iter()
+        .map(|entry| entry.key.to_string())
+        .collect()
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
@@ -310,13 +306,7 @@ async fn a_file_changed_by_others_shows_in_its_etag() {
     let root = tempfile::tempdir().unwrap();
     let subject = new(root.path(), "etags");
     assert_eq!(subject.put("etags", "a", b"one").await, 200);
-    let tag = |subject: &Subject| {
-        let mut lister = subject
-            .storage
-            .witness(subject.credentials.clone())
-            .list(&"etags".parse().unwrap());
-        async move { lister.next_page().await.unwrap().unwrap()[0].etag.clone() }
-    };
+    let tag = async |subject: &Subject| survey(subject, "etags").await[0].etag.clone();
     let first = tag(&subject).await;
     assert_eq!(
         first, "f97c5d29941bfb1b2fdab0874906ab82",

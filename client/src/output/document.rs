@@ -504,4 +504,7 @@ pub(crate) struct Outcome {
     pub(crate) receipt_file: Option<String>,
     /// Enough to connect again, without any secret; of whoever deleted.
     pub(crate) reconnect_card: Option<serde_json::Value>,
+    /// Where the manifests were written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) manifests: Vec<String>,
 }

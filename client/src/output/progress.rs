@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use bascule_domain::{SignedDuration, moment};
 use bascule_proto::v1;
 
 use super::{
@@ -66,13 +67,23 @@ impl Progress {
 
 fn figures(survey: &v1::SurveyProgress) -> String {
     let which = if survey.after { "after" } else { "before" };
-    format!(
+    let mut text = format!(
         "survey {which}: {}: {}, {}, {:.0} objects/s",
         escape(&survey.bucket),
         count(survey.objects, "object"),
         size(survey.bytes),
         survey.rate.max(0.0)
-    )
+    );
+    let left = survey.expected.saturating_sub(survey.objects);
+    if left > 0 && survey.rate > 0.0 {
+        let seconds = (left as f64 / survey.rate).ceil();
+        text.push_str(&format!(
+            ", of about {}, {} left",
+            survey.expected,
+            moment::span(SignedDuration::from_secs(seconds as i64))
+        ));
+    }
+    text
 }
 
 /// What a phase means for the user.
@@ -111,10 +122,20 @@ mod tests {
             objects: 2000,
             bytes: 1024,
             rate: 1234.5,
+            expected: 0,
         };
         assert_eq!(
             figures(&survey),
             "survey after: pics: 2000 objects, 1.0 KiB, 1234 objects/s"
+        );
+        let known = v1::SurveyProgress {
+            expected: 200_000,
+            ..survey
+        };
+        assert!(
+            figures(&known).ends_with(", of about 200000, 2 min 41 s left"),
+            "{}",
+            figures(&known)
         );
     }
 }

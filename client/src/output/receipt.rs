@@ -5,7 +5,7 @@ use bascule_domain::{
     Timestamp,
     moment::span,
     receipt::Receipt,
-    survey::{BucketOutcome, ChangeKind},
+    survey::{BucketOutcome, BucketSurvey, Extent, Subject},
     verdict::Verdict,
 };
 use clap::builder::styling::Style;
@@ -143,12 +143,11 @@ fn render(receipt: &Receipt, now: Timestamp, whole: bool) -> String {
     );
     section(&mut text, true, "Surveys", surveys(receipt));
     let differences = receipt.differences.iter().take(SHOWN).map(|difference| {
-        let kind = match difference.kind {
-            ChangeKind::Added => "added",
-            ChangeKind::Removed => "removed",
-            ChangeKind::Replaced => "replaced",
-        };
-        format!("{kind}  {}/{}", difference.bucket, difference.key)
+        let (kind, bucket) = (difference.kind.as_str(), &difference.bucket);
+        match &difference.subject {
+            Subject::Object { key } => format!("{kind}  {bucket}/{key}"),
+            other => format!("{kind}  {other}, in {bucket}"),
+        }
     });
     let hidden = receipt
         .differences_total
@@ -213,13 +212,9 @@ fn surveys(receipt: &Receipt) -> Vec<String> {
     ] {
         for outcome in outcomes {
             lines.push(match outcome {
-                BucketOutcome::Surveyed(survey) => format!(
-                    "{when:6}  {}: {}, {}, {}",
-                    survey.bucket,
-                    count(survey.objects, "object"),
-                    size(survey.bytes),
-                    survey.digest
-                ),
+                BucketOutcome::Surveyed(survey) => {
+                    format!("{when:6}  {}: {}", survey.bucket, figures(survey))
+                }
                 BucketOutcome::Gone { bucket } => {
                     format!("{when:6}  {bucket}: there is no such bucket")
                 }
@@ -230,6 +225,27 @@ fn surveys(receipt: &Receipt) -> Vec<String> {
         }
     }
     lines
+}
+
+fn figures(survey: &BucketSurvey) -> String {
+    if survey.extent == Extent::Identity {
+        return "identity and settings only".to_owned();
+    }
+    let mut parts = vec![count(survey.objects, "object"), size(survey.bytes)];
+    for (number, what) in [
+        (survey.versions, "version"),
+        (survey.markers, "delete marker"),
+        (survey.uploads, "unfinished upload"),
+    ] {
+        if number > 0 {
+            parts.push(count(number, what));
+        }
+    }
+    if let Some(compared) = survey.sampled {
+        parts.push(format!("{} drawn by lot", count(compared, "object")));
+    }
+    parts.push(survey.digest.to_string());
+    parts.join(", ")
 }
 
 fn section(
@@ -265,7 +281,7 @@ mod tests {
             "keys": [{"id": "key_aaaaaaaaaaaaaaaa", "label": "cron", "access_key": "…7F3Q", "checked": "committed"}],
             "surveys": {"covers": "", "before": [], "before_missing": "it was away", "after": [], "after_missing": null},
             "differences_total": 30,
-            "differences": [{"bucket": "pics", "key": "a\u{1b}[2Jb", "kind": "removed"}],
+            "differences": [{"bucket": "pics", "of": "object", "key": "a\u{1b}[2Jb", "kind": "removed"}],
             "own_changes": [],
             "journal_gap": null,
             "stays_valid": ["the key …7F3Q"],

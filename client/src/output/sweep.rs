@@ -86,7 +86,7 @@ mod tests {
             ..v1::Sweep::default()
         };
         assert_eq!(words(&sweep, now), None);
-        sweep.last = Some(run.clone());
+        sweep.last = Some(run);
         let told = words(&sweep, now).unwrap();
         assert!(told.contains("2 files, 1.0 KiB"), "{told}");
         sweep.running = Some(run);

@@ -55,6 +55,8 @@ pub(crate) struct UseDocument {
     pub(crate) server: Option<String>,
     pub(crate) has_secret: bool,
     pub(crate) temporary: bool,
+    /// Why the key may be one that does not work: what the journal of its unit says.
+    pub(crate) suspected: Option<String>,
     #[serde(skip)]
     rank_value: Rank,
     #[serde(skip)]
@@ -214,6 +216,10 @@ impl From<&Use> for UseDocument {
             server: found.key.endpoint.as_ref().map(ToString::to_string),
             has_secret: found.key.secret.is_some(),
             temporary: found.key.temporary,
+            suspected: found
+                .suspected
+                .as_ref()
+                .map(|suspicion| format!("{} failed: {}", suspicion.unit, suspicion.line)),
             rank_value: found.rank,
             next_run_value: found.next_run.clone(),
         }
@@ -275,7 +281,8 @@ fn key(id: &AccessKeyId, uses: &[&Use], judgement: Option<&v1::Judgement>) -> Ke
     }
     KeyDocument {
         key: id.masked(),
-        finding: state.as_ref().is_some_and(StateDocument::is_finding),
+        finding: state.as_ref().is_some_and(StateDocument::is_finding)
+            || uses.iter().any(|found| found.suspected.is_some()),
         state,
         servers,
         buckets,
@@ -331,6 +338,10 @@ fn line(found: &UseDocument, home: Option<&Path>, now: Timestamp) -> String {
         text.push_str(&styled(DIM, &format!("  as {}", escape(user))));
     }
     text.push('\n');
+    if let Some(why) = &found.suspected {
+        let told = format!("suspected: {why}");
+        text.push_str(&format!("             {}\n", styled(WARN, &escape(&told))));
+    }
     if let Some(next) = &found.next_run_value {
         let told = match next {
             NextRun::At(time) => format!("next run {}", absolute_and_relative(*time, now)),

@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
 }
 
 /// Why a change is asked for.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Why {
     /// Why, for the audit
     #[arg(long, value_name = "TEXT")]

@@ -116,7 +116,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
 }
 
 /// Everything that can be said wrong is said before the daemon is asked.
-fn request(arguments: Arguments) -> Result<v1::ConnectRequest, Error> {
+pub(super) fn request(arguments: Arguments) -> Result<v1::ConnectRequest, Error> {
     let mut request = v1::ConnectRequest {
         name: arguments.name,
         buckets: arguments.buckets,

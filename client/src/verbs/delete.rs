@@ -1,6 +1,7 @@
 //! `bascule delete`: shows the plan, asks, starts the deletion and follows it. Whether a box
 //! stands in the way is decided in the daemon; here it is only told early.
 
+pub(super) mod manifest_files;
 pub(super) mod receipt_file;
 
 mod plan;
@@ -13,6 +14,7 @@ use std::{
 use bascule_domain::{
     SignedDuration,
     plan::{CheckBox, Manner},
+    survey::Extent,
 };
 use bascule_proto::v1;
 use clap::{Args, builder::PossibleValuesParser};
@@ -26,6 +28,7 @@ use crate::{
     interruption::Interruption,
     output::document,
 };
+use manifest_files::ManifestFiles;
 use receipt_file::ReceiptFile;
 
 /// Delete a connection: every key dies at once and for good, the buckets are not touched
@@ -53,7 +56,7 @@ pub(crate) struct Arguments {
     /// The connection
     pub(crate) name: String,
     /// Only show what a deletion would do; change nothing
-    #[arg(long, conflicts_with_all = ["yes", "acknowledged", "receipt", "plan_id"])]
+    #[arg(long, conflicts_with_all = ["yes", "acknowledged", "receipt", "plan_id", "keep_manifests"])]
     pub(crate) plan: bool,
     /// The plan that was looked at; refused with the difference if it does not hold any more
     #[arg(long, value_name = "PLAN")]
@@ -68,12 +71,20 @@ pub(crate) struct Arguments {
     /// Write the receipt to this new file
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
+    /// Keep both surveys' manifests in this folder: a JSON line for each object
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep_manifests: Option<PathBuf>,
     /// Revoke first and survey after: a key has leaked
     #[arg(long)]
     pub(crate) emergency: bool,
     /// Pause the keys, reversibly, and delete only after so long without a knock, such as 14d
     #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "emergency")]
     pub(crate) scream: Option<SignedDuration>,
+    /// How much of the buckets is compared: full; sample counts everything and compares parts drawn
+    /// by lot; identity compares no contents. Only a full survey can prove a bucket intact
+    #[arg(long, value_name = "EXTENT", default_value = "full",
+          value_parser = PossibleValuesParser::new(Extent::ALL.map(Extent::as_str)))]
+    pub(crate) survey: String,
     #[command(flatten)]
     why: Why,
 }
@@ -102,6 +113,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         .receipt
         .as_deref()
         .map(ReceiptFile::reserve)
+        .transpose()?;
+    let manifests = arguments
+        .keep_manifests
+        .as_deref()
+        .map(ManifestFiles::reserve)
         .transpose()?;
     let prepare = async {
         let client = context.client().await?;
@@ -133,6 +149,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         reason: arguments.why.text(),
         plan_id: plan_id.unwrap_or_default(),
         scream: arguments.scream.map(duration::to_wire),
+        survey: arguments.survey,
+        keep_manifests: manifests.is_some(),
     };
     let mut deletions = client.deletions();
     let stream = tokio::select! {
@@ -145,7 +163,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             .next("bascule deletion list"));
         }
     };
-    follow::follow(stream, context, file, Some(card), interruption).await
+    let keeping = manifests.map(|files| follow::Keeping { client, files });
+    follow::follow(stream, context, file, Some(card), keeping, interruption).await
 }
 
 async fn show_plan(arguments: &Arguments, context: &Context) -> Result<Exit, Error> {

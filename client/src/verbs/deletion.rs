@@ -81,7 +81,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
                 .watch(request)
                 .await?
                 .into_inner();
-            return follow::follow(stream, context, None, None, Interruption::listen()).await;
+            return follow::follow(stream, context, None, None, None, Interruption::listen()).await;
         }
         Action::Show { id, watch: false } => show(id, context).await?,
         Action::GoOn { id } => go_on(id, context).await?,

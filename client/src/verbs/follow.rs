@@ -1,12 +1,15 @@
 //! Follows a deletion: progress as it comes, the reply *revoked* at once, then the verdict and
 //! the receipt. Leaving never stops the deletion, and whoever leaves is told so.
 
+use std::path::PathBuf;
+
 use bascule_domain::{SignedDuration, Timestamp, moment::span};
 use bascule_proto::v1::{self, deletion_event::Event};
 use tonic::Streaming;
 
 use super::Context;
 use crate::{
+    channel::Client,
     clock,
     error::{Error, Kind},
     exit::Exit,
@@ -18,7 +21,7 @@ use crate::{
         text::{GOOD, HEAD, WARN, count, escape, escape_json, styled},
         time::{parsed, relative},
     },
-    verbs::delete::receipt_file::ReceiptFile,
+    verbs::delete::{manifest_files::ManifestFiles, receipt_file::ReceiptFile},
 };
 
 /// Where a deletion was left.
@@ -29,6 +32,14 @@ struct Seen {
     revoked_told: bool,
     /// The reconnect card, for whoever deleted.
     card: Option<String>,
+    /// Where the manifests were kept, or why they were not.
+    manifests: Option<Result<Vec<PathBuf>, Error>>,
+}
+
+/// What is kept before the erasure.
+pub(crate) struct Keeping {
+    pub(crate) client: Client,
+    pub(crate) files: ManifestFiles,
 }
 
 /// Follows until it ends, waits, or the user leaves.
@@ -37,6 +48,7 @@ pub(crate) async fn follow(
     context: &Context,
     file: Option<ReceiptFile>,
     card: Option<String>,
+    keeping: Option<Keeping>,
     mut interruption: Interruption,
 ) -> Result<Exit, Error> {
     let output = context.output;
@@ -47,6 +59,7 @@ pub(crate) async fn follow(
         receipt: None,
         revoked_told: false,
         card,
+        manifests: None,
     };
     loop {
         let event = tokio::select! {
@@ -63,6 +76,14 @@ pub(crate) async fn follow(
                 if seen.deletion.phase() == v1::Phase::Listening {
                     break;
                 }
+                let waits = seen.deletion.phase() == v1::Phase::Judged;
+                if let Some(keeping) = keeping
+                    .as_ref()
+                    .filter(|_| waits && seen.manifests.is_none())
+                {
+                    let taken = keeping.files.take(&keeping.client, &seen.deletion.id).await;
+                    seen.manifests = Some(taken);
+                }
             }
             Ok(None) => break,
             Err(status) => {
@@ -73,7 +94,7 @@ pub(crate) async fn follow(
         }
     }
     progress.clear();
-    conclude(&seen, output, file)
+    conclude(seen, output, file)
 }
 
 impl Seen {
@@ -149,9 +170,9 @@ fn ending(seen: &Seen) -> Result<(&'static str, Exit), Error> {
     }
 }
 
-fn conclude(seen: &Seen, output: Output, file: Option<ReceiptFile>) -> Result<Exit, Error> {
+fn conclude(seen: Seen, output: Output, file: Option<ReceiptFile>) -> Result<Exit, Error> {
     let deletion = &seen.deletion;
-    let (outcome, exit) = ending(seen)?;
+    let (outcome, exit) = ending(&seen)?;
     // Written before anything is printed: a closed pipe must not cost the receipt.
     let mut file_name = None;
     let mut file_error = None;
@@ -187,9 +208,16 @@ fn conclude(seen: &Seen, output: Output, file: Option<ReceiptFile>) -> Result<Ex
             reconnect_card: seen
                 .card_to_keep()
                 .and_then(|json| serde_json::from_str(json).ok()),
+            manifests: match &seen.manifests {
+                Some(Ok(paths)) => paths
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect(),
+                _ => Vec::new(),
+            },
         })?;
     } else {
-        let text = words(seen);
+        let text = words(&seen);
         // As above: the exit code tells more than a closed pipe.
         output.raw(&text).ok();
         if let Some(card) = seen.card_to_keep() {
@@ -203,10 +231,17 @@ fn conclude(seen: &Seen, output: Output, file: Option<ReceiptFile>) -> Result<Ex
         if let Some(path) = file_name {
             output.status(&format!("receipt written to {}", escape(&path)));
         }
+        for path in seen.manifests.iter().flatten().flatten() {
+            let path = path.display().to_string();
+            output.status(&format!("manifest written to {}", escape(&path)));
+        }
     }
     match file_error {
         Some(error) => Err(error),
-        None => Ok(exit),
+        None => match seen.manifests {
+            Some(Err(error)) => Err(error),
+            _ => Ok(exit),
+        },
     }
 }
 
@@ -340,6 +375,7 @@ mod tests {
             receipt: receipt.map(str::to_owned),
             revoked_told: true,
             card: None,
+            manifests: None,
         };
         ending(&seen).map(|(_, exit)| exit)
     }
@@ -405,6 +441,7 @@ mod tests {
             receipt: None,
             revoked_told: true,
             card: None,
+            manifests: None,
         };
         let text = words(&seen);
         assert!(text.contains("revoked, verdict pending"), "{text}");

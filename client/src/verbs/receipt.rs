@@ -1,5 +1,7 @@
 //! `bascule receipt`: what remains of deletions.
 
+mod verify;
+
 use bascule_proto::v1;
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -17,7 +19,7 @@ use crate::{
     },
 };
 
-/// List and show the receipts of deletions
+/// List, show and verify the receipts of deletions
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -34,6 +36,7 @@ pub(crate) enum Action {
         /// The deletion's id
         id: String,
     },
+    Verify(Box<verify::Arguments>),
 }
 
 #[derive(Serialize)]
@@ -54,6 +57,7 @@ struct Summary {
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
     match arguments.action {
         Action::List => list(context).await?,
+        Action::Verify(arguments) => return verify::run(*arguments, context).await,
         Action::Show { id } => {
             let request = v1::GetReceiptRequest { id };
             let response = context

@@ -18,7 +18,7 @@ use crate::{
     ids::{ConnectionId, DeletionId},
     names::ConnectionName,
     plan::CheckBox,
-    survey::{BucketOutcome, Differences},
+    survey::{BucketOutcome, Differences, Extent},
     verdict::{self, Evidence, OwnChange, Verdict},
 };
 
@@ -197,6 +197,9 @@ pub struct Deletion {
     pub phase: Phase,
     /// Whether the keys die before any survey.
     pub emergency: bool,
+    /// How much of the buckets is surveyed.
+    #[serde(default)]
+    pub survey: Extent,
     /// Boxes the user vouched for.
     pub acknowledged: BTreeSet<CheckBox>,
     /// Who asked.
@@ -324,8 +327,11 @@ impl Deletion {
                     sibling_changes,
                 },
             ) => {
-                findings.after = Ok(outcomes);
                 findings.differences = differences;
+                if let Ok(before) = &findings.before {
+                    findings.differences.add_settings(before, &outcomes);
+                }
+                findings.after = Ok(outcomes);
                 findings
                     .own_changes
                     .extend(concerning(sibling_changes, &findings.differences));
@@ -401,7 +407,15 @@ impl Deletion {
                 findings.journal_gap =
                     Some("the daemon was stopped while requests of ours were being cut".into());
             }
-            // What siblings did is kept in memory only, between the surveys.
+            // The first survey goes on from what it had listed; what siblings did since is kept in
+            // memory only.
+            Phase::Drained if !self.emergency => {
+                findings.journal_gap = Some(
+                    "the daemon was stopped during the first survey, so what siblings did then is \
+                     not known"
+                        .into(),
+                );
+            }
             Phase::Surveyed | Phase::Revoked => {
                 findings.journal_gap = Some(
                     "the daemon was stopped between the surveys, so what siblings did is not known"
@@ -433,6 +447,7 @@ impl Deletion {
             differences: findings.differences.clone(),
             own_changes: findings.own_changes.clone(),
             journal_gap: findings.journal_gap.clone(),
+            extent: self.survey,
         });
         self.verdict = Some(verdict.as_str().to_owned());
         findings.verdict = Some(verdict);
@@ -460,7 +475,7 @@ fn concerning(changes: Vec<OwnChange>, differences: &Differences) -> Vec<OwnChan
     let named: HashSet<_> = differences
         .named
         .iter()
-        .map(|d| (&d.bucket, &d.key))
+        .filter_map(|d| Some((&d.bucket, d.subject.key()?)))
         .collect();
     let mut kept = Vec::new();
     let mut seen = HashSet::new();
@@ -500,6 +515,7 @@ mod tests {
             name: "photos".parse().unwrap(),
             phase: Phase::Requested,
             emergency,
+            survey: Extent::Full,
             acknowledged: acknowledged.iter().copied().collect(),
             requested_by: Caller {
                 uid: 0,
@@ -626,7 +642,9 @@ mod tests {
         for n in 0..=Differences::NAMED {
             differences.record(crate::survey::Difference {
                 bucket: "photos".parse().unwrap(),
-                key: format!("{n:05}").parse().unwrap(),
+                subject: crate::survey::Subject::Object {
+                    key: format!("{n:05}").parse().unwrap(),
+                },
                 kind: crate::survey::ChangeKind::Replaced,
             });
         }

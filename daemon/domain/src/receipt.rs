@@ -10,7 +10,7 @@ use crate::{
     names::{BucketName, ConnectionName, Label},
     plan::CheckBox,
     provider::ProviderKind,
-    survey::{BucketOutcome, Difference},
+    survey::{BucketOutcome, BucketSurvey, Difference, Extent},
     verdict::{OwnChange, Verdict},
 };
 
@@ -46,7 +46,10 @@ pub struct Severed {
 /// Both surveys, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Surveys {
-    /// What was listed: current objects by key, size and ETag.
+    /// How much was asked for.
+    #[serde(default)]
+    pub extent: Extent,
+    /// What that is, in words.
     pub covers: String,
     /// Before the revocation.
     pub before: Vec<BucketOutcome>,
@@ -120,6 +123,20 @@ impl Receipt {
         };
         let (before, before_missing) = split(&findings.before);
         let (after, after_missing) = split(&findings.after);
+        let mut not_checked = vec!["which tools and jobs still use the dead keys".to_owned()];
+        let mut gaps: Vec<String> = (before.iter().chain(&after))
+            .filter_map(|outcome| match outcome {
+                BucketOutcome::Surveyed(survey) => Some(survey),
+                BucketOutcome::Gone { .. } => None,
+            })
+            .flat_map(BucketSurvey::not_compared)
+            .collect();
+        gaps.sort();
+        gaps.dedup();
+        not_checked.append(&mut gaps);
+        not_checked.push(
+            "copies of the key folder in snapshots, backups or unused blocks of an SSD".into(),
+        );
         Self {
             bascule_receipt: RECEIPT_VERSION,
             id: deletion.id,
@@ -139,7 +156,8 @@ impl Receipt {
                     reason: "no verdict was reached".into(),
                 }),
             surveys: Surveys {
-                covers: "current objects: key, size, ETag; not older versions".into(),
+                extent: deletion.survey,
+                covers: covers(deletion.survey).into(),
                 before,
                 before_missing,
                 after,
@@ -150,11 +168,21 @@ impl Receipt {
             own_changes: findings.own_changes.clone(),
             journal_gap: findings.journal_gap.clone(),
             stays_valid,
-            not_checked: vec![
-                "which tools and jobs still use the dead keys".into(),
-                "older object versions and unfinished multipart uploads".into(),
-                "copies of the key folder in snapshots, backups or unused blocks of an SSD".into(),
-            ],
+            not_checked,
         }
+    }
+}
+
+const fn covers(extent: Extent) -> &'static str {
+    match extent {
+        Extent::Full => {
+            "key, size and ETag of every object; where a bucket keeps versions, of every version \
+             and delete marker; unfinished multipart uploads; identity and settings"
+        }
+        Extent::Sample => {
+            "key, size and ETag of objects drawn by lot, or of their versions; the others were \
+             counted once; unfinished multipart uploads; identity and settings"
+        }
+        Extent::Identity => "identity and settings; not the contents",
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     connection::{BucketIdentity, SameBucket},
     names::{BucketName, ObjectKey},
-    survey::{BucketOutcome, ChangeKind, Difference, Differences},
+    survey::{BucketOutcome, Difference, Differences, Extent, surveyed_twice},
 };
 
 /// A request of ours that may have changed an object between the surveys.
@@ -27,8 +27,11 @@ impl OwnChange {
     /// Whether it may be behind this difference.
     #[must_use]
     pub fn touches(&self, difference: &Difference) -> bool {
-        self.bucket == difference.bucket
-            && self.key.as_ref().is_none_or(|key| *key == difference.key)
+        let Some(about) = difference.subject.key() else {
+            // No request that we forward can change a setting.
+            return false;
+        };
+        self.bucket == difference.bucket && self.key.as_ref().is_none_or(|key| key == about)
     }
 
     fn may_remove(&self) -> bool {
@@ -52,6 +55,8 @@ pub struct Evidence {
     pub own_changes: Vec<OwnChange>,
     /// Times for which it is not known what we did: the daemon was killed.
     pub journal_gap: Option<String>,
+    /// How much was surveyed.
+    pub extent: Extent,
 }
 
 /// What is proven.
@@ -60,6 +65,13 @@ pub struct Evidence {
 pub enum Verdict {
     /// Nothing differs.
     Intact,
+    /// Nothing differs in what was drawn by lot; the rest was only counted, once.
+    IntactAsSampled {
+        /// Objects that were compared.
+        compared: u64,
+        /// Objects there were.
+        of: u64,
+    },
     /// It differs, and no request of ours is behind what differs.
     ChangedByOthers {
         /// Siblings through which some of it was changed.
@@ -84,6 +96,7 @@ impl Verdict {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Intact => "intact",
+            Self::IntactAsSampled { .. } => "intact-as-sampled",
             Self::ChangedByOthers { .. } => "changed-by-others",
             Self::Missing { .. } => "missing",
             Self::Unverifiable { .. } => "unverifiable",
@@ -95,6 +108,9 @@ impl Verdict {
     pub fn explanation(&self) -> String {
         match self {
             Self::Intact => String::new(),
+            Self::IntactAsSampled { compared, of } => {
+                format!("sampled, {compared} of {of} objects")
+            }
             Self::ChangedByOthers { siblings } if siblings.is_empty() => {
                 "changed between the surveys, and not through Bascule".to_owned()
             }
@@ -160,14 +176,47 @@ pub fn judge(evidence: &Evidence) -> Verdict {
             "the provider no longer tells the identity of bucket {bucket}"
         ));
     }
+    for (first, second) in surveyed_twice(before, after) {
+        if let Some(lost) = first.lost(second) {
+            return unverifiable(format!(
+                "the provider told the {lost} of bucket {} before, and does not any more",
+                first.bucket
+            ));
+        }
+    }
+    if evidence.differences.total == 0 {
+        return judge_sameness(evidence.extent, before);
+    }
     judge_differences(evidence)
+}
+
+/// What it proves that nothing differs.
+fn judge_sameness(extent: Extent, before: &[BucketOutcome]) -> Verdict {
+    let surveys = || {
+        before.iter().filter_map(|outcome| match outcome {
+            BucketOutcome::Surveyed(survey) => Some(survey),
+            BucketOutcome::Gone { .. } => None,
+        })
+    };
+    if extent == Extent::Identity || surveys().any(|s| s.extent == Extent::Identity) {
+        return Verdict::Unverifiable {
+            reason: "identity and settings are the same; the contents were not compared".into(),
+        };
+    }
+    if surveys().all(|survey| survey.sampled.is_none()) {
+        return Verdict::Intact;
+    }
+    let sum = |count: fn(&crate::survey::BucketSurvey) -> u64| {
+        surveys().map(count).fold(0, u64::saturating_add)
+    };
+    Verdict::IntactAsSampled {
+        compared: sum(|survey| survey.sampled.unwrap_or(survey.objects)),
+        of: sum(|survey| survey.objects),
+    }
 }
 
 fn judge_differences(evidence: &Evidence) -> Verdict {
     let differences = &evidence.differences;
-    if differences.total == 0 {
-        return Verdict::Intact;
-    }
     let ours = evidence
         .own_changes
         .iter()
@@ -175,11 +224,14 @@ fn judge_differences(evidence: &Evidence) -> Verdict {
     let mut doubtful = None;
     for change in ours {
         for difference in differences.named.iter().filter(|d| change.touches(d)) {
-            if difference.kind == ChangeKind::Removed && change.may_remove() {
+            if difference.takes_away() && change.may_remove() {
                 return Verdict::Missing {
                     what: format!(
-                        "{} in {} is gone, and a {} of ours can't be excluded",
-                        difference.key, difference.bucket, change.action
+                        "{} in {}: {}, and a {} of ours can't be excluded",
+                        difference.subject,
+                        difference.bucket,
+                        difference.kind.as_str(),
+                        change.action
                     ),
                 };
             }
@@ -190,7 +242,7 @@ fn judge_differences(evidence: &Evidence) -> Verdict {
         return Verdict::Unverifiable {
             reason: format!(
                 "{} in {} differs, and a {} of ours was cut in doubt",
-                difference.key, difference.bucket, change.action
+                difference.subject, difference.bucket, change.action
             ),
         };
     }
@@ -199,14 +251,14 @@ fn judge_differences(evidence: &Evidence) -> Verdict {
     {
         return Verdict::Unverifiable {
             reason: format!(
-                "{} objects differ, more than are kept by name, and a {} of ours is in doubt",
+                "{} things differ, more than are kept by name, and a {} of ours is in doubt",
                 differences.total, change.action
             ),
         };
     }
     if let Some(gap) = &evidence.journal_gap {
         return Verdict::Unverifiable {
-            reason: format!("{} objects differ, and {gap}", differences.total),
+            reason: format!("{} things differ, and {gap}", differences.total),
         };
     }
     let mut siblings: Vec<String> = evidence
@@ -221,120 +273,4 @@ fn judge_differences(evidence: &Evidence) -> Verdict {
 }
 
 #[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-
-    use super::*;
-    use crate::survey::{BucketSurvey, Digest};
-
-    fn survey(identity: &str) -> BucketOutcome {
-        BucketOutcome::Surveyed(BucketSurvey {
-            bucket: "photos".parse().unwrap(),
-            identity: BucketIdentity::CreationDate(identity.into()),
-            objects: 1,
-            bytes: 1,
-            digest: Digest([0; 32]),
-            taken_at: Timestamp::UNIX_EPOCH,
-        })
-    }
-
-    fn evidence(kinds: &[(&str, ChangeKind)]) -> Evidence {
-        let mut differences = Differences::default();
-        for (key, kind) in kinds {
-            differences.record(Difference {
-                bucket: "photos".parse().unwrap(),
-                key: key.parse().unwrap(),
-                kind: *kind,
-            });
-        }
-        Evidence {
-            before: Ok(vec![survey("then")]),
-            after: Ok(vec![survey("then")]),
-            differences,
-            own_changes: vec![],
-            journal_gap: None,
-        }
-    }
-
-    fn own(key: &str, action: &str, sibling: Option<&str>) -> OwnChange {
-        OwnChange {
-            bucket: "photos".parse().unwrap(),
-            key: Some(key.parse().unwrap()),
-            action: action.into(),
-            in_doubt: true,
-            sibling: sibling.map(Into::into),
-        }
-    }
-
-    #[test]
-    fn equal_surveys_are_intact_even_with_requests_in_doubt() {
-        let mut e = evidence(&[]);
-        e.own_changes.push(own("a", "PutObject", None));
-        e.journal_gap = Some("the daemon was killed".into());
-        assert_eq!(judge(&e), Verdict::Intact);
-    }
-
-    #[test]
-    fn a_missing_survey_never_becomes_intact() {
-        let mut e = evidence(&[]);
-        e.before = Err("provider away".into());
-        assert_eq!(judge(&e).as_str(), "unverifiable");
-        let mut e = evidence(&[]);
-        e.after = Err("provider away".into());
-        assert_eq!(judge(&e).as_str(), "unverifiable");
-    }
-
-    #[test]
-    fn another_bucket_of_the_same_name_is_missing() {
-        let mut e = evidence(&[]);
-        e.after = Ok(vec![survey("now")]);
-        assert_eq!(judge(&e).as_str(), "missing");
-        e.after = Ok(vec![BucketOutcome::Gone {
-            bucket: "photos".parse().unwrap(),
-        }]);
-        assert_eq!(judge(&e).as_str(), "missing");
-        e.before = Err("emergency".into());
-        assert_eq!(judge(&e).as_str(), "missing");
-    }
-
-    #[test]
-    fn what_others_changed_is_told_from_what_we_may_have_changed() {
-        let gone = evidence(&[("a", ChangeKind::Removed)]);
-        assert_eq!(judge(&gone), Verdict::ChangedByOthers { siblings: vec![] });
-
-        let mut elsewhere = gone.clone();
-        elsewhere.own_changes.push(own("b", "DeleteObject", None));
-        assert_eq!(judge(&elsewhere).as_str(), "changed-by-others");
-
-        let mut ours = gone.clone();
-        ours.own_changes.push(own("a", "DeleteObject", None));
-        assert_eq!(judge(&ours).as_str(), "missing");
-
-        let mut doubtful = evidence(&[("a", ChangeKind::Replaced)]);
-        doubtful.own_changes.push(own("a", "PutObject", None));
-        assert_eq!(judge(&doubtful).as_str(), "unverifiable");
-
-        let mut sibling = gone.clone();
-        sibling
-            .own_changes
-            .push(own("a", "DeleteObject", Some("other")));
-        assert_eq!(
-            judge(&sibling),
-            Verdict::ChangedByOthers {
-                siblings: vec!["other".into()]
-            }
-        );
-
-        let mut gap = gone;
-        gap.journal_gap = Some("the daemon was killed".into());
-        assert_eq!(judge(&gap).as_str(), "unverifiable");
-    }
-
-    #[test]
-    fn differences_beyond_the_named_ones_are_not_blamed_on_others_while_ours_are_in_doubt() {
-        let mut e = evidence(&[("a", ChangeKind::Added)]);
-        e.differences.total = 5000;
-        e.own_changes.push(own("z", "PutObject", None));
-        assert_eq!(judge(&e).as_str(), "unverifiable");
-    }
-}
+pub(crate) mod tests;

@@ -6,6 +6,7 @@
 
 pub mod aws;
 pub mod calendar;
+pub mod compose;
 pub mod crontab;
 pub mod edit;
 pub mod environment_file;
@@ -13,6 +14,7 @@ pub mod fstab;
 pub mod handout;
 pub mod ini;
 pub mod insert;
+pub mod launchd;
 pub mod leaves;
 pub mod pattern;
 pub mod rclone;

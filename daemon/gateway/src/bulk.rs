@@ -41,6 +41,10 @@ enum Field {
 /// The keys that the body names, in order.
 pub(crate) fn keys(body: &[u8]) -> Result<Vec<ObjectKey>, BulkError> {
     let text = std::str::from_utf8(body).map_err(|_| BulkError)?;
+    // Not even in an attribute, where this reader would pass it over and another might not.
+    if text.contains("<!") {
+        return Err(BulkError);
+    }
     let mut reader = Reader::from_str(text);
     reader.config_mut().check_comments = true;
     let mut keys = Vec::new();
@@ -143,9 +147,25 @@ fn refuse_other_encodings(declaration: &BytesDecl<'_>) -> Result<(), BulkError> 
 fn only_default_namespace(tag: &BytesStart<'_>) -> Result<(), BulkError> {
     for attribute in tag.attributes() {
         let attribute = attribute.map_err(|_| BulkError)?;
-        if attribute.key.as_ref() != "xmlns" {
+        if attribute.key.as_ref() != "xmlns" || attribute.value.contains('<') {
             return Err(BulkError);
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b3_marks_hidden_in_an_attribute_are_refused() {
+        let body = |namespace: &str| {
+            format!("<Delete xmlns=\"{namespace}\"><Object><Key>a</Key></Object></Delete>")
+        };
+        assert!(keys(body("http://s3.amazonaws.com/doc/2006-03-01/").as_bytes()).is_ok());
+        for hidden in ["<!-- ", "<![CDATA[", "x<Object>", "<?x?>"] {
+            assert_eq!(keys(body(hidden).as_bytes()), Err(BulkError), "{hidden}");
+        }
+    }
 }

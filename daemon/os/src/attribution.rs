@@ -141,6 +141,15 @@ pub fn masked(arguments: &[String]) -> String {
     command::shown(arguments, true)
 }
 
+/// A line of a log as it may be shown and kept: secrets masked, without control characters, cut when it
+/// is very long.
+#[must_use]
+pub fn masked_text(line: &str) -> String {
+    const LONGEST_LINE: usize = 300;
+    let plain = line.replace(char::is_control, " ");
+    mask::mask_text(&plain).chars().take(LONGEST_LINE).collect()
+}
+
 #[cfg(target_os = "linux")]
 fn system(what: &'static str, error: rustix::io::Errno) -> Unknown {
     Unknown::System {

@@ -1,13 +1,14 @@
 //! Other programs' files: read with a bound, without ever waiting for whoever holds them.
 
 use std::{
-    fs::{self, Metadata, OpenOptions},
-    io::{self, Read},
+    fs::{self, File, Metadata, OpenOptions},
+    io::{self, Read, Seek, SeekFrom},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use rustix::{fs::OFlags, io::Errno};
+use zeroize::Zeroizing;
 
 /// Why another program's file was not read.
 #[derive(Debug, thiserror::Error)]
@@ -45,16 +46,29 @@ pub enum ForeignError {
 }
 
 impl ForeignError {
-    /// Whether there is nothing at the path.
+    fn of(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        // A socket or a device without a driver.
+        let special = [Errno::NXIO, Errno::OPNOTSUPP].map(|errno| Some(errno.raw_os_error()));
+        if special.contains(&source.raw_os_error()) {
+            Self::NotAFile { path }
+        } else {
+            Self::Io { path, source }
+        }
+    }
+
+    /// Whether there is nothing at the path, nor can be: a folder of it is a file.
     #[must_use]
     pub fn is_absent(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+        const ABSENT: [io::ErrorKind; 2] = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+        matches!(self, Self::Io { source, .. } if ABSENT.contains(&source.kind()))
     }
 }
 
 /// Reads a whole regular file of `limit` bytes at most, whoever owns it. Symbolic links are
 /// followed, since people link their configuration. Opening never blocks: the path may name a
-/// pipe (threats.md F1, F2). One allocation, so that no copy of a secret is left behind.
+/// pipe (threats.md F1, F2). No copy of a secret is left behind, and what is returned takes hardly more
+/// memory than the file: whoever wipes it wipes all of that.
 pub fn read_foreign(path: &Path, limit: u64) -> Result<Vec<u8>, ForeignError> {
     read_checked(path, limit, |_| Ok(()))
 }
@@ -106,25 +120,11 @@ impl FileIdentity {
     }
 }
 
-fn read_checked(
+fn open_checked(
     path: &Path,
-    limit: u64,
     check: impl FnOnce(&Metadata) -> Result<(), ForeignError>,
-) -> Result<Vec<u8>, ForeignError> {
-    let failed = |source: io::Error| {
-        // A socket or a device without a driver.
-        let special = [Errno::NXIO, Errno::OPNOTSUPP].map(|errno| Some(errno.raw_os_error()));
-        if special.contains(&source.raw_os_error()) {
-            ForeignError::NotAFile {
-                path: path.to_owned(),
-            }
-        } else {
-            ForeignError::Io {
-                path: path.to_owned(),
-                source,
-            }
-        }
-    };
+) -> Result<(File, Metadata), ForeignError> {
+    let failed = |source| ForeignError::of(path, source);
     let file = OpenOptions::new()
         .read(true)
         .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed())
@@ -137,6 +137,16 @@ fn read_checked(
         });
     }
     check(&metadata)?;
+    Ok((file, metadata))
+}
+
+fn read_checked(
+    path: &Path,
+    limit: u64,
+    check: impl FnOnce(&Metadata) -> Result<(), ForeignError>,
+) -> Result<Vec<u8>, ForeignError> {
+    let failed = |source| ForeignError::of(path, source);
+    let (file, metadata) = open_checked(path, check)?;
     let too_large = || ForeignError::TooLarge {
         path: path.to_owned(),
         limit,
@@ -144,17 +154,39 @@ fn read_checked(
     if metadata.len() > limit {
         return Err(too_large());
     }
-    // The file may grow while it is read, and files of /proc say that they are empty.
-    let capacity = usize::try_from(limit.saturating_add(1)).map_err(|_| too_large())?;
-    let mut bytes = Vec::with_capacity(capacity);
-    file.take(capacity as u64)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > limit {
-        Err(too_large())
-    } else {
-        Ok(bytes)
+    let whole = usize::try_from(limit).map_err(|_| too_large())?;
+    let said = usize::try_from(metadata.len()).map_err(|_| too_large())?;
+    // One byte more than the file says to have shows whether that is true.
+    let bytes = read_start(&file, said.saturating_add(1)).map_err(failed)?;
+    if bytes.len() <= said {
+        return Ok(bytes);
     }
+    // It grew, or it is one of /proc, which all say that they are empty.
+    drop(Zeroizing::new(bytes));
+    let bytes = read_start(&file, whole.saturating_add(1)).map_err(failed)?;
+    if bytes.len() <= whole {
+        Ok(bytes)
+    } else {
+        drop(Zeroizing::new(bytes));
+        Err(too_large())
+    }
+}
+
+/// Whether a regular file begins with these bytes, without reading more of it.
+pub fn foreign_begins_with(path: &Path, start: &[u8]) -> Result<bool, ForeignError> {
+    let (file, _) = open_checked(path, |_| Ok(()))?;
+    let read = read_start(&file, start.len());
+    read.map(|bytes| bytes == start)
+        .map_err(|source| ForeignError::of(path, source))
+}
+
+/// Reads from the beginning into one allocation of that many bytes.
+fn read_start(file: &File, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(most);
+    let mut file = file;
+    file.seek(SeekFrom::Start(0))?;
+    file.take(most as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -188,6 +220,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_takes_no_more_memory_than_the_file_unless_that_says_less_than_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("conf");
+        fs::write(&path, "12345").unwrap();
+        assert!(read_foreign(&path, 1 << 20).unwrap().capacity() < 64);
+        // Files of /proc say that they are empty.
+        if let Ok(told) = fs::read("/proc/self/cmdline") {
+            let read = read_foreign(Path::new("/proc/self/cmdline"), 1 << 20).unwrap();
+            assert_eq!(read, told);
+            assert!(matches!(
+                read_foreign(Path::new("/proc/self/cmdline"), 3),
+                Err(ForeignError::TooLarge { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn only_the_beginning_of_a_file_is_looked_at_for_its_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("script");
+        fs::write(&path, "#!/bin/sh\n").unwrap();
+        assert!(foreign_begins_with(&path, b"#!").unwrap());
+        fs::write(&path, "#").unwrap();
+        assert!(!foreign_begins_with(&path, b"#!").unwrap());
+        let folder = foreign_begins_with(folder.path(), b"#!");
+        assert!(matches!(folder, Err(ForeignError::NotAFile { .. })));
+    }
+
+    #[test]
     fn pipes_sockets_folders_and_devices_are_refused_without_waiting() {
         let folder = tempfile::tempdir().unwrap();
         let fifo = folder.path().join("fifo");
@@ -210,11 +271,11 @@ mod tests {
                 path.display()
             );
         }
-        assert!(
-            read_foreign(&folder.path().join("nothing"), 5)
-                .unwrap_err()
-                .is_absent()
-        );
+        fs::write(folder.path().join("file"), "").unwrap();
+        for nothing in ["nothing", "file/below"] {
+            let error = read_foreign(&folder.path().join(nothing), 5).unwrap_err();
+            assert!(error.is_absent(), "{nothing}");
+        }
         let looped = folder.path().join("loop");
         std::os::unix::fs::symlink(&looped, &looped).unwrap();
         assert!(matches!(

@@ -34,7 +34,10 @@ pub use file::{
 pub use folder::{private_dir, sync_dir};
 #[cfg(target_os = "linux")]
 pub use folder_watch::FolderWatch;
-pub use foreign::{FileIdentity, ForeignError, file_identity, read_foreign, read_foreign_secret};
+pub use foreign::{
+    FileIdentity, ForeignError, file_identity, foreign_begins_with, read_foreign,
+    read_foreign_secret,
+};
 pub use lock::{InstanceLock, LockError};
 pub use mounts::{Mount, MountReach, Mounts};
 pub use own_file::{OwnFile, OwnFileError, Replaced};

@@ -135,7 +135,7 @@ fn named(event: &Event) -> Option<Named> {
         Event::Consumer(finding, news) => Named {
             id: finding.id.to_string(),
             news: *news,
-            reason: finding.judgement.reason().to_owned(),
+            reason: finding.reason().to_owned(),
             key: finding.found.key.id.masked(),
         },
         Event::Gone(id, _) => Named {

@@ -48,6 +48,52 @@ pub(crate) enum Place {
     },
 }
 
+impl Place {
+    /// Where it is, by the provider's rules.
+    pub(super) fn locate(self) -> Result<(ProviderKind, Buckets, Location)> {
+        match self {
+            Self::Card(card) => {
+                // A card is a file from somewhere: it meets the same rules as what is typed.
+                let wish = bascule_adapters::Wish::from(&card.location);
+                let location = adapter(card.provider).locate(&wish)?;
+                Ok((card.provider, card.buckets, location))
+            }
+            Self::Said {
+                provider,
+                buckets,
+                options,
+            } => {
+                let location = adapter(provider).locate(&bascule_adapters::Wish {
+                    endpoint: options.endpoint,
+                    region: options.region,
+                    account_id: options.account_id,
+                    path: options.path,
+                    addressing: options.addressing,
+                    extra_ca: options.extra_ca,
+                    allow_http: options.allow_http,
+                    allow_link_local: options.allow_link_local,
+                })?;
+                Ok((provider, buckets, location))
+            }
+        }
+    }
+}
+
+pub(super) fn credentials_for(
+    provider: ProviderKind,
+    given: Option<Credentials>,
+) -> Result<Credentials> {
+    match given {
+        Some(credentials) => Ok(credentials),
+        // The embedded service is called in process; its credentials are only a formality.
+        None if provider == ProviderKind::Local => Ok(random::issue()),
+        None => Err(
+            Error::new(Kind::Invalid, format!("{provider} needs credentials"))
+                .next("add --credentials-stdin, --aws-profile P or --rclone-remote R"),
+        ),
+    }
+}
+
 /// What may be said about a place; each provider says which of it belongs to it.
 #[derive(Default)]
 pub(crate) struct Options {
@@ -64,45 +110,8 @@ pub(crate) struct Options {
 impl App {
     pub(crate) async fn connect(&self, by: Asked, wish: Wish) -> Result<(View, Probe)> {
         self.name_is_free(&wish.name)?;
-        let (provider, buckets, location) = match wish.place {
-            Place::Card(card) => {
-                // A card is a file from somewhere: it meets the same rules as what is typed.
-                let wish = bascule_adapters::Wish::from(&card.location);
-                (
-                    card.provider,
-                    card.buckets,
-                    adapter(card.provider).locate(&wish)?,
-                )
-            }
-            Place::Said {
-                provider,
-                buckets,
-                options,
-            } => {
-                let location = adapter(provider).locate(&bascule_adapters::Wish {
-                    endpoint: options.endpoint,
-                    region: options.region,
-                    account_id: options.account_id,
-                    path: options.path,
-                    addressing: options.addressing,
-                    extra_ca: options.extra_ca,
-                    allow_http: options.allow_http,
-                    allow_link_local: options.allow_link_local,
-                })?;
-                (provider, buckets, location)
-            }
-        };
-        let credentials = match wish.credentials {
-            Some(credentials) => credentials,
-            // The embedded service is called in process; its credentials are only a formality.
-            None if provider == ProviderKind::Local => random::issue(),
-            None => {
-                return Err(
-                    Error::new(Kind::Invalid, format!("{provider} needs credentials"))
-                        .next("add --credentials-stdin, --aws-profile P or --rclone-remote R"),
-                );
-            }
-        };
+        let (provider, buckets, location) = wish.place.locate()?;
+        let credentials = credentials_for(provider, wish.credentials)?;
         if !wish.allow_leaked {
             self.refuse_leaked(&credentials).await?;
         }

@@ -264,6 +264,22 @@ impl App {
                 let of_process =
                     gaps.filter(|gap| gap.chain.iter().any(|link| link.kind == LinkKind::Process));
                 picture.gaps.extend(of_process.cloned());
+                // Which runs failed was not asked for either.
+                let suspected = board.uses.iter().filter(|found| found.suspected.is_some());
+                let suspected: BTreeMap<_, _> = suspected
+                    .map(|found| (compare::identity(found), &found.suspected))
+                    .collect();
+                if !suspected.is_empty() {
+                    for found in picture
+                        .uses
+                        .iter_mut()
+                        .filter(|found| found.suspected.is_none())
+                    {
+                        if let Some(known) = suspected.get(&compare::identity(found)) {
+                            found.suspected.clone_from(known);
+                        }
+                    }
+                }
             }
             board.paths = picture.paths();
             board.judged.clear();
@@ -423,6 +439,9 @@ impl App {
         } else if found.rank == Rank::Process {
             advice.push("then restart that process: it holds the old key until it ends".into());
         }
+        if let Some(suspicion) = &found.suspected {
+            advice.push(format!("see whether the key still works: bascule check; why {} failed: systemctl status {}", suspicion.unit, suspicion.unit));
+        }
         advice.push(format!(
             "if that is as it should be: bascule findings ack {} --why TEXT",
             finding.id
@@ -432,6 +451,11 @@ impl App {
 }
 
 impl ConsumerFinding {
+    /// The word for programs of why it needs attention.
+    pub(crate) fn reason(&self) -> &'static str {
+        reason(&self.found, &self.judgement)
+    }
+
     /// The way to the key, a step each, without the whole id.
     pub(crate) fn chain(&self) -> Vec<String> {
         way(&self.found)
@@ -458,6 +482,14 @@ pub(crate) fn way(found: &Use) -> Vec<String> {
         .chain([found.key.place.to_string()])
         .map(|step| step.replace(id.as_str(), &id.masked()))
         .collect()
+}
+
+/// The word for programs of why somebody's use of a key needs attention: what is known goes first.
+fn reason(found: &Use, judgement: &Judgement) -> &'static str {
+    match &found.suspected {
+        Some(_) if !judgement.needs_attention() => "KEY-SUSPECTED",
+        _ => judgement.reason(),
+    }
 }
 
 /// Whether a tool would take the key there, as far as can be told, or it lies about.

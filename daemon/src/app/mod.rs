@@ -36,6 +36,7 @@ mod show;
 mod status;
 mod sweep;
 mod usage;
+mod verify;
 mod watch;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
@@ -70,7 +71,9 @@ use crate::{alerts::Alerts, clock::Clock, config::Config, listeners::Address};
 pub(crate) use audit::Reading;
 pub(crate) use connect::{Options, Place, Wish};
 pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered, Unnoticed, Waiting, way};
-pub(crate) use delete::{ClientUse, DeletionWish, Holder, Progress, Subscription};
+pub(crate) use delete::{
+    ClientUse, DeletionWish, Holder, ManifestPart, Progress, Subscription, SurveyProgress,
+};
 pub(crate) use findings::{Caller, Finding, Who};
 pub(crate) use judge::{IssuedState, Judgement};
 pub(crate) use key::{Changed, Issued, KeyView, KeyWish};
@@ -84,6 +87,7 @@ pub(crate) use rotate::{Consumer, Former, Report, RotateWish, Rotated};
 pub(crate) use status::PausedConnection;
 pub(crate) use sweep::SweepView;
 pub(crate) use usage::NamedKey;
+pub(crate) use verify::{Told, Wish as VerifyWish};
 pub(crate) use watch::{Event, Watcher};
 
 /// What the verbs share.

@@ -211,7 +211,8 @@ fn browse_item(item: BrowseItem) -> v1::BrowseEntry {
     })
 }
 
-fn wish(request: v1::ConnectRequest) -> Result<Wish> {
+/// Parses where a connection is wanted.
+pub(super) fn wish(request: v1::ConnectRequest) -> Result<Wish> {
     let name: ConnectionName = convert::parse("connection name", &request.name)?;
     let credentials = convert::credentials(request.credentials)?;
     let allow_leaked = request.allow_leaked;

@@ -11,6 +11,7 @@ use bascule_domain::{
     limits::Bandwidth,
     provider::ProviderKind,
     secret::{Credentials, SecretKey},
+    survey::Round,
     tombstone::{CauseOfDeath, Tombstone},
 };
 use bascule_gateway::ConditionalWrites;
@@ -19,7 +20,7 @@ use bascule_store::Sweep;
 use prost_types::{Duration as WireDuration, Timestamp as WireTime};
 
 use crate::app::{
-    KeyView, LimitWish, SweepView, View,
+    KeyView, LimitWish, SurveyProgress, SweepView, View,
     error::{Error, Kind, Result},
 };
 
@@ -315,5 +316,16 @@ pub(super) fn sweep(view: &SweepView) -> v1::Sweep {
         running: view.running.as_ref().map(run),
         last: view.last.as_ref().map(run),
         due_at: view.due.map(time),
+    }
+}
+
+pub(super) fn survey_progress(survey: &SurveyProgress) -> v1::SurveyProgress {
+    v1::SurveyProgress {
+        after: survey.round == Round::After,
+        bucket: survey.bucket.to_string(),
+        objects: survey.objects,
+        bytes: survey.bytes,
+        rate: survey.rate,
+        expected: survey.expected.unwrap_or_default(),
     }
 }

@@ -6,6 +6,7 @@ use bascule_domain::{
     deletion::{Deletion, Phase},
     ids::DeletionId,
     plan::{CheckBox, Standing},
+    survey::Extent,
 };
 use bascule_proto::v1::{self, deletion_event::Event, deletions_server::Deletions};
 use futures_util::{Stream, stream};
@@ -13,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::{asked, convert, status::status};
+use super::{asked, convert, manifests, status::status};
 use crate::app::{
     App, ClientUse, DeletionWish, Holder, Progress, Subscription,
     error::{Error, Kind},
@@ -83,6 +84,10 @@ impl Deletions for Service {
             .map(|name| convert::parse("box", name))
             .collect::<Result<BTreeSet<CheckBox>, _>>()
             .map_err(status)?;
+        let survey = match request.survey.as_str() {
+            "" => Extent::default(),
+            named => convert::parse("survey", named).map_err(status)?,
+        };
         let plan = match request.plan_id.as_str() {
             "" => None,
             id => Some(convert::parse("plan id", id).map_err(status)?),
@@ -93,6 +98,8 @@ impl Deletions for Service {
             emergency: request.emergency,
             scream: convert::given_length(request.scream).map_err(status)?,
             plan,
+            survey,
+            keep_manifests: request.keep_manifests,
         };
         let app = self.app.clone();
         let change = async move { app.delete(by, wish).await };
@@ -181,6 +188,25 @@ impl Deletions for Service {
         Ok(Response::new(v1::ListReceiptsResponse { receipts }))
     }
 
+    type TakeManifestsStream = manifests::Parts;
+
+    async fn take_manifests(
+        &self,
+        request: Request<v1::TakeManifestsRequest>,
+    ) -> Answer<manifests::Parts> {
+        let id = self.id(&request.into_inner().id)?;
+        Ok(Response::new(manifests::take(self.app.clone(), id)))
+    }
+
+    type VerifyStream = manifests::Verified;
+
+    async fn verify(&self, request: Request<v1::VerifyRequest>) -> Answer<manifests::Verified> {
+        let request = request.into_inner();
+        manifests::verify(self.app.clone(), request)
+            .map(Response::new)
+            .map_err(status)
+    }
+
     async fn get_receipt(
         &self,
         request: Request<v1::GetReceiptRequest>,
@@ -201,14 +227,19 @@ impl Service {
 
     /// What happened so far, then what happens, until it ends or parks.
     fn events(&self, subscription: Subscription) -> Events {
-        let Subscription { deletion, events } = subscription;
+        let Subscription {
+            deletion,
+            events,
+            hold,
+        } = subscription;
         let first = stream::iter([Ok(event(&deletion, Event::Reached(true)))]);
         if deletion.phase.is_over() {
             return Box::pin(stream::StreamExt::chain(first, self.last_word(deletion)));
         }
         let stop = self.stop.clone();
-        let rest = stream::unfold(Some((events, stop)), |state| async {
-            let (mut events, stop) = state?;
+        // Dropped with the stream: who has left wants no manifests.
+        let rest = stream::unfold(Some((events, stop, hold)), |state| async {
+            let (mut events, stop, hold) = state?;
             loop {
                 let received = tokio::select! {
                     received = events.recv() => received,
@@ -224,7 +255,10 @@ impl Service {
                     Err(RecvError::Closed) => None,
                     Ok((deletion, progress)) => {
                         let over = ends(&deletion, &progress);
-                        Some((told(&deletion, progress), (!over).then_some((events, stop))))
+                        Some((
+                            told(&deletion, progress),
+                            (!over).then_some((events, stop, hold)),
+                        ))
                     }
                 };
             }
@@ -283,7 +317,7 @@ fn ends(deletion: &Deletion, progress: &Progress) -> bool {
     match progress {
         Progress::Receipt(_) | Progress::Parked(_) => true,
         Progress::Reached => deletion.phase == Phase::Cancelled,
-        Progress::Survey { .. } => false,
+        Progress::Survey(_) => false,
     }
 }
 
@@ -292,19 +326,7 @@ fn told(deletion: &Deletion, progress: Progress) -> Result<v1::DeletionEvent, St
         deletion,
         match progress {
             Progress::Reached => Event::Reached(true),
-            Progress::Survey {
-                after,
-                bucket,
-                objects,
-                bytes,
-                rate,
-            } => Event::Survey(v1::SurveyProgress {
-                after,
-                bucket: bucket.to_string(),
-                objects,
-                bytes,
-                rate,
-            }),
+            Progress::Survey(survey) => Event::Survey(convert::survey_progress(&survey)),
             Progress::Parked(reason) => Event::Parked(reason),
             Progress::Receipt(receipt) => Event::Receipt(json(&receipt)?),
         },

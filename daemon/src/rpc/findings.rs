@@ -265,7 +265,7 @@ pub(crate) fn consumer(app: &App, finding: &ConsumerFinding, news: Option<News>)
         chain: finding.chain(),
         found_at: Some(convert::time(finding.record.first_at)),
         changed_at: Some(convert::time(finding.record.changed_at)),
-        reason: finding.judgement.reason().to_owned(),
+        reason: finding.reason().to_owned(),
         key: found.key.id.masked(),
         next: app.consumer_advice(finding),
         sense: "consumer".into(),
@@ -275,8 +275,9 @@ pub(crate) fn consumer(app: &App, finding: &ConsumerFinding, news: Option<News>)
             "open"
         }
         .into(),
-        message: match &finding.judgement {
-            Judgement::Marked(marked) => marked_words(marked),
+        message: match (&finding.judgement, &found.suspected) {
+            (Judgement::Marked(marked), _) => marked_words(marked),
+            (_, Some(suspicion)) => format!("{} failed: {}", suspicion.unit, suspicion.line),
             _ => String::new(),
         },
         acknowledged_why: acknowledged.map_or_else(String::new, |known| known.why.clone()),

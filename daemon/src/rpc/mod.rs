@@ -9,6 +9,7 @@ mod deletions;
 pub(crate) mod findings;
 mod keys;
 mod leaks;
+mod manifests;
 mod rotations;
 pub(crate) mod socket;
 mod status;

@@ -138,8 +138,11 @@ pub enum ManifestError {
     #[error("no manifest was kept")]
     Absent,
     /// Listings are strictly ordered by the bytes of the key; this one is not.
-    #[error("the listing is not in order, or names an object twice")]
+    #[error("the listing is not in order, has a gap, or names an object twice")]
     NotInOrder,
+    /// One stretch is longer than a frame may be.
+    #[error("a part of the listing is too long to be kept")]
+    TooLong,
     /// Its end is missing, or a frame was altered, moved or taken from another manifest.
     #[error("the kept manifest is damaged")]
     Damaged,

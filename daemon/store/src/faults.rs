@@ -70,6 +70,7 @@ impl Place {
             rows,
             keyring: keyring.ok_or("nothing was read")??,
             observer: std::sync::OnceLock::new(),
+            scratch: crate::scratch::Scratch::default(),
         })
     }
 

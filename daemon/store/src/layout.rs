@@ -5,14 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bascule_domain::{
-    ids::{ConnectionId, DeletionId},
-    names::BucketName,
-};
+use bascule_domain::ids::{ConnectionId, DeletionId};
 use bascule_os::{PathError, destroy_file, private_dir, remove_file, sync_dir};
 use data_encoding::HEXLOWER;
 
-use crate::root_key::RootKey;
+use crate::{manifest::Whose, root_key::RootKey};
 
 /// Name of a connection's key file: random, so it tells nothing.
 pub(crate) type KeyFileName = [u8; 16];
@@ -93,18 +90,13 @@ impl Layout {
         self.folder.join("manifests")
     }
 
-    /// Says by ids, which reveal nothing, whose it is; the bucket is a keyed hash.
-    pub(crate) fn manifest(
-        &self,
-        root: &RootKey,
-        connection: ConnectionId,
-        deletion: DeletionId,
-        bucket: &BucketName,
-    ) -> PathBuf {
-        let hash = HEXLOWER.encode(&root.file_name(bucket.as_str())[..16]);
+    /// Says by ids, which reveal nothing, whose it is; bucket and round are a keyed hash.
+    pub(crate) fn manifest(&self, root: &RootKey, whose: &Whose) -> PathBuf {
+        let name = format!("{}/{}", whose.round.as_str(), whose.bucket);
+        let hash = HEXLOWER.encode(&root.file_name(&name)[..16]);
         self.manifests().join(format!(
             "{}{hash}",
-            manifests_of_deletion(connection, deletion)
+            manifests_of_deletion(whose.connection, whose.deletion)
         ))
     }
 
@@ -121,7 +113,7 @@ impl Layout {
     /// Removes the manifests that nothing needs any more.
     pub(crate) fn keep_manifests(&self, needed: impl Fn(&str) -> bool) -> Result<(), PathError> {
         for name in names_in(&self.manifests())? {
-            if is_manifest(&name) && (name.ends_with(UNFINISHED) || !needed(&name)) {
+            if is_manifest(&name) && !needed(&name) {
                 remove_file(&self.manifests().join(name))?;
             }
         }

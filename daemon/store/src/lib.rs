@@ -9,6 +9,8 @@
 //! is journalled. The [`ledger`] of uses is evidence only, in a file of its own: nothing else
 //! depends on it, and none of this is promised for it.
 
+#![allow(unexpected_cfgs, reason = "what fuzzing sets is known to nobody else")]
+
 // The fixture that the tests share names the room as those outside do.
 #[cfg(test)]
 extern crate self as bascule_store;
@@ -22,6 +24,8 @@ mod faults;
 #[cfg(test)]
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod keyring;
 mod layout;
 mod leaks;
@@ -32,6 +36,7 @@ mod open;
 mod overlay;
 mod record;
 mod root_key;
+mod scratch;
 mod seal;
 mod store;
 mod sweeps;
@@ -41,7 +46,7 @@ mod watched;
 pub use error::{ManifestError, OpenError, RESET_COMMAND, StoreError};
 pub use leaks::ReportedLeak;
 pub use load::Image;
-pub use manifest::{Manifest, ManifestReader, ManifestWriter};
+pub use manifest::{Manifest, ManifestReader, ManifestWriter, Wholeness};
 pub use store::{IdHash, Store};
 pub use sweeps::{SkippedPlaces, Sweep, Sweeps};
 pub use turns::KeyTurn;

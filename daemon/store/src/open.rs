@@ -66,6 +66,7 @@ impl Store {
             rows,
             keyring,
             observer: OnceLock::new(),
+            scratch: crate::scratch::Scratch::default(),
         };
         store.tidy()?;
         Ok(store)

@@ -5,6 +5,7 @@
 
 use std::{
     fmt,
+    path::PathBuf,
     sync::{Arc, OnceLock},
 };
 
@@ -12,10 +13,11 @@ use bascule_domain::{
     access_key::AccessKeyId,
     audit,
     connection::Connection,
-    ids::ConnectionId,
+    ids::{ConnectionId, DeletionId},
     key::Key,
     names::BucketName,
     secret::{Credentials, SecretKey},
+    survey::Round,
     tombstone::Tombstone,
 };
 
@@ -27,9 +29,10 @@ use crate::{
     error::{ManifestError, StoreError},
     keyring::{Keyring, NewKey, Standing},
     layout::Layout,
-    manifest::{ManifestReader, ManifestWriter},
+    manifest::{ManifestReader, ManifestWriter, Whose},
     record,
     root_key::RootKey,
+    scratch::Scratch,
     seal::{Sealer, random},
 };
 
@@ -46,6 +49,7 @@ pub struct Store {
     pub(crate) rows: Rows,
     pub(crate) keyring: Keyring,
     pub(crate) observer: OnceLock<Observer>,
+    pub(crate) scratch: Scratch,
 }
 
 /// Is told each change that was made durable.
@@ -268,39 +272,50 @@ impl Store {
             .write(|batch| record::put(batch, &self.root.seal, SETTINGS, GATEWAY_PORT, &port))
     }
 
-    /// Begins the manifest of one bucket. It replaces the one kept before when it is finished, and
-    /// leaves nothing when it is dropped unfinished.
+    /// Begins the manifest of one bucket, or goes on with one that was not finished. It replaces
+    /// the one kept before when it is finished.
     pub fn manifest_writer(
         &self,
         connection: ConnectionId,
-        deletion: bascule_domain::ids::DeletionId,
+        deletion: DeletionId,
         bucket: &BucketName,
+        round: Round,
     ) -> Result<ManifestWriter, ManifestError> {
-        let sealer = self
-            .keyring
-            .get(connection)
-            .ok_or(ManifestError::UnknownConnection(connection))?;
-        let path = self
-            .layout
-            .manifest(&self.root, connection, deletion, bucket);
-        ManifestWriter::create(path, sealer, connection, deletion, bucket)
+        let (path, sealer, whose) = self.manifest(connection, deletion, bucket, round)?;
+        ManifestWriter::open(path, sealer, whose)
     }
 
     /// Reads the finished manifest of one bucket.
     pub fn manifest_reader(
         &self,
         connection: ConnectionId,
-        deletion: bascule_domain::ids::DeletionId,
+        deletion: DeletionId,
         bucket: &BucketName,
+        round: Round,
     ) -> Result<ManifestReader, ManifestError> {
+        let (path, sealer, whose) = self.manifest(connection, deletion, bucket, round)?;
+        ManifestReader::open(&path, sealer, whose)
+    }
+
+    fn manifest(
+        &self,
+        connection: ConnectionId,
+        deletion: DeletionId,
+        bucket: &BucketName,
+        round: Round,
+    ) -> Result<(PathBuf, Arc<Sealer>, Whose), ManifestError> {
         let sealer = self
             .keyring
             .get(connection)
+            .or_else(|| self.scratch.get(connection))
             .ok_or(ManifestError::UnknownConnection(connection))?;
-        let path = self
-            .layout
-            .manifest(&self.root, connection, deletion, bucket);
-        ManifestReader::open(&path, sealer, connection, deletion, bucket)
+        let whose = Whose {
+            connection,
+            deletion,
+            bucket: bucket.clone(),
+            round,
+        };
+        Ok((self.layout.manifest(&self.root, &whose), sealer, whose))
     }
 }
 

@@ -9,22 +9,30 @@ mod fixture;
 
 use std::fs;
 
-use bascule_domain::{deletion::Phase, survey::Entry};
+use bascule_domain::{
+    deletion::Phase,
+    manifest::{Entry, Stretch},
+    survey::Round,
+};
 use bascule_store::{OpenError, Store};
 use fixture::*;
 
 fn with_manifest(store: &Store, connection: &bascule_domain::connection::Connection) {
     let id = deletion(connection, Phase::Requested).id;
-    let mut writer = store
-        .manifest_writer(connection.id, id, connection.buckets.first())
-        .unwrap();
-    let entry = Entry {
-        key: "MarkerIssuedSecret".parse().unwrap(),
-        size: 1,
-        etag: "e".into(),
+    let writer = |round| {
+        store
+            .manifest_writer(connection.id, id, connection.buckets.first(), round)
+            .unwrap()
     };
-    writer.push(&entry).unwrap();
-    writer.finish().unwrap();
+    let entry = Entry::object("MarkerIssuedSecret".parse().unwrap(), 1, "e".into());
+    keep_manifest(writer(Round::Before), [vec![entry.clone()]]);
+    let mut unfinished = writer(Round::After);
+    unfinished.begin(b"MarkerIssuedSecret").unwrap();
+    let stretch = Stretch {
+        entries: vec![entry],
+        ..Stretch::default()
+    };
+    unfinished.push(&stretch).unwrap();
 }
 
 #[test]
@@ -199,11 +207,13 @@ fn manifests_that_nothing_names_are_removed_when_the_store_is_opened_and_keys_ar
     advance(&store, &connection, &[], Phase::Surveyed);
     with_manifest(&store, &connection);
     drop(store);
-    let needed = list(&folder.file("manifests")).pop().unwrap();
+    // A finished one, and one that is gone on with.
+    let needed = list(&folder.file("manifests"));
+    assert_eq!(needed.len(), 2);
     let gone = "07".repeat(10);
     let bucket = "ef".repeat(16);
     let stray = folder.file(&format!("manifests/{gone}.{gone}.{bucket}"));
-    let unfinished = needed.with_extension(format!("{bucket}.new"));
+    let unfinished = stray.with_extension(format!("{bucket}.new"));
     // Its connection may be in a newer copy of the database than this one.
     let unknown_key = folder.file(&format!("keys/{}", "ab".repeat(16)));
     for path in [&stray, &unfinished, &unknown_key] {
@@ -211,7 +221,7 @@ fn manifests_that_nothing_names_are_removed_when_the_store_is_opened_and_keys_ar
     }
     let store = folder.open();
     assert!(!stray.exists() && !unfinished.exists());
-    assert!(needed.exists() && unknown_key.exists());
+    assert!(needed.iter().all(|path| path.exists()) && unknown_key.exists());
     assert_eq!(store.load().unwrap().connections.len(), 1);
 }
 

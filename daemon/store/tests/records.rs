@@ -12,6 +12,7 @@ use bascule_domain::{
     deletion::{Findings, Phase},
     key::KeyState,
     secret::{Credentials, SecretKey},
+    survey::Round,
 };
 use bascule_store::{KeyTurn, SkippedPlaces, StoreError, Sweep, Sweeps};
 use fixture::*;
@@ -292,11 +293,13 @@ fn a_deletion_called_off_leaves_everything_but_its_header_as_before() {
     advance(&store, &connection, &[], Phase::Surveyed);
     let cancelled = deletion(&connection, Phase::Cancelled);
     let bucket = connection.buckets.first();
-    store
-        .manifest_writer(connection.id, cancelled.id, bucket)
-        .unwrap()
-        .finish()
-        .unwrap();
+    let writer = |round| {
+        store
+            .manifest_writer(connection.id, cancelled.id, bucket, round)
+            .unwrap()
+    };
+    keep_manifest(writer(Round::Before), []);
+    writer(Round::After).begin(b"unfinished").unwrap();
     store
         .cancel_deletion(&cancelled, &reached(&cancelled))
         .unwrap();

@@ -10,7 +10,7 @@ mod fixture;
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use bascule_domain::deletion::Phase;
+use bascule_domain::{deletion::Phase, survey::Round};
 use fixture::*;
 
 #[test]
@@ -21,11 +21,9 @@ fn d12_files_are_0600_and_folders_0700_whatever_the_umask_is() {
         let (store, connection, _) = filled(&folder, 1);
         advance(&store, &connection, &[], Phase::Surveyed);
         let id = deletion(&connection, Phase::Surveyed).id;
-        store
-            .manifest_writer(connection.id, id, connection.buckets.first())
-            .unwrap()
-            .finish()
-            .unwrap();
+        let writer =
+            store.manifest_writer(connection.id, id, connection.buckets.first(), Round::Before);
+        keep_manifest(writer.unwrap(), []);
         drop(store);
         drop(folder.open());
         rustix::process::umask(before);

@@ -302,6 +302,13 @@ impl Row {
         }
     }
 
+    /// Those of [`Row::candidates`] that are there.
+    pub(crate) fn existing_candidates(&self, environment: &Environment) -> Vec<PathBuf> {
+        let mut candidates = self.candidates(environment);
+        candidates.retain(|path| std::fs::symlink_metadata(path).is_ok());
+        candidates
+    }
+
     /// Whether only the first configuration that is there counts.
     pub(crate) fn reads_first(&self) -> bool {
         self.reads == Reads::First

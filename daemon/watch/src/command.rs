@@ -1,8 +1,10 @@
 //! From a command line to the keys that it would use. A command is what a job, a script or a process
 //! runs; it is read, never run.
 
+mod compose;
 mod harmless;
 mod script;
+mod shell;
 #[cfg(test)]
 mod tests;
 mod wrapper;
@@ -20,7 +22,7 @@ use crate::{
     tools,
 };
 
-use script::{Shell, Source};
+use shell::{Shell, Source};
 use wrapper::Inner;
 
 /// Scripts that run scripts.
@@ -202,6 +204,9 @@ impl<'a> Following<'a> {
             if tools::is_known(command.program()) {
                 break;
             }
+            if let Some(starts) = compose::starts(&command) {
+                return self.containers(&starts, place, &trail);
+            }
             match wrapper::unwrap(&command, self.machine, place) {
                 Some(Inner::Command(inner)) => command = inner,
                 Some(Inner::Script {
@@ -219,6 +224,12 @@ impl<'a> Following<'a> {
                 }
                 Some(Inner::Folder(folder)) => return self.folder(&command, &folder, &trail),
                 None => {
+                    if wrapper::reads_input(&command) && !self.scripts.is_empty() {
+                        let what = place.map_or_else(|| "a script".to_owned(), Place::to_string);
+                        let why = "it gives a shell commands on its input, which are not followed";
+                        self.picture.gap(&trail, what, why, "look at them yourself");
+                        return;
+                    }
                     let path = located(&command);
                     if path.is_some_and(|path| self.script(&command, &path, false, &trail)) {
                         return;
@@ -295,6 +306,10 @@ impl<'a> Following<'a> {
         trail: &Trail,
     ) -> Option<(PathBuf, Text)> {
         let path = read::resolved(&self.machine.root, path);
+        // Most are programs of a megabyte: no more than the beginning is read of those.
+        if !certain && let Ok(false) = bascule_os::foreign_begins_with(&path, b"#!") {
+            return None;
+        }
         match Text::read(&path) {
             Ok(Some(text)) => {
                 self.picture.files_read += 1;

@@ -22,6 +22,8 @@ pub struct Environment {
     pub home: Option<PathBuf>,
     /// What relative paths are relative to, as it lies on this machine.
     pub current_folder: PathBuf,
+    /// Of a container: paths of the machine by where they are seen instead of what lies there.
+    pub(crate) volumes: BTreeMap<PathBuf, PathBuf>,
     variables: BTreeMap<String, Variable>,
 }
 
@@ -41,6 +43,7 @@ impl Environment {
             root: PathBuf::from("/"),
             home,
             current_folder,
+            volumes: BTreeMap::new(),
             variables: BTreeMap::new(),
         }
     }
@@ -137,9 +140,25 @@ impl Environment {
     #[must_use]
     pub fn absolute(&self, path: &Path) -> PathBuf {
         match path.strip_prefix("/") {
-            Ok(below) => self.root.join(below),
+            Ok(_) => {
+                let shown = self.shown(path);
+                let path = shown.as_deref().unwrap_or(path);
+                self.root.join(path.strip_prefix("/").unwrap_or(path))
+            }
             Err(_) => self.current_folder.join(path),
         }
+    }
+
+    /// What a volume shows at a path of a container.
+    pub(crate) fn shown(&self, path: &Path) -> Option<PathBuf> {
+        let mut at = path.ancestors();
+        let (inside, outside) = at.find_map(|inside| Some((inside, self.volumes.get(inside)?)))?;
+        let below = path.strip_prefix(inside).ok()?;
+        // Joined with nothing it would end in a slash, and be no file.
+        Some(match below.as_os_str().is_empty() {
+            true => outside.clone(),
+            false => outside.join(below),
+        })
     }
 
     /// As [`Environment::absolute`], and `~` and `~/…` mean the home folder. `None` if there is none.

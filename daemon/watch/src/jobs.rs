@@ -3,11 +3,14 @@
 //!
 //! Files are read and nobody is asked: the same look works for the tree of another system, and no
 //! message bus, which may hang or not be there, is waited for. What only a running manager knows (a
-//! timer's chance delay, when a service last ran) is said as such.
+//! timer's chance delay) is said as such. Only `failures` asks, for what no file tells.
 
 mod at;
 mod containers;
 mod cron;
+mod engines;
+pub(crate) mod failures;
+mod launchd;
 mod mounts;
 mod processes;
 mod systemd;
@@ -37,10 +40,14 @@ pub enum Source {
     UserUnits,
     /// Podman's containers that systemd starts (Quadlet).
     Containers,
+    /// Containers that Docker and Podman keep, and the Compose projects that made them.
+    Engines,
     /// Crontabs of users and of the system, and anacron's.
     Cron,
     /// Jobs of at.
     At,
+    /// Agents and daemons of launchd.
+    Launchd,
     /// fstab, and what is mounted now.
     Mounts,
     /// Processes that run now. They have no events, and are no part of another system's tree.
@@ -49,12 +56,14 @@ pub enum Source {
 
 impl Source {
     /// All of them, the most telling last.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::SystemUnits,
         Self::UserUnits,
         Self::Containers,
+        Self::Engines,
         Self::Cron,
         Self::At,
+        Self::Launchd,
         Self::Mounts,
         Self::Processes,
     ];
@@ -65,8 +74,10 @@ impl Source {
             Self::SystemUnits => systemd::system(machine, picture),
             Self::UserUnits => systemd::users(machine, picture),
             Self::Containers => containers::look(machine, picture),
+            Self::Engines => engines::look(machine, picture),
             Self::Cron => cron::look(machine, picture),
             Self::At => at::look(machine, picture),
+            Self::Launchd => launchd::look(machine, picture),
             Self::Mounts => mounts::look(machine, picture),
             Self::Processes if is_running(machine) => {
                 processes::look(Path::new("/proc"), machine, picture);
@@ -86,8 +97,10 @@ impl Source {
                 .flat_map(|user| systemd::user_folders(machine, user))
                 .collect(),
             Self::Containers => containers::folders(machine),
+            Self::Engines => engines::folders(machine),
             Self::Cron => cron::folders(machine),
             Self::At => at::folders(machine),
+            Self::Launchd => launchd::folders(machine),
             Self::Mounts => vec![machine.path("/etc/fstab")],
             Self::Processes => Vec::new(),
         }

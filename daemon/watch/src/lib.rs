@@ -5,13 +5,15 @@
 //! `sweep` searches whole folders for ids that none of them leads to.
 //!
 //! This crate only reads, with a bound and without waiting. It must never write another tool's
-//! file, run a tool or a password command, read the process's environment by itself, or put the
+//! file, run a tool or a password command (`jobs/failures` says which two programs are no tools), read the process's environment by itself, or put the
 //! content of a file into an error.
 
 pub mod aws;
 pub mod catalogue;
 pub mod changes;
 pub mod command;
+mod compose;
+mod container;
 pub mod environment;
 pub mod found;
 pub mod holders;
@@ -28,11 +30,13 @@ pub mod traces;
 
 mod read;
 pub mod tools;
+#[cfg(test)]
+mod tree;
 
 pub use catalogue::Catalogue;
 pub use environment::Environment;
 pub use found::{FoundKey, NotUsable, Place};
 pub use machine::{Machine, User};
 pub use picture::{
-    Gap, HeldKey, Left, Link, LinkKind, NextRun, Picture, Rank, Standing, Trail, Use,
+    Gap, HeldKey, Left, Link, LinkKind, NextRun, Picture, Rank, Standing, Suspicion, Trail, Use,
 };

@@ -69,6 +69,15 @@ impl Machine {
         self.root.join(absolute.trim_start_matches('/'))
     }
 
+    /// A path as the machine's own programs see it, which know nothing of where the tree lies.
+    #[must_use]
+    pub fn seen(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.root) {
+            Ok(below) => Path::new("/").join(below),
+            Err(_) => path.to_owned(),
+        }
+    }
+
     /// The user of this name or number. Who asks has the home of the environment.
     #[must_use]
     pub fn user(&self, name: &str) -> Option<&User> {
@@ -87,15 +96,10 @@ impl Machine {
         environment.set("PATH", USUAL_PATH);
         environment.set("USER", user.name.clone());
         environment.set("LOGNAME", user.name.clone());
-        if let Some(home) = &user.home {
-            // As a job would see it, which knows nothing of where the tree lies.
-            let seen = match home.strip_prefix(&self.root) {
-                Ok(below) => Path::new("/").join(below),
-                Err(_) => home.clone(),
-            };
-            if let Some(seen) = seen.to_str() {
-                environment.set("HOME", seen);
-            }
+        if let Some(seen) = user.home.as_ref().map(|home| self.seen(home))
+            && let Some(seen) = seen.to_str()
+        {
+            environment.set("HOME", seen);
         }
         environment
     }

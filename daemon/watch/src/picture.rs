@@ -4,6 +4,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     path::PathBuf,
 };
 
@@ -234,6 +235,24 @@ impl HeldKey {
     }
 }
 
+/// What makes a key suspect though nothing is known of it: the last run of its job was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspicion {
+    /// The unit that failed.
+    pub unit: String,
+    /// What its journal says, without secrets.
+    pub line: String,
+}
+
+/// The uses of a unit of systemd, by their places in the list until it is settled.
+#[derive(Debug, Clone)]
+pub(crate) struct UnitUses {
+    /// The user whose manager runs it; `None`: the system's.
+    pub(crate) manager: Option<u32>,
+    pub(crate) name: String,
+    pub(crate) uses: Range<usize>,
+}
+
 /// One consumer's use of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Use {
@@ -253,6 +272,8 @@ pub struct Use {
     pub user: Option<String>,
     /// The bucket that the use names, if it does.
     pub bucket: Option<String>,
+    /// Why the key may be one that does not work.
+    pub suspected: Option<Suspicion>,
 }
 
 /// Something that could not be looked at.
@@ -328,6 +349,7 @@ pub struct Picture {
     pub skipped: Vec<Left>,
     /// How many files were read.
     pub files_read: u64,
+    pub(crate) units: Vec<UnitUses>,
     overflowed: bool,
 }
 
@@ -354,6 +376,7 @@ impl Picture {
             next_run: trail.next_run.clone(),
             user: trail.user.clone(),
             bucket,
+            suspected: None,
         });
     }
 
@@ -375,6 +398,43 @@ impl Picture {
             why: why.into(),
             remedy: remedy.into(),
         });
+    }
+
+    /// Adds uses and gaps once more for other ways that lead to the same; `first` is the way that they
+    /// were found by.
+    pub(crate) fn again(
+        &mut self,
+        uses: Range<usize>,
+        gaps: Range<usize>,
+        first: &Trail,
+        others: impl Iterator<Item = Trail>,
+    ) {
+        let known = first.chain.len();
+        for other in others {
+            let way = |chain: &[Link]| {
+                let below = chain.get(known..).unwrap_or_default();
+                [&other.chain, below].concat()
+            };
+            if self.uses.len() + uses.len() > MOST || self.gaps.len() + gaps.len() > MOST {
+                return self.overflow();
+            }
+            for at in uses.clone() {
+                let mut found = self.uses[at].clone();
+                found.chain = way(&found.chain);
+                if found.next_run == first.next_run {
+                    found.rank = other.rank;
+                    found.next_run.clone_from(&other.next_run);
+                }
+                self.uses.push(found);
+            }
+            for at in gaps.clone() {
+                let mut gap = self.gaps[at].clone();
+                if gap.chain.starts_with(&first.chain) {
+                    gap.chain = way(&gap.chain);
+                    self.gaps.push(gap);
+                }
+            }
+        }
     }
 
     /// Adds a configuration that is not usable, for what it says itself.
@@ -415,6 +475,7 @@ impl Picture {
     /// Puts what matters most first, and leaves out what is told better elsewhere: a configuration
     /// by itself that is the end of a job's way to the same key, and what is there twice.
     pub fn settle(&mut self) {
+        self.units.clear();
         let mut ways: BTreeMap<(Place, AccessKeyId), Vec<Vec<Step>>> = BTreeMap::new();
         for found in &self.uses {
             if found.rank < Rank::Configuration && found.standing == Standing::Effective {

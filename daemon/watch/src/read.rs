@@ -39,7 +39,7 @@ impl Text {
                 bytes: Zeroizing::new(bytes),
                 unlocked: false,
             })),
-            Err(error) if error.is_absent() => Ok(None),
+            Err(error) if error.is_absent() || is_no_name(&error) => Ok(None),
             Err(error) => Err(NotUsable::Read(error)),
         }
     }
@@ -70,6 +70,17 @@ impl Text {
             path: self.path.clone(),
         })
     }
+}
+
+/// Whether no file can be called so: it is some other text, which may be a secret, and is not told.
+fn is_no_name(error: &bascule_os::ForeignError) -> bool {
+    let bascule_os::ForeignError::Io { source, .. } = error else {
+        return false;
+    };
+    matches!(
+        source.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename
+    )
 }
 
 /// More entries than a folder of configurations has.
@@ -198,4 +209,17 @@ pub(crate) fn region(value: Option<&Value>) -> Result<Option<Region>, NotUsable>
             place: value.place(),
             source,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_no_files_name_is_no_file_and_is_not_told_f8() {
+        let long = format!("/x/{}", "hunter2".repeat(1_000));
+        for path in ["/x/hunter2\0y", &long] {
+            assert!(matches!(Text::read(Path::new(path)), Ok(None)));
+        }
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
     aws,
     catalogue::Catalogue,
     found::Place,
-    jobs::Source,
+    jobs::{Source, failures},
     machine::{Machine, User},
     picture::{HeldKey, Left, Link, LinkKind, Picture, Rank, Standing, Trail, Use},
     sweep::{self, Confidence, Encoding, Hit, Options, Progress, Reason, Recognised, Wanted},
@@ -24,7 +24,7 @@ use crate::{
 pub struct Scope {
     /// Units, crontabs and what else starts something.
     pub jobs: bool,
-    /// What runs now.
+    /// What runs now, and which runs failed: none of which has events.
     pub processes: bool,
     /// Configurations of all users, not only of who asks.
     pub everyone: bool,
@@ -85,6 +85,10 @@ fn known_places(machine: &Machine, scope: Scope) -> Picture {
         if wanted {
             source.look(machine, &mut picture);
         }
+    }
+    // No event tells of a run that failed, either.
+    if scope.jobs && scope.processes {
+        failures::look(machine, &mut picture);
     }
     picture
 }

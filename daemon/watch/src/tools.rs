@@ -3,8 +3,10 @@
 //! variables that a job sets for it.
 
 mod aws;
+mod crestic;
 mod duplicity;
 mod listed;
+mod litestream;
 mod mc;
 mod order;
 pub mod rclone;
@@ -31,8 +33,9 @@ const TOOLS: &[(&str, Tool)] = &[
     ("aws", aws::uses),
     ("backrest", restic::front),
     ("borgmatic", restic::front),
-    ("crestic", restic::front),
+    ("crestic", crestic::uses),
     ("duplicity", duplicity::uses),
+    ("litestream", litestream::uses),
     ("mc", mc::uses),
     ("mcli", mc::uses),
     ("mount.fuse.s3fs", s3fs::uses),

@@ -123,8 +123,21 @@ fn word(text: &str) -> (Cow<'_, str>, &str, &str) {
     let mut characters = text.char_indices();
     let mut end = text.len();
     let mut quote = None;
+    // A closing brace belongs to the `${` before it.
+    let mut expansions = 0_u32;
+    let mut dollar = false;
     while let Some((at, c)) = characters.next() {
+        let begins = dollar && c == '{';
+        dollar = c == '$';
         match (quote, c) {
+            (None, '{') if begins => {
+                expansions += 1;
+                value.push(c);
+            }
+            (None, '}') if expansions > 0 => {
+                expansions -= 1;
+                value.push(c);
+            }
             (None, '"' | '\'') => (quote, plain) = (Some(c), false),
             (Some(open), _) if open == c => quote = None,
             (None | Some('"'), '\\') => {

@@ -269,6 +269,14 @@ fn structure() -> impl Strategy<Value = Structure> {
     (0..SAMPLES.len()).prop_map(|at| SAMPLES[at].0)
 }
 
+#[test]
+fn a_brace_that_closes_an_expansion_belongs_to_the_value() {
+    let text = "A=${B:-c} D=${E:-${F:-g}}; { H=i; }\n";
+    let found = leaves(text, Structure::Assignments).unwrap();
+    let values: Vec<_> = found.iter().map(|leaf| &*leaf.value).collect();
+    assert_eq!(values, ["${B:-c}", "${E:-${F:-g}}", "i"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(30000))]
 

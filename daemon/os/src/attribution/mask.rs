@@ -29,7 +29,7 @@ pub(super) fn mask_password(argument: &str) -> String {
 }
 
 /// Masks everything in running text that one of the rules takes for a secret.
-fn mask_text(text: &str) -> String {
+pub(super) fn mask_text(text: &str) -> String {
     let mut secrets = Vec::new();
     let mut from = 0;
     while let Some(value) = next_value(text, from) {

@@ -16,7 +16,7 @@ use bascule_watch::{NextRun, Place, Rank, Use};
 
 use super::{
     super::{App, Judgement, judge::Concerned, watch::Event},
-    Absence, Board, ConsumerFinding, takes,
+    Absence, Board, ConsumerFinding, reason, takes,
 };
 use crate::alarm::Alarm;
 
@@ -229,12 +229,11 @@ impl App {
                 continue;
             };
             let judgement = self.judge_with(&id, board.marked.get(&id));
-            if judgement.needs_attention() {
-                for found in uses.iter().filter_map(|at| board.uses.get(*at)) {
-                    if takes(found) {
-                        let id = self.store.finding_id(&identity(found));
-                        current.insert(id, (found.clone(), judgement.clone()));
-                    }
+            for found in uses.iter().filter_map(|at| board.uses.get(*at)) {
+                let wants = judgement.needs_attention() || found.suspected.is_some();
+                if wants && takes(found) {
+                    let id = self.store.finding_id(&identity(found));
+                    current.insert(id, (found.clone(), judgement.clone()));
                 }
             }
             board.judged.insert(id, judgement);
@@ -243,7 +242,7 @@ impl App {
     }
 
     fn sight(&self, found: &Use, judgement: &Judgement) -> Sight {
-        let mut text = format!("{}\0{}", found.rank.as_str(), judgement.reason());
+        let mut text = format!("{}\0{}", found.rank.as_str(), reason(found, judgement));
         for link in &found.chain {
             text.push_str(&format!("\0{}", link.why));
         }
@@ -274,7 +273,7 @@ fn log(event: &Event) {
         // Copies that no tool reads are for those who ask.
         Event::Consumer(finding, news) if finding.found.rank != Rank::Leftover => {
             let found = &finding.found;
-            let (key, reason) = (found.key.id.masked(), finding.judgement.reason());
+            let (key, reason) = (found.key.id.masked(), finding.reason());
             let chain = finding.chain().join(" → ");
             let next_run = found.next_run.as_ref().map(in_words);
             let next_run = next_run.as_deref();
@@ -304,7 +303,7 @@ pub(crate) fn in_words(next: &NextRun) -> String {
 
 /// What makes a finding the same one again: who uses which key, by which way. Lines move and reasons
 /// are told anew, so neither counts.
-fn identity(found: &Use) -> String {
+pub(super) fn identity(found: &Use) -> String {
     let mut text = found.kind.to_string();
     for link in &found.chain {
         text.push_str(&format!("\0{}\0{}", link.kind.as_str(), link.name));

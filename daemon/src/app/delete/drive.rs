@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::{
+    manifests::LONGEST_HOLD,
     running::{Cancel, GoOn, NotCancelled, Progress, Request},
     survey::{self, Failure},
 };
@@ -246,6 +247,11 @@ impl Driver {
     async fn erase(&mut self) -> std::result::Result<(), String> {
         let app = self.app.clone();
         let id = self.deletion.connection;
+        if let Some(released) = app.deletions.held(self.deletion.id) {
+            tokio::time::timeout(LONGEST_HOLD, released.cancelled())
+                .await
+                .ok();
+        }
         app.keyring.remove_connection(id);
         app.registry.remove(id);
         app.own_changes.close(self.deletion.id);

@@ -3,6 +3,7 @@
 
 mod drive;
 mod listen;
+mod manifests;
 mod plan;
 mod receipt;
 mod running;
@@ -16,13 +17,19 @@ use bascule_domain::{
     deletion::{Deletion, Findings, Phase, Scream, Stamps},
     ids::{DeletionId, PlanId},
     plan::{self as checklist, CheckBox, Manner},
+    survey::Extent,
 };
 
 use self::plan::Seen;
 pub(crate) use self::{
     listen::Ears,
+    manifests::ManifestPart,
     plan::{ClientUse, Holder, Plans},
-    running::{NotCancelled, Progress, Running, Subscription},
+    running::{NotCancelled, Progress, Running, Subscription, SurveyProgress},
+};
+pub(super) use self::{
+    manifests::send_manifest,
+    survey::{Task, again},
 };
 use super::{
     App,
@@ -48,6 +55,10 @@ pub(crate) struct DeletionWish {
     pub scream: Option<SignedDuration>,
     /// The plan that was looked at; it must still hold.
     pub plan: Option<PlanId>,
+    /// How much is compared.
+    pub survey: Extent,
+    /// Wait with the erasure until the manifests were taken.
+    pub keep_manifests: bool,
 }
 
 impl App {
@@ -63,6 +74,8 @@ impl App {
             emergency,
             scream,
             plan,
+            survey,
+            keep_manifests,
         } = wish;
         let name = name.as_str();
         let manner = match (emergency, scream) {
@@ -108,6 +121,7 @@ impl App {
                 None => Phase::Requested,
             },
             emergency,
+            survey,
             acknowledged,
             requested_by: by.by.clone(),
             requested_at: self.clock.now(),
@@ -128,10 +142,13 @@ impl App {
         tracing::info!(connection = %deletion.connection, deletion = %deletion.id, emergency, "deletion requested");
         let id = deletion.id;
         self.deletions.remember(deletion, Some(findings));
-        let subscription = self
+        let mut subscription = self
             .deletions
             .subscribe(id)
             .ok_or_else(|| super::deletion::no_deletion(id))?;
+        if keep_manifests {
+            subscription.hold = self.deletions.hold(id);
+        }
         drive::spawn(self.clone(), id);
         Ok(subscription)
     }

@@ -11,10 +11,11 @@ use bascule_domain::{
     ids::DeletionId,
     names::BucketName,
     receipt::Receipt,
+    survey::Round,
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::{
-    sync::CancellationToken,
+    sync::{CancellationToken, DropGuard},
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
@@ -24,23 +25,32 @@ pub(crate) enum Progress {
     /// It reached its phase.
     Reached,
     /// A survey goes on.
-    Survey {
-        after: bool,
-        bucket: BucketName,
-        objects: u64,
-        bytes: u64,
-        rate: f64,
-    },
+    Survey(SurveyProgress),
     /// It waits, and goes on by itself.
     Parked(String),
     /// The final receipt.
     Receipt(Box<Receipt>),
 }
 
+/// How far the survey of a bucket is.
+#[derive(Clone)]
+pub(crate) struct SurveyProgress {
+    pub round: Round,
+    pub bucket: BucketName,
+    pub objects: u64,
+    pub bytes: u64,
+    /// Objects per second.
+    pub rate: f64,
+    /// How many objects there seem to be.
+    pub expected: Option<u64>,
+}
+
 /// A follower: where the deletion stood, and what comes.
 pub(crate) struct Subscription {
     pub deletion: Deletion,
     pub events: broadcast::Receiver<(Deletion, Progress)>,
+    /// Whoever follows wants the manifests before they are erased.
+    pub hold: Option<DropGuard>,
 }
 
 /// Why a deletion was not called off.
@@ -78,6 +88,8 @@ struct Slot {
     findings: Option<Findings>,
     events: broadcast::Sender<(Deletion, Progress)>,
     driver: Option<mpsc::Sender<Request>>,
+    /// Set while somebody wants the manifests before they are erased.
+    hold: Option<CancellationToken>,
 }
 
 /// Its room is taken at once and kept as long as the deletion is remembered, which is for ever.
@@ -107,9 +119,25 @@ impl Running {
             findings,
             events: channel(&deletion),
             driver: None,
+            hold: None,
             deletion,
         };
         self.slots().insert(slot.deletion.id, slot);
+    }
+
+    /// Keeps the deletion from erasing its manifests until what is returned is dropped.
+    pub(super) fn hold(&self, id: DeletionId) -> Option<DropGuard> {
+        let mut slots = self.slots();
+        let released = CancellationToken::new();
+        slots.get_mut(&id)?.hold = Some(released.clone());
+        Some(released.drop_guard())
+    }
+
+    /// Who keeps it from erasing its manifests; cancelled when that is over.
+    pub(super) fn held(&self, id: DeletionId) -> Option<CancellationToken> {
+        let slots = self.slots();
+        let hold = slots.get(&id)?.hold.clone();
+        hold.filter(|released| !released.is_cancelled())
     }
 
     /// Notes that the daemon was stopped meanwhile. `None` when its findings are gone already.
@@ -142,6 +170,7 @@ impl Running {
         self.slots().get(&id).map(|slot| Subscription {
             deletion: slot.deletion.clone(),
             events: slot.events.subscribe(),
+            hold: None,
         })
     }
 
@@ -182,7 +211,7 @@ impl Running {
             let last = match &progress {
                 Progress::Receipt(_) => true,
                 Progress::Reached => deletion.phase == Phase::Cancelled,
-                Progress::Survey { .. } | Progress::Parked(_) => false,
+                Progress::Survey(_) | Progress::Parked(_) => false,
             };
             if let Progress::Parked(reason) = &progress {
                 // Also why it waits for our own disk, which the journal can't hold.

@@ -7,6 +7,7 @@ use bascule_formats::{Dialect, aws::is_profile};
 
 use super::{File, Found, Profile, Texts, config_file, credentials_file};
 use crate::{
+    catalogue::Catalogue,
     command::{self, Command},
     environment::Environment,
     found::{NotUsable, Place},
@@ -65,7 +66,11 @@ impl Question<'_> {
         let mut candidates = Vec::new();
         let from_variables = variables(self.environment);
         let named = |variable: &&str| self.environment.variable(variable);
-        let fallback = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"]
+        let fallback = match self.sdk {
+            Sdk::Botocore => ["AWS_DEFAULT_PROFILE", "AWS_PROFILE"],
+            Sdk::Go | Sdk::Minio => ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"],
+        };
+        let fallback = fallback
             .iter()
             .find_map(|variable| named(variable).map(|name| (name, *variable)));
         let fallback = fallback.map_or(("default", "by default"), |(name, by)| (name, by));
@@ -95,6 +100,10 @@ impl Question<'_> {
                 candidates.extend(behind);
             }
             None => {
+                let half = from_variables
+                    .as_ref()
+                    .filter(|candidate| candidate.key.secret.is_none())
+                    .map(|candidate| candidate.key.place.to_string());
                 candidates.extend(from_variables);
                 let why = if fallback.1.starts_with("AWS") {
                     format!("named by ${}", fallback.1)
@@ -103,6 +112,14 @@ impl Question<'_> {
                 };
                 let found = self.profile(&files, fallback.0, &why, trail, picture);
                 candidates.extend(found.unwrap_or_default());
+                candidates.extend(self.legacy(trail, picture));
+                if let Some(half) = half.filter(|_| self.sdk == Sdk::Botocore) {
+                    for candidate in &mut candidates {
+                        candidate.standing = Standing::Unused {
+                            why: format!("the AWS tools end at {half}, which has no secret"),
+                        };
+                    }
+                }
             }
         }
         let run = files.profile(self.profile.unwrap_or(fallback.0));
@@ -110,6 +127,44 @@ impl Question<'_> {
             self.server(run.as_ref(), &mut candidate.key);
         }
         self.tell(candidates, trail, picture);
+    }
+
+    /// Where botocore looks when no profile has a key: a file of the first EC2 tools, then the
+    /// configuration of boto before its third version.
+    fn legacy(&self, trail: &Trail, picture: &mut Picture) -> Vec<Candidate> {
+        if self.sdk != Sdk::Botocore {
+            return Vec::new();
+        }
+        let environment = self.environment;
+        let of_ec2 = environment.variable("AWS_CREDENTIAL_FILE");
+        let of_ec2 = of_ec2.and_then(|path| environment.expanded(path));
+        let boto = match environment.variable("BOTO_CONFIG") {
+            Some(path) => vec![environment.expanded(path)],
+            None => vec![
+                Some(environment.root.join("etc/boto.cfg")),
+                environment.in_home(".boto"),
+            ],
+        };
+        let files = [("ec2-credentials", of_ec2)].into_iter();
+        let files = files.chain(boto.into_iter().map(|path| ("boto", path)));
+        let mut found = Vec::new();
+        for (row, path) in files {
+            let (Some(path), Some(row)) = (path, Catalogue::builtin().row(row)) else {
+                continue;
+            };
+            match row.read(&path, environment) {
+                Ok(reading) => {
+                    let entries = reading.into_iter().flat_map(|reading| reading.entries);
+                    found.extend(entries.map(|entry| Candidate {
+                        links: vec![entry.link],
+                        key: entry.key,
+                        standing: entry.standing,
+                    }));
+                }
+                Err(error) => picture.unusable(trail, path.display().to_string(), &error),
+            }
+        }
+        found
     }
 
     /// Where the run goes with a key: variables stand before the profile that it runs with, which need

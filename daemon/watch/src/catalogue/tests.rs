@@ -105,6 +105,12 @@ const FIXTURES: &[(&str, &str, &str, &[&str])] = &[
         &["mc alias r2:3 MCID at x.example"],
     ),
     (
+        "crestic",
+        "etc/crestic/conf.d/10-home.cfg",
+        "[home.environ]\nAWS_ACCESS_KEY_ID = CDID\nAWS_SECRET_ACCESS_KEY = s\n",
+        &["crestic preset home.environ:2 CDID"],
+    ),
+    (
         "mc",
         ".mc/config.json.old",
         "{\"hosts\": {\"r2\": {\"accessKey\": \"WASID\", \"secretKey\": \"s\"}}}",
@@ -160,7 +166,7 @@ const FIXTURES: &[(&str, &str, &str, &[&str])] = &[
     ),
     (
         "crestic",
-        ".config/crestic/crestic.cfg",
+        ".config/crestic/config.cfg",
         "[global]\n[home.environ]\nAWS_ACCESS_KEY_ID: CRID\nAWS_SECRET_ACCESS_KEY: s\n",
         &["crestic preset home.environ:3 CRID"],
     ),
@@ -397,6 +403,7 @@ fn every_row_has_a_fixture_or_a_test_of_its_own() {
     let own = [
         "rclone",
         "aws",
+        "ec2-credentials",
         "s5cmd",
         "mc-hosts",
         "mount",

@@ -1,42 +1,15 @@
-use std::{fs, path::Path};
-
-use bascule_domain::Timestamp;
 use proptest::prelude::*;
-use tempfile::TempDir;
 
 use super::*;
-use crate::picture::Use;
-
-/// A tree with two users and an rclone.conf of each.
-struct Tree(TempDir);
+use crate::{
+    picture::Use,
+    tree::{Tree, remote},
+};
 
 impl Tree {
-    fn new() -> Self {
-        let tree = Self(tempfile::tempdir().unwrap());
-        tree.write(
-            "/etc/passwd",
-            "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nbob:x:1001:1001::/home/bob:/bin/sh\n",
-        );
-        for (home, key) in [
-            ("/root", "AKROOT"),
-            ("/home/ann", "AKANN"),
-            ("/home/bob", "AKBOB"),
-        ] {
-            tree.write(&format!("{home}/.config/rclone/rclone.conf"), &remote(key));
-        }
-        tree
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let path = self.0.path().join(&path[1..]);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn machine(&self) -> Machine {
-        let mut environment = Environment::of(None, self.0.path().to_owned());
-        environment.root = self.0.path().to_owned();
-        let machine = Machine::local(environment, 1000, Timestamp::UNIX_EPOCH);
+    /// As [`Tree::machine`], with surroundings of ann's own.
+    fn with_path(&self) -> Machine {
+        let machine = self.machine();
         let mut environment = machine.bare_environment(&machine.user);
         environment.set("PATH", "/usr/local/bin:/usr/bin");
         Machine {
@@ -46,7 +19,7 @@ impl Tree {
     }
 
     fn picture(&self, arguments: &[&str]) -> Picture {
-        let machine = self.machine();
+        let machine = self.with_path();
         let command = Command {
             arguments: arguments
                 .iter()
@@ -70,16 +43,9 @@ impl Tree {
 
     /// The places of a chain, below the tree.
     fn places(&self, found: &Use) -> Vec<String> {
-        let root = self.0.path().display().to_string();
         let places = found.chain.iter().filter_map(|link| link.place.as_ref());
-        places
-            .map(|place| place.to_string().replace(&root, ""))
-            .collect()
+        places.map(|place| self.shown(place)).collect()
     }
-}
-
-fn remote(key: &str) -> String {
-    format!("[r]\ntype = s3\naccess_key_id = {key}\nsecret_access_key = secretsecret\n")
 }
 
 #[test]
@@ -244,7 +210,7 @@ fn secrets_of_command_lines_are_masked_in_chains() {
 fn files_that_are_no_files_are_no_trap() {
     let tree = Tree::new();
     tree.write("/opt/ok.sh", ". /opt/loop\n. /opt/fifo\nrclone ls r:b\n");
-    let opt = tree.0.path().join("opt");
+    let opt = tree.root().join("opt");
     std::os::unix::fs::symlink("loop", opt.join("loop")).unwrap();
     let made = std::process::Command::new("mkfifo")
         .arg(opt.join("fifo"))

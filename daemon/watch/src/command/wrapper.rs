@@ -1,13 +1,14 @@
 //! Programs that run another one: what they run, as whom, and with which variables.
 
+mod plain;
+mod users;
+
 use bascule_formats::{shell, unit::exec};
 
 use super::{Command, assign};
-use crate::{
-    environment::Environment,
-    found::Place,
-    machine::{Machine, User},
-};
+use crate::{environment::Environment, found::Place, machine::Machine};
+use plain::PLAIN;
+use users::{as_user, chpst, named, su, sudo};
 
 /// What a wrapper runs.
 pub(super) enum Inner {
@@ -24,83 +25,6 @@ pub(super) enum Inner {
     /// Every script of a folder.
     Folder(String),
 }
-
-/// A wrapper whose arguments are its own options, some words, and then the command.
-struct Plain {
-    name: &'static str,
-    /// Options that take the next word.
-    valued: &'static [&'static str],
-    /// Words between the options and the command.
-    words: usize,
-}
-
-const fn plain(name: &'static str, valued: &'static [&'static str], words: usize) -> Plain {
-    Plain {
-        name,
-        valued,
-        words,
-    }
-}
-
-const PLAIN: [Plain; 29] = [
-    plain("builtin", &[], 0),
-    plain("caffeinate", &["-t", "-w"], 0),
-    plain("chronic", &[], 0),
-    plain("chrt", &["-T", "-P", "-D"], 1),
-    plain("command", &[], 0),
-    plain("cpulimit", &["-l", "-p", "-e", "--limit"], 0),
-    plain("dbus-run-session", &["--config-file", "--dbus-daemon"], 0),
-    plain("eatmydata", &[], 0),
-    plain("exec", &["-a"], 0),
-    plain("fakeroot", &["-l", "-s", "-i", "-b"], 0),
-    plain("firejail", &[], 0),
-    plain("ionice", &["-c", "-n", "--class", "--classdata"], 0),
-    plain("nice", &["-n", "--adjustment"], 0),
-    plain("nohup", &[], 0),
-    plain("proxychains", &["-f"], 0),
-    plain("runitor", &["-uuid", "-slug", "-ping-key", "-api-url"], 0),
-    plain("setsid", &[], 0),
-    plain(
-        "stdbuf",
-        &["-i", "-o", "-e", "--input", "--output", "--error"],
-        0,
-    ),
-    plain("strace", &["-o", "-e", "-p", "-s", "-u"], 0),
-    plain(
-        "systemd-cat",
-        &["-t", "-p", "--identifier", "--priority"],
-        0,
-    ),
-    plain(
-        "systemd-inhibit",
-        &["--what", "--who", "--why", "--mode"],
-        0,
-    ),
-    plain("taskset", &["-c"], 0),
-    plain("time", &["-f", "-o", "--format", "--output"], 0),
-    plain("timeout", &["-k", "-s", "--kill-after", "--signal"], 1),
-    plain("tini", &["-p", "-e"], 0),
-    plain("trickle", &["-u", "-d"], 0),
-    plain("unbuffer", &[], 0),
-    plain("xargs", XARGS, 0),
-    plain("gxargs", XARGS, 0),
-];
-
-const XARGS: &[&str] = &[
-    "-I",
-    "-n",
-    "-P",
-    "-d",
-    "-L",
-    "-a",
-    "-s",
-    "-E",
-    "--max-args",
-    "--max-procs",
-    "--delimiter",
-    "--arg-file",
-    "--replace",
-];
 
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox"];
 
@@ -147,7 +71,7 @@ pub(super) fn unwrap(command: &Command, machine: &Machine, place: Option<&Place>
 }
 
 /// Passes over options, tells each with its value, and returns where the rest begins.
-fn options(
+pub(super) fn options(
     arguments: &[String],
     valued: &[&str],
     mut option: impl FnMut(&str, Option<&str>),
@@ -256,158 +180,6 @@ fn env(command: &Command, place: Option<&Place>) -> Option<Inner> {
     rest(&inner, at)
 }
 
-/// The command as another user runs it, who keeps the variables.
-fn as_user(command: &Command, machine: &Machine, user: &str) -> Command {
-    let mut command = command.clone();
-    let user = named(machine, user);
-    let bare = machine.bare_environment(&user);
-    command.environment.home.clone_from(&bare.home);
-    for name in ["HOME", "USER", "LOGNAME"] {
-        match bare.set_variable(name) {
-            Some(value) => command.environment.set(name, value.to_owned()),
-            None => command.environment.unset(name),
-        }
-    }
-    command
-}
-
-/// The user of a name; one without a home where the machine's list does not know it.
-fn named(machine: &Machine, user: &str) -> User {
-    let user = user.strip_prefix('#').unwrap_or(user);
-    machine.user(user).cloned().unwrap_or_else(|| User {
-        name: user.to_owned(),
-        uid: u32::MAX,
-        home: None,
-    })
-}
-
-fn bare(machine: &Machine, user: &str, command: &Command) -> Environment {
-    let mut environment = machine.bare_environment(&named(machine, user));
-    environment
-        .current_folder
-        .clone_from(&command.environment.current_folder);
-    environment
-}
-
-fn sudo(command: &Command, machine: &Machine, place: Option<&Place>) -> Option<Inner> {
-    let valued = [
-        "-u", "--user", "-g", "--group", "-h", "--host", "-p", "--prompt", "-C", "-r", "-t", "-T",
-        "-U", "-D", "--chdir", "-R",
-    ];
-    let (mut user, mut keeps, mut login, mut folder) = ("root".to_owned(), false, false, None);
-    let mut kept: Vec<String> = Vec::new();
-    let at = options(&command.arguments, &valued, |name, value| {
-        match (name, value) {
-            ("-u" | "--user", Some(value)) => user = value.to_owned(),
-            ("-E" | "--preserve-env", None) => keeps = true,
-            ("--preserve-env", Some(names)) => {
-                kept.extend(names.split(',').map(ToOwned::to_owned));
-            }
-            ("-i" | "--login", _) => login = true,
-            ("-D" | "--chdir", Some(value)) => folder = Some(command.path(value)),
-            _ => {}
-        }
-    });
-    let keeps = keeps && command.program() == "sudo";
-    let mut inner = Command {
-        arguments: command.arguments.clone(),
-        environment: bare(machine, &user, command),
-    };
-    if keeps {
-        inner.environment = as_user(command, machine, &user).environment;
-    }
-    inner
-        .environment
-        .take(kept.iter().map(String::as_str), &command.environment);
-    if login && let Some(home) = inner.environment.home.clone() {
-        inner.environment.current_folder = home;
-    }
-    if let Some(folder) = folder {
-        inner.environment.current_folder = folder;
-    }
-    let at = assignments(&mut inner, at, place);
-    rest(&inner, at)
-}
-
-fn su(command: &Command, machine: &Machine) -> Option<Inner> {
-    let valued = [
-        "-c",
-        "--command",
-        "-s",
-        "--shell",
-        "-g",
-        "-G",
-        "-u",
-        "--user",
-        "-w",
-        "-T",
-    ];
-    let mut seen: Vec<(String, Option<String>)> = Vec::new();
-    let mut read = |arguments: &[String]| {
-        options(arguments, &valued, |name, value| {
-            seen.push((name.to_owned(), value.map(ToOwned::to_owned)));
-        })
-    };
-    let mut at = read(&command.arguments);
-    let dash = command
-        .arguments
-        .get(at)
-        .is_some_and(|argument| argument == "-");
-    at += usize::from(dash);
-    // Options may stand behind the user too.
-    let behind = read(command.arguments.get(at..).unwrap_or_default());
-    let value = |names: [&str; 2]| {
-        let mut all = seen.iter().rev();
-        all.find_map(|(name, value)| value.clone().filter(|_| names.contains(&name.as_str())))
-    };
-    if let Some(user) = value(["-u", "--user"]) {
-        return rest(&as_user(command, machine, &user), at);
-    }
-    let user = command.arguments.get(at).map_or("root", String::as_str);
-    let login = dash
-        || seen
-            .iter()
-            .any(|(name, _)| ["-l", "--login"].contains(&name.as_str()));
-    let environment = if login {
-        let mut environment = bare(machine, user, command);
-        if let Some(home) = environment.home.clone() {
-            environment.current_folder = home;
-        }
-        environment
-    } else {
-        as_user(command, machine, user).environment
-    };
-    let mut arguments = vec!["sh".to_owned()];
-    arguments.extend_from_slice(command.arguments.get(at + behind..).unwrap_or_default());
-    Some(Inner::Script {
-        text: value(["-c", "--command"])?,
-        arguments,
-        environment,
-    })
-}
-
-fn chpst(command: &Command, machine: &Machine) -> Option<Inner> {
-    let valued = [
-        "-u", "-U", "-e", "-/", "-n", "-l", "-L", "-m", "-d", "-o", "-p", "-f", "-c", "-r", "-t",
-    ];
-    let mut user = None;
-    let at = options(&command.arguments, &valued, |name, value| {
-        if ["-u", "--reuid"].contains(&name) {
-            user = value
-                .and_then(|value| value.split(':').next())
-                .map(ToOwned::to_owned);
-        }
-    });
-    // Neither of them sets variables; only who it is changes where a home is looked for.
-    let mut inner = command.clone();
-    if inner.environment.set_variable("HOME").is_none()
-        && let Some(user) = user
-    {
-        inner.environment.home = named(machine, &user).home;
-    }
-    rest(&inner, at)
-}
-
 fn flock(command: &Command) -> Option<Inner> {
     let valued = ["-w", "--wait", "--timeout", "-E", "--conflict-exit-code"];
     let at = options(&command.arguments, &valued, |_, _| {});
@@ -499,6 +271,12 @@ fn systemd_run(command: &Command, machine: &Machine, place: Option<&Place>) -> O
 }
 
 /// `sh -c TEXT NAME ARGUMENTS`.
+/// Whether a command is a shell that is told neither a script nor a text.
+pub(super) fn reads_input(command: &Command) -> bool {
+    let is_option = |argument: &String| argument.starts_with('-');
+    is_shell(command.program()) && command.arguments.iter().skip(1).all(is_option)
+}
+
 fn shell_text(command: &Command) -> Option<Inner> {
     let mut at = 1;
     if command.program() == "busybox" {

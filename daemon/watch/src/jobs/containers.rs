@@ -1,9 +1,11 @@
-//! Podman's containers that systemd starts (Quadlet). What runs in one sees other files than the
-//! machine: a path counts only where a volume shows it.
+//! Podman's containers that systemd starts (Quadlet).
 
 use std::path::PathBuf;
 
-use bascule_formats::unit::{exec::words, specifier::Specifiers};
+use bascule_formats::{
+    compose::Bind,
+    unit::{exec::words, specifier::Specifiers},
+};
 
 use super::{
     listed, owner,
@@ -11,8 +13,7 @@ use super::{
     users,
 };
 use crate::{
-    command::{self, Command},
-    environment::Environment,
+    container::Container,
     machine::{Machine, User},
     picture::{Link, LinkKind, NextRun, Picture, Rank, Trail},
 };
@@ -99,95 +100,30 @@ fn unit(
         home: user.and_then(|user| Some(user.home.as_ref()?.display().to_string())),
         ..Specifiers::default()
     };
-    let mut environment = Environment::of(None, machine.root.clone());
-    environment.root.clone_from(&machine.root);
+    let mut container = Container::of(image.value.to_string(), machine);
     apply_environment(
-        &mut environment,
+        &mut container.environment,
         "Container",
         &settings,
         &specifiers,
         &trail,
         picture,
     );
-    let volumes = Volumes::of(&settings, &specifiers);
-    let mut inside = environment.clone();
-    for (name, value, _) in environment.variables() {
-        if let Some(outside) = volumes.outside(value) {
-            inside.set_at(name, outside, environment.place_of(name));
+    for (volume, _) in settings.list("Container", "Volume") {
+        let volume = Bind::short(&specifiers.expand(&volume.value));
+        if let Some(volume) = volume.filter(|volume| volume.source.starts_with('/')) {
+            container.show(&volume.target, volume.source);
         }
     }
-    // rclone's own image keeps its configuration there.
-    let program = program(&image.value);
-    if program == "rclone"
-        && inside.set_variable("RCLONE_CONFIG").is_none()
-        && let Some(outside) = volumes.outside("/config/rclone/rclone.conf")
-    {
-        inside.set("RCLONE_CONFIG", outside);
-    }
-    let exec = settings.last("Container", "Exec");
-    let exec = exec.map_or_else(Vec::new, |(exec, _)| words(&exec.value).unwrap_or_default());
-    let mut arguments = vec![program.to_owned()];
-    arguments.extend(
-        exec.into_iter()
-            .map(|word| volumes.argument(&specifiers.expand(&word.text))),
-    );
-    let command = Command {
-        arguments,
-        environment: inside,
+    let split = |key| {
+        let found = settings.last("Container", key);
+        let split = found.map_or_else(Vec::new, |(text, _)| words(&text.value).unwrap_or_default());
+        let words = split.into_iter();
+        words
+            .map(|word| specifiers.expand(&word.text))
+            .collect::<Vec<_>>()
     };
-    command::follow_at(&command, Some(&place), "runs", machine, &trail, picture);
-}
-
-/// `docker.io/rclone/rclone:1.70` is mostly named after what it runs.
-fn program(image: &str) -> &str {
-    let name = image.rsplit('/').next().unwrap_or(image);
-    let name = name.split(['@', ':']).next().unwrap_or(name);
-    match name {
-        "aws-cli" => "aws",
-        name => name,
-    }
-}
-
-/// What of the machine is seen where in a container.
-struct Volumes(Vec<(String, String)>);
-
-impl Volumes {
-    fn of(settings: &Settings<'_>, specifiers: &Specifiers) -> Self {
-        let volumes = settings.list("Container", "Volume").into_iter();
-        let pair = |text: String| {
-            let mut parts = text.split(':');
-            let (outside, inside) = (parts.next()?, parts.next()?);
-            let pair = (inside.trim_end_matches('/').to_owned(), outside.to_owned());
-            outside.starts_with('/').then_some(pair)
-        };
-        Self(
-            volumes
-                .filter_map(|(setting, _)| pair(specifiers.expand(&setting.value)))
-                .collect(),
-        )
-    }
-
-    /// Where a path of the container lies on the machine, if a volume shows it.
-    fn outside(&self, path: &str) -> Option<String> {
-        let fits = |(inside, outside): &(String, String)| {
-            let below = path.strip_prefix(inside.as_str())?;
-            let whole = below.is_empty() || below.starts_with('/');
-            whole.then(|| (inside.len(), format!("{outside}{below}")))
-        };
-        let all = self.0.iter().filter_map(fits);
-        all.max_by_key(|(length, _)| *length).map(|(_, path)| path)
-    }
-
-    /// An argument, with the path in it made to one of the machine.
-    fn argument(&self, argument: &str) -> String {
-        match argument.split_once('=') {
-            Some((name, value)) if name.starts_with('-') => match self.outside(value) {
-                Some(outside) => format!("{name}={outside}"),
-                None => argument.to_owned(),
-            },
-            _ => self
-                .outside(argument)
-                .unwrap_or_else(|| argument.to_owned()),
-        }
-    }
+    container.entrypoint = split("Entrypoint");
+    container.command = split("Exec");
+    container.follow(&place, machine, &trail, picture);
 }

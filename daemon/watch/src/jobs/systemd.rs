@@ -20,7 +20,8 @@ use crate::{
     command::{self, Command},
     environment::Environment,
     machine::{Machine, User},
-    picture::{Link, LinkKind, NextRun, Picture, Rank, Trail},
+    picture::{Link, LinkKind, NextRun, Picture, Rank, Trail, UnitUses},
+    read::Text,
 };
 use starts::Starts;
 use units::{Loaded, Units};
@@ -95,10 +96,7 @@ pub(super) fn user_folders(machine: &Machine, user: &User) -> Vec<PathBuf> {
 
 /// Adds what the system's units use.
 pub(super) fn system(machine: &Machine, picture: &mut Picture) {
-    let scope = Scope {
-        machine,
-        user: None,
-    };
+    let scope = Scope::of(machine, None, picture);
     scope.look(system_folders(machine), picture);
 }
 
@@ -126,10 +124,7 @@ pub(super) fn users(machine: &Machine, picture: &mut Picture) {
         // Those that all users have are looked at once, for who asks.
         let own = own.is_some_and(|folder| folder.is_dir());
         if own || user.uid == machine.user.uid {
-            let scope = Scope {
-                machine,
-                user: Some(user),
-            };
+            let scope = Scope::of(machine, Some(user), picture);
             scope.look(user_folders(machine, user), picture);
         }
     }
@@ -140,9 +135,24 @@ struct Scope<'a> {
     machine: &'a Machine,
     /// `None`: the system's.
     user: Option<&'a User>,
+    host: Option<String>,
+    /// The variables that it gives every unit.
+    variables: Environment,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    fn of(machine: &'a Machine, user: Option<&'a User>, picture: &mut Picture) -> Self {
+        let host = Text::read_up_to(&machine.path("/etc/hostname"), 4096);
+        let host = host.ok().flatten();
+        let host = host.as_ref().and_then(|text| text.as_str().ok());
+        Self {
+            machine,
+            user,
+            host: host.map(|host| host.trim().to_owned()),
+            variables: environment::of_manager(machine, user, picture),
+        }
+    }
+
     fn look(&self, folders: Vec<PathBuf>, picture: &mut Picture) {
         let units = Units::scan(&self.machine.root, folders, picture);
         let mut starts = Starts::new(self.machine, self.user.map(|user| user.name.as_str()));
@@ -168,7 +178,15 @@ impl Scope<'_> {
             }
         }
         for (name, files) in &runs {
+            let before = picture.uses.len();
             self.unit(name, &files.settings(), &starts, picture);
+            if picture.uses.len() > before {
+                picture.units.push(UnitUses {
+                    manager: self.user.map(|user| user.uid),
+                    name: name.clone(),
+                    uses: before..picture.uses.len(),
+                });
+            }
         }
     }
 
@@ -192,10 +210,10 @@ impl Scope<'_> {
         }
         let specifiers = self.specifiers(name);
         let user = self.runs_as(settings, &specifiers);
-        for way in starts.ways(name) {
+        let trails = starts.ways(name).into_iter().map(|way| {
             let mut chain = way.links;
             chain.push(Link::new(LinkKind::Unit, name, way.why));
-            let trail = Trail {
+            Trail {
                 chain,
                 rank: if way.scheduled {
                     Rank::Scheduled
@@ -204,10 +222,20 @@ impl Scope<'_> {
                 },
                 next_run: Some(way.next),
                 user: owner(self.machine, &user.name),
-            };
-            self.mount(settings, &specifiers, &trail, picture);
-            self.service(settings, &specifiers, &user, &trail, picture);
-        }
+            }
+        });
+        let mut trails = trails.collect::<Vec<_>>().into_iter();
+        let Some(first) = trails.next() else { return };
+        let (uses, gaps) = (picture.uses.len(), picture.gaps.len());
+        self.mount(settings, &specifiers, &first, picture);
+        self.service(settings, &specifiers, &user, &first, picture);
+        // What it runs is the same, whatever starts it.
+        picture.again(
+            uses..picture.uses.len(),
+            gaps..picture.gaps.len(),
+            &first,
+            trails,
+        );
     }
 
     fn service(
@@ -312,11 +340,10 @@ impl Scope<'_> {
     }
 
     fn specifiers(&self, unit: &str) -> Specifiers {
-        let host = crate::read::Text::read_up_to(&self.machine.path("/etc/hostname"), 4096);
-        let host = host.ok().flatten();
-        let host = host.as_ref().and_then(|text| text.as_str().ok());
-        let host = host.map(|host| host.trim().to_owned());
-        let seen = |path: Option<&Path>| environment::seen(&self.machine.root, path?);
+        let seen = |path: Option<&Path>| {
+            let seen = self.machine.seen(path?);
+            seen.to_str().map(ToOwned::to_owned)
+        };
         let (name, uid, home) = match self.user {
             Some(user) => (user.name.as_str(), user.uid, seen(user.home.as_deref())),
             None => ("root", 0, Some("/root".to_owned())),
@@ -337,7 +364,7 @@ impl Scope<'_> {
             configuration: either("/etc", below(".config")),
             credentials: None,
             shell: Some("/bin/sh".to_owned()),
-            host,
+            host: self.host.clone(),
             home,
         }
     }
@@ -350,7 +377,11 @@ impl Scope<'_> {
         trail: &Trail,
         picture: &mut Picture,
     ) -> Environment {
-        let mut own = environment::of_manager(self.machine, self.user, user, picture);
+        let mut own = self.machine.bare_environment(user);
+        for (name, value, _) in self.variables.variables() {
+            let place = self.variables.place_of(name);
+            command::assign(&mut own, name, value, Some(&place));
+        }
         if self.user.is_none() && settings.last("Service", "User").is_none() {
             // systemd sets none of these then; programs find root's home by the list of users.
             for name in ["HOME", "USER", "LOGNAME"] {

@@ -1,63 +1,14 @@
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use bascule_domain::Timestamp;
-use tempfile::TempDir;
+use jiff::Timestamp;
 
 use super::*;
 use crate::{
-    environment::Environment,
-    picture::{LinkKind, NextRun, Rank, Use},
+    picture::{LinkKind, NextRun, Rank, Standing, Use},
+    tree::{Tree, remote},
 };
 
-/// A Thursday.
-const NOW: &str = "2026-11-26T10:15:30Z";
-
-/// Another system's tree, as seen by ann.
-struct Tree(TempDir);
-
 impl Tree {
-    fn new() -> Self {
-        let tree = Self(tempfile::tempdir().unwrap());
-        tree.write(
-            "/etc/passwd",
-            "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nbob:x:1001:1001::/home/bob:/bin/sh\n",
-        );
-        for (home, key) in [
-            ("/root", "AKROOT"),
-            ("/home/ann", "AKANN"),
-            ("/home/bob", "AKBOB"),
-        ] {
-            tree.write(&format!("{home}/.config/rclone/rclone.conf"), &remote(key));
-        }
-        tree
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join(&path[1..])
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn link(&self, path: &str, target: &str) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        symlink(target, path).unwrap();
-    }
-
-    fn machine(&self) -> Machine {
-        let mut environment = Environment::of(None, self.0.path().to_owned());
-        environment.root = self.0.path().to_owned();
-        Machine::local(environment, 1000, NOW.parse().unwrap())
-    }
-
     fn look(&self, source: Source) -> Picture {
         let mut picture = Picture::default();
         source.look(&self.machine(), &mut picture);
@@ -70,11 +21,6 @@ impl Tree {
         assert_eq!(picture.gaps, []);
         assert_eq!(picture.uses.len(), 1, "{:?}", picture.uses);
         picture.uses.remove(0)
-    }
-
-    fn shown(&self, text: &impl ToString) -> String {
-        text.to_string()
-            .replace(&self.0.path().display().to_string(), "")
     }
 
     /// The steps up to the command, with their places.
@@ -97,10 +43,6 @@ impl Tree {
         })
         .collect()
     }
-}
-
-fn remote(key: &str) -> String {
-    format!("[r]\ntype = s3\naccess_key_id = {key}\nsecret_access_key = secretsecret\n")
 }
 
 fn at(time: &str) -> Option<NextRun> {
@@ -224,9 +166,18 @@ fn files_of_variables_win_over_the_unit_and_are_told_when_they_are_missing() {
     tree.write("/etc/app/1.env", "# c\nAWS_ACCESS_KEY_ID='AKFILE'\n");
     tree.write("/etc/app/2.env", "AWS_SECRET_ACCESS_KEY=x\n");
     let picture = tree.look(Source::SystemUnits);
-    assert_eq!(picture.uses.len(), 1);
-    assert_eq!(picture.uses[0].key.id.as_str(), "AKFILE");
-    assert_eq!(tree.shown(&picture.uses[0].key.place), "/etc/app/1.env:2");
+    let [behind, counts] = &picture.uses[..] else {
+        panic!("{:?}", picture.uses);
+    };
+    assert_eq!(counts.key.id.as_str(), "AKFILE");
+    assert_eq!(counts.standing, Standing::Effective);
+    assert_eq!(tree.shown(&counts.key.place), "/etc/app/1.env:2");
+    // What the unit itself sets is told as what it stands behind.
+    assert_eq!(behind.key.id.as_str(), "AKUNIT");
+    let Standing::Shadowed { by } = &behind.standing else {
+        panic!("{behind:?}");
+    };
+    assert_eq!(tree.shown(by), "/etc/app/1.env:2");
     assert_eq!(picture.gaps.len(), 1, "{:?}", picture.gaps);
     assert!(picture.gaps[0].what.ends_with("/etc/a.gone"));
 }
@@ -662,6 +613,6 @@ fn every_source_names_the_folders_it_reads_and_an_empty_tree_has_no_jobs() {
     assert!(
         folders
             .iter()
-            .all(|folder| folder.starts_with(tree.0.path()) && folder != Path::new("/"))
+            .all(|folder| folder.starts_with(tree.root()) && folder != Path::new("/"))
     );
 }

@@ -124,7 +124,7 @@ impl<'a> Matcher<'a> {
         }
         if let Some(signs) = &self.signs {
             signs.search(bytes, from, to, |at, sign| match sign {
-                Sign::Issued(coding) => self.issued(bytes, at, coding, &mut findings),
+                Sign::Issued(coding) => self.issued(bytes, at, coding, surroundings, &mut findings),
                 Sign::Aws(coding) => aws(bytes, at, coding, surroundings, &mut findings),
                 Sign::Name => self.named(bytes, at, surroundings, &mut findings),
             });
@@ -133,7 +133,14 @@ impl<'a> Matcher<'a> {
         findings
     }
 
-    fn issued(&self, bytes: &[u8], at: usize, coding: Coding, findings: &mut Findings) {
+    fn issued(
+        &self,
+        bytes: &[u8],
+        at: usize,
+        coding: Coding,
+        surroundings: Surroundings,
+        findings: &mut Findings,
+    ) {
         let Some(word) = coded_word(bytes, at, coding, AccessKeyId::ISSUED_LEN) else {
             return;
         };
@@ -143,9 +150,21 @@ impl<'a> Matcher<'a> {
         let Ok(id) = word.parse::<AccessKeyId>() else {
             return;
         };
-        if self.wanted.issued.is_none_or(|is_wanted| is_wanted(&id)) {
-            let encoding = coding.encoding(bytes, at, word.len());
-            findings.add(at, encoding, id, Recognised::Issued);
+        let encoding = coding.encoding(bytes, at, word.len());
+        match self.wanted.issued {
+            Some(is_wanted) if !is_wanted(&id) => {}
+            Some(_) => findings.add(at, encoding, id, Recognised::Issued),
+            // Nobody says that it is one of ours: where examples stand it may be one.
+            None => {
+                let commented = coding == Coding::Plain && shape::is_comment(&bytes[..at]);
+                let recognised = match surroundings.in_comment(commented) {
+                    Surroundings::Lock | Surroundings::Examples => {
+                        Recognised::Shape(Confidence::Low)
+                    }
+                    Surroundings::Code | Surroundings::Configuration => Recognised::Issued,
+                };
+                findings.add(at, encoding, id, recognised);
+            }
         }
     }
 
@@ -161,6 +180,7 @@ impl<'a> Matcher<'a> {
         if let Some(id) = needle {
             findings.add(start, Encoding::Plain, id.clone(), Recognised::Known);
         } else if self.wanted.by_shape {
+            let surroundings = surroundings.in_comment(shape::is_comment(before));
             let looks = shape::assigned(word, before, after, surroundings);
             findings.look(start, Encoding::Plain, word, looks);
         }
@@ -175,6 +195,8 @@ fn aws(
     findings: &mut Findings,
 ) {
     if let Some(word) = coded_word(bytes, at, coding, shape::AWS_LENGTH) {
+        let commented = coding == Coding::Plain && shape::is_comment(&bytes[..at]);
+        let surroundings = surroundings.in_comment(commented);
         let looks = shape::aws(word.as_bytes(), surroundings);
         findings.look(at, coding.encoding(bytes, at, word.len()), &word, looks);
     }

@@ -90,6 +90,31 @@ impl Surroundings {
     }
 }
 
+impl Surroundings {
+    /// The same, where a word stands in a comment: what is switched off is an example at most.
+    pub(super) fn in_comment(self, commented: bool) -> Self {
+        match self {
+            Self::Code | Self::Configuration if commented => Self::Examples,
+            _ => self,
+        }
+    }
+}
+
+/// Whether what follows `before` stands in a comment, in the ways that most configurations write one.
+pub(super) fn is_comment(before: &[u8]) -> bool {
+    const LONGEST_LINE: usize = 400;
+    let near = &before[before.len().saturating_sub(LONGEST_LINE)..];
+    let line = match near.iter().rposition(|byte| *byte == b'\n') {
+        Some(at) => &near[at + 1..],
+        None => near,
+    };
+    let text = line.trim_ascii_start();
+    let marks: [&[u8]; 5] = [b"#", b";", b"//", b"--", b"<!--"];
+    let is_option = text.starts_with(b"--") && !text.starts_with(b"-- ");
+    let whole = marks.iter().any(|mark| text.starts_with(mark)) && !is_option;
+    whole || line.windows(3).any(|window| window == b" # ")
+}
+
 /// The word at the start of `bytes`, as far as access key ids go. `None` if it is too long for one.
 pub(super) fn word(bytes: &[u8]) -> Option<&str> {
     let belongs = |byte: &u8| {

@@ -38,44 +38,69 @@ pub(super) fn uses(command: &Command, machine: &Machine, trail: &Trail, picture:
     if let Some(path) = given {
         file(&mut order, environment.expanded(path));
     }
-    for (id, secret) in [
-        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-        ("AWSACCESSKEYID", "AWSSECRETACCESSKEY"),
-    ] {
-        if let Some(key) = variables::key(environment, id, secret) {
-            let standing = key.standing();
-            order.then(|picture| picture.add(KIND, trail, key, standing, None));
-        }
+    // The newer name of each half stands before the older one.
+    let set = |names: [&'static str; 2]| {
+        let mut names = names.into_iter();
+        names.find(|name| environment.variable(name).is_some())
+    };
+    let id = set(["AWS_ACCESS_KEY_ID", "AWSACCESSKEYID"]);
+    let secret = set(["AWS_SECRET_ACCESS_KEY", "AWSSECRETACCESSKEY"]);
+    // With half a pair it ends, unless a file was given to it.
+    let ends = id.is_some() != secret.is_some();
+    if let Some(id) = id
+        && let Some(key) = variables::key(environment, id, secret.unwrap_or_default())
+    {
+        let standing = key.standing();
+        order.then(|picture| picture.add(KIND, trail, key, standing, None));
     }
-    // A password file that is given is not looked behind.
-    if given.is_none() {
-        let named = environment.variable("AWS_CREDENTIAL_FILE");
-        file(
-            &mut order,
-            named.and_then(|path| environment.expanded(path)),
-        );
-        order.then(|picture| {
-            let mut without = environment.clone();
-            without.unset("AWS_ACCESS_KEY_ID");
-            let question = Question {
-                sdk: Sdk::Minio,
-                kind: KIND,
-                machine,
-                environment: &without,
-                profile: None,
-                file: None,
-                bucket: None,
-            };
-            question.answer(trail, picture);
-        });
-        file(&mut order, environment.in_home(".passwd-s3fs"));
-        file(&mut order, Some(environment.root.join("etc/passwd-s3fs")));
+    // Nor is looked behind a file or profile that is given.
+    let named = environment.variable("AWS_CREDENTIAL_FILE");
+    if given.is_none() && !ends {
+        match (named, options.get("profile")) {
+            (Some(path), _) => file(&mut order, environment.expanded(path)),
+            (None, profile) => {
+                order.then(|picture| of_profile(profile, command, machine, trail, picture));
+                if profile.is_none() {
+                    file(&mut order, environment.in_home(".passwd-s3fs"));
+                    file(&mut order, Some(environment.root.join("etc/passwd-s3fs")));
+                }
+            }
+        }
     }
     let endpoint = options.get("url").and_then(lenient_endpoint);
     for found in picture.uses.iter_mut().skip(from) {
         found.key.endpoint.clone_from(&endpoint);
         found.bucket = Some(bucket.to_owned()).filter(|bucket| !bucket.is_empty());
     }
+}
+
+/// The key in `~/.aws/credentials`. No variable names another profile or file to it.
+fn of_profile(
+    profile: Option<&str>,
+    command: &Command,
+    machine: &Machine,
+    trail: &Trail,
+    picture: &mut Picture,
+) {
+    let mut environment = command.environment.clone();
+    for name in [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+    ] {
+        environment.unset(name);
+    }
+    let question = Question {
+        sdk: Sdk::Minio,
+        kind: KIND,
+        machine,
+        environment: &environment,
+        profile,
+        file: None,
+        bucket: None,
+    };
+    question.answer(trail, picture);
 }
 
 /// The line of a password file for this bucket, or else the one for all.

@@ -33,6 +33,18 @@ pub(crate) fn surroundings(environment: &Environment, trail: &Trail, picture: &m
     add(environment, |_| true, &trail, picture);
 }
 
+/// The keys in variables that a job or a file sets, with the names of the variables: what may be set
+/// to something else later.
+pub(crate) fn placed(environment: &Environment) -> Vec<(&'static str, HeldKey)> {
+    let set: Vec<&str> = environment
+        .variables()
+        .filter_map(|(name, _, placed)| placed.then_some(name))
+        .collect();
+    let keys = KEYS.into_iter().filter(|(id, _)| set.contains(id));
+    keys.filter_map(|(id, secret)| Some((id, key(environment, id, secret)?)))
+        .collect()
+}
+
 fn add(
     environment: &Environment,
     counts: impl Fn(&str) -> bool,

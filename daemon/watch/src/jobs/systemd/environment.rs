@@ -19,21 +19,23 @@ use crate::{
     command::assign,
     environment::Environment,
     machine::{Machine, User},
-    picture::{Picture, Trail},
+    picture::{Picture, Standing, Trail},
     read::{self, Text},
+    tools::variables,
 };
 
 /// Files that one pattern may name.
 const MOST_FILES: usize = 64;
 
-/// What the units of a manager start with.
+/// The variables that a manager gives every unit of its own. What those of a user's begin with is theirs
+/// too, since others may be built up from it.
 pub(super) fn of_manager(
     machine: &Machine,
     manager: Option<&User>,
-    user: &User,
     picture: &mut Picture,
 ) -> Environment {
-    let mut own = machine.bare_environment(user);
+    let nothing = Environment::of(None, machine.root.clone());
+    let mut own = manager.map_or(nothing, |user| machine.bare_environment(user));
     let name = if manager.is_some() { "user" } else { "system" };
     let mut files = vec![machine.path(&format!("/etc/systemd/{name}.conf"))];
     files.extend(in_order(
@@ -129,6 +131,7 @@ pub(in crate::jobs) fn apply(
         }
         set_words(own, setting, path, specifiers);
     }
+    let before = variables::placed(own);
     for (setting, unit) in settings.list(section, "EnvironmentFile") {
         let text = specifiers.expand(&setting.value);
         let (pattern, optional) = match text.strip_prefix('-') {
@@ -173,6 +176,13 @@ pub(in crate::jobs) fn apply(
                 Ok(None) => {}
                 Err(error) => picture.unusable(trail, path.display().to_string(), &error),
             }
+        }
+    }
+    for (name, key) in before {
+        let now = own.variable(name);
+        if now.is_some_and(|now| now != key.id.as_str()) {
+            let by = own.place_of(name).to_string();
+            picture.add("environment", trail, key, Standing::Shadowed { by }, None);
         }
     }
     for (setting, _) in settings.list(section, "UnsetEnvironment") {
@@ -283,15 +293,6 @@ fn class(pattern: &[char], c: char) -> Option<usize> {
         }
     }
     (has != negated).then_some(end + 1)
-}
-
-/// A path of the machine as its own programs see it.
-pub(super) fn seen(root: &Path, path: &Path) -> Option<String> {
-    let seen = match path.strip_prefix(root) {
-        Ok(below) => Path::new("/").join(below),
-        Err(_) => path.to_owned(),
-    };
-    seen.to_str().map(ToOwned::to_owned)
 }
 
 #[cfg(test)]

@@ -1,0 +1,100 @@
+//! Hands out the manifests of a deletion, while it waits for that before the erasure. It waits only
+//! as long as whoever asked for them is there, and never longer than an hour.
+
+use std::time::Duration;
+
+use bascule_domain::{deletion::Phase, ids::DeletionId, names::BucketName, survey::Round};
+use bascule_store::{ManifestError, ManifestReader};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{
+    App, blocking,
+    error::{Error, Kind, Result},
+};
+
+/// Longer than it takes to write the lines of a hundred million objects.
+pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(3600);
+/// Lines that go out at once.
+const PIECE: usize = 256 << 10;
+
+/// Whole lines of one bucket's manifest.
+pub(crate) struct ManifestPart {
+    pub bucket: BucketName,
+    pub round: Round,
+    pub lines: String,
+}
+
+/// Sends a manifest in pieces, until it ends or nobody takes them. One that was never kept has none.
+pub(in crate::app) fn send_manifest(
+    reader: std::result::Result<ManifestReader, ManifestError>,
+    bucket: &BucketName,
+    round: Round,
+    mut send: impl FnMut(ManifestPart) -> bool,
+) -> Result<()> {
+    let failed = |error: ManifestError| {
+        Error::new(
+            Kind::Storage,
+            format!("a manifest of {bucket} can't be read: {error}"),
+        )
+    };
+    let mut reader = match reader {
+        Err(ManifestError::Absent) => return Ok(()),
+        reader => reader.map_err(failed)?,
+    };
+    let no_form = |error| Error::new(Kind::Storage, format!("an entry has no JSON form: {error}"));
+    let mut lines = String::new();
+    loop {
+        let entry = reader.next().transpose().map_err(failed)?;
+        let ended = entry.is_none();
+        if let Some(entry) = entry {
+            lines.push_str(&serde_json::to_string(&entry).map_err(no_form)?);
+            lines.push('\n');
+        }
+        if ended || lines.len() >= PIECE {
+            // Also an empty piece: it tells that there is a manifest.
+            let part = ManifestPart {
+                bucket: bucket.clone(),
+                round,
+                lines: std::mem::take(&mut lines),
+            };
+            if !send(part) || ended {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl App {
+    /// Sends all manifests of a deletion that waits for it.
+    pub(crate) async fn take_manifests(
+        &self,
+        id: DeletionId,
+        to: mpsc::Sender<Result<ManifestPart>>,
+    ) -> Result<()> {
+        let (deletion, _) = self.deletion(id)?;
+        if deletion.phase != Phase::Judged || self.deletions.held(id).is_none() {
+            return Err(Error::new(
+                Kind::Refused,
+                "the manifests can be taken only while the deletion waits for that",
+            )
+            .next(format!("bascule deletion show {id}")));
+        }
+        let _released = self.deletions.held(id).map(CancellationToken::drop_guard);
+        let entry = self.registry.get(deletion.connection);
+        let buckets = entry.map(|entry| entry.connection.buckets);
+        let store = self.store.clone();
+        blocking(move || {
+            for bucket in buckets.iter().flat_map(|buckets| buckets.iter()) {
+                for round in [Round::Before, Round::After] {
+                    let reader = store.manifest_reader(deletion.connection, id, bucket, round);
+                    send_manifest(reader, bucket, round, |part| {
+                        to.blocking_send(Ok(part)).is_ok()
+                    })?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}
