@@ -21,6 +21,10 @@ use std::{io::Read, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use zeroize::Zeroizing;
 
+/// Nothing that was freed can be read from memory: libraries copy credentials and buffer requests.
+#[global_allocator]
+static ALLOCATOR: bascule_os::WipingAllocator = bascule_os::WipingAllocator;
+
 /// Exit code for a bad configuration (`EX_CONFIG` of sysexits).
 const EXIT_CONFIGURATION: u8 = 78;
 

@@ -18,6 +18,7 @@ pub mod generated;
 pub mod home;
 pub mod machine;
 pub mod measure;
+pub mod memory;
 pub mod minio;
 pub mod process;
 pub mod receiver;

@@ -220,17 +220,17 @@ fn check_every_phase(side: Side) {
 }
 
 #[test]
-fn a_deletion_finishes_after_a_kill_right_before_any_journal_write() {
+fn d3_a_deletion_finishes_after_a_kill_right_before_any_journal_write() {
     check_every_phase(Side::Before);
 }
 
 #[test]
-fn a_deletion_finishes_after_a_kill_right_after_any_journal_write() {
+fn d3_a_deletion_finishes_after_a_kill_right_after_any_journal_write() {
     check_every_phase(Side::After);
 }
 
 #[test]
-fn a_deletion_survives_being_killed_again_and_again() {
+fn d3_a_deletion_survives_being_killed_again_and_again() {
     let Some(minio) = Minio::shared() else { return };
     let mut scene = Scene::new(minio);
     scene.world.daemon.stop();

@@ -190,7 +190,7 @@ fn a_download_in_flight_ends_with_an_error() {
 }
 
 #[test]
-fn the_data_is_proven_untouched_and_the_receipt_says_so() {
+fn d4_the_data_is_proven_untouched_and_the_receipt_says_so() {
     let Some((world, bucket, key)) = connected() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! The gateway's requirements and the threats that it withstands are numbered, and the name of a
+//! The gateway's requirements and the threats that are withstood are numbered, and the name of a
 //! test that realises one begins with its number, such as `r47_` or `a4_`. None of them may lose
 //! its last test.
 
@@ -14,8 +14,8 @@ use bascule_tests::sources::sources;
 
 /// The requirements: `r01` to this.
 const LAST: u8 = 55;
-/// The threats to the gateway: the letter of a group, and its numbers.
-const THREATS: [(char, &[u8]); 5] = [
+/// The threats: the letter of a group, and its numbers.
+const THREATS: [(char, &[u8]); 7] = [
     (
         'a',
         &[
@@ -24,6 +24,8 @@ const THREATS: [(char, &[u8]); 5] = [
     ),
     ('b', &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
     ('c', &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    ('d', &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+    ('g', &[1, 2, 3, 4, 5, 6, 7, 8, 10, 11]),
     ('h', &[1, 2, 3, 4, 6, 7]),
     ('i', &[1, 2, 3, 4, 5, 6, 7, 8]),
 ];

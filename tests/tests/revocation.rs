@@ -20,8 +20,8 @@ use std::{
 };
 
 use bascule_tests::{
-    Cli, Conduct, Daemon, Home, Issued, Recorder, Relay, S3, Treat, World, cli::STEPS_REMAIN,
-    measure, scale, wait,
+    Cli, Clock, Conduct, Daemon, Home, Issued, Minio, Recorder, Relay, S3, Treat, World,
+    cli::STEPS_REMAIN, measure, scale, wait,
 };
 use bytes::Bytes;
 use http::Method;
@@ -753,6 +753,59 @@ fn c9_keys_that_are_issued_while_their_connection_is_deleted_die_with_it() {
         for key in &issued {
             let path = format!("/{bucket}/a");
             assert_eq!(key.s3().call(Method::GET, &path, "").unwrap().status, 403);
+        }
+    }
+}
+
+/// Neither a clock that is set nor a start with a wrong one brings a dead key back; what a living one
+/// is refused for then is told apart.
+#[test]
+fn g11_a_dead_key_stays_dead_whatever_the_clock_says() {
+    const DAY: i64 = 86_400;
+    let Some(minio) = Minio::shared() else { return };
+    let home = Home::new();
+    let clock = Clock::new(&home);
+    let mut world = World {
+        daemon: clock.start().run(&home),
+        home,
+        minio,
+    };
+    let bucket = world.minio.bucket();
+    world.connect("photos", &[&bucket]);
+    let (dead, living) = (world.issue("photos", "a"), world.issue("photos", "b"));
+    living.s3().put(&bucket, "object", "x").unwrap();
+    world.cli().run(&["key", "revoke", &dead.id]).ok();
+    let path = format!("/{bucket}/object");
+    let ask = |key: &Issued| key.s3().call(Method::GET, &path, "").unwrap();
+    let told = ask(&dead).code();
+    for (wall, boot, number) in [
+        (DAY, 0, 0),
+        (-DAY, 0, 0),
+        (DAY, DAY, 0),
+        (-DAY, 0, 1),
+        (0, 0, 2),
+    ] {
+        for restarted in [false, true] {
+            if restarted {
+                world.daemon.kill();
+                world.daemon.restart_as(&world.home, &clock.start());
+            }
+            clock.set(wall, boot, number);
+            let refused = ask(&dead);
+            assert_eq!(
+                (refused.status, refused.code()),
+                (403, told.clone()),
+                "{wall}"
+            );
+            let asked = ask(&living);
+            if wall == 0 {
+                assert_eq!(asked.status, 200, "{}", asked.text());
+            } else {
+                assert_eq!(
+                    (asked.status, &*asked.code()),
+                    (403, "RequestTimeTooSkewed")
+                );
+            }
         }
     }
 }

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_never_shows_the_secret() {
+    fn d8_debug_never_shows_the_secret() {
         let secret = SecretKey::parse("hunter2hunter2").unwrap();
         assert!(!format!("{secret:?}").contains("hunter2"));
     }

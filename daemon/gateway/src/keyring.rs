@@ -3,6 +3,7 @@
 //! never answer for a key whose change it has begun.
 
 use std::{
+    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,6 +18,7 @@ use bascule_domain::{
     names::ConnectionName,
     secret::SecretKey,
 };
+use papaya::Guard as _;
 use tokio::sync::{Notify, futures::Notified};
 use tokio_util::sync::CancellationToken;
 
@@ -84,6 +86,16 @@ pub struct Keyring {
     changes: Mutex<()>,
     /// Wakes whoever looks after the ends of keys.
     ends: Notify,
+}
+
+/// Frees what this thread has removed. By itself a map waits until that is worth the effort, and a
+/// secret would stay in memory for as long. A request that reads at the very moment is in the way,
+/// for less than a try takes.
+fn reclaim<K: Hash + Eq, V>(map: &papaya::HashMap<K, V>) {
+    const TRIES: usize = 32;
+    for _ in 0..TRIES {
+        map.guard().flush();
+    }
 }
 
 impl Keyring {
@@ -184,6 +196,8 @@ impl Keyring {
         };
         cell.kill();
         keys.remove(id);
+        drop(keys);
+        reclaim(&self.keys);
         true
     }
 
@@ -237,6 +251,9 @@ impl Keyring {
         keys.retain(|_, key| key.connection().id() != connection);
         self.meters.keep(cell);
         connections.remove(&connection);
+        drop((keys, connections));
+        reclaim(&self.keys);
+        reclaim(&self.connections);
         true
     }
 
@@ -395,5 +412,29 @@ impl Keyring {
         // Running into the limit is an answer: what is left is in doubt.
         let _ = tokio::time::timeout(limit, cell.gate.idle()).await;
         Ok(cell.gate.under_way())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn d1_what_is_removed_is_freed_and_does_not_wait_for_more() {
+        let keyring = Keyring::new();
+        keyring.add_connection(fixture::connection()).unwrap();
+        let connection = Arc::downgrade(&keyring.connection(fixture::CONNECTION).unwrap());
+        let cells = [1, 2].map(|number| {
+            let key = fixture::key(number);
+            let id = key.access_key_id.clone();
+            keyring.add_key(key, fixture::secret()).unwrap();
+            (Arc::downgrade(&keyring.key(&id).unwrap()), id)
+        });
+        assert!(keyring.remove_key(&cells[0].1));
+        assert!(cells[0].0.upgrade().is_none());
+        assert!(keyring.remove_connection(fixture::CONNECTION));
+        assert!(cells[1].0.upgrade().is_none());
+        assert!(connection.upgrade().is_none());
     }
 }

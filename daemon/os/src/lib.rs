@@ -24,6 +24,7 @@ mod tcp;
 mod tree;
 #[cfg(target_os = "linux")]
 mod wall_timer;
+mod wiping;
 
 pub use boot::{awake, boot_id, since_boot};
 pub use file::{
@@ -53,3 +54,4 @@ pub use tcp::undelivered;
 pub use tree::{Entry, EntryKind, Folder, FolderIdentity, Opened};
 #[cfg(target_os = "linux")]
 pub use wall_timer::WallTimer;
+pub use wiping::WipingAllocator;

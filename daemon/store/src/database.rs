@@ -472,7 +472,15 @@ fn get_in(
 #[cfg(test)]
 impl Rows {
     /// Opens a database on a storage that a test controls.
-    pub(crate) fn on(storage: impl redb::StorageBackend) -> Self {
-        Self::new(builder().create_with_backend(storage).unwrap())
+    pub(crate) fn on(storage: impl redb::StorageBackend) -> Result<Self, DatabaseError> {
+        builder().create_with_backend(storage).map(Self::new)
+    }
+
+    /// The same with every page checked.
+    pub(crate) fn checked(storage: impl redb::StorageBackend) -> Result<Self, DatabaseError> {
+        builder()
+            .set_check_integrity_on_open(true)
+            .create_with_backend(storage)
+            .map(Self::new)
     }
 }

@@ -11,6 +11,10 @@
 
 #![allow(unexpected_cfgs, reason = "what fuzzing sets is known to nobody else")]
 
+// The fixture that the tests share names the room as those outside do.
+#[cfg(test)]
+extern crate self as bascule_store;
+
 mod anchor;
 mod audit;
 mod backup;
@@ -19,6 +23,9 @@ mod deletions;
 mod error;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+#[path = "../tests/fixture/mod.rs"]
+mod fixture;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod keyring;

@@ -112,10 +112,25 @@ impl RootKey {
 }
 
 fn digest(key: &hmac::Key, bytes: &[u8]) -> [u8; 32] {
+    let digest = digest_on_stack(key, bytes);
+    wipe_stack();
+    digest
+}
+
+/// The library moves its state, with the bytes in it, and wipes only the last place.
+#[inline(never)]
+fn digest_on_stack(key: &hmac::Key, bytes: &[u8]) -> [u8; 32] {
     let tag = hmac::sign(key, bytes);
     let mut digest = [0; 32];
     digest.copy_from_slice(tag.as_ref());
     digest
+}
+
+/// Overwrites what calls that have returned left on this thread's stack.
+#[inline(never)]
+fn wipe_stack() {
+    let mut left = [0_u8; 8 << 10];
+    std::hint::black_box(&mut left);
 }
 
 fn check(store_id: &StoreId, key: &[u8; KEY_LEN]) -> Result<hmac::Tag, StoreError> {

@@ -119,7 +119,7 @@ fn the_audit_of_an_erased_connection_keeps_ids_and_loses_what_names_it() {
 }
 
 #[test]
-fn d2_a_copy_of_the_database_from_before_opens_nothing_with_the_keys_of_after() {
+fn d2_g10_a_copy_of_the_database_from_before_opens_nothing_with_the_keys_of_after() {
     let folder = folder();
     let (store, connection, key) = filled(&folder, 1);
     let (other, other_key) = add(&store, 2);
