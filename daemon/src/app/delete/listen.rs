@@ -1,6 +1,6 @@
 //! Listens, for a scream test, whether anybody still uses the paused keys. Silence is counted by the
-//! clock that nobody can set, and only while the daemon listens: not while the machine sleeps. It wakes for a knock, for a word of the
-//! user, at the end, and a few times a day to note how far it is.
+//! clock that nobody can set, and only while the daemon listens: not while the machine sleeps. It wakes
+//! for a knock, for a word of the user, at the end, and a few times a day to note how far it is.
 
 use std::{
     collections::BTreeMap,
@@ -151,13 +151,14 @@ impl Driver {
             let mut go_on = None;
             tokio::select! {
                 biased;
+                // Before all else, a stop too: what is not stored then is never heard of. While it stands
+                // still anyway, the first one more waits to be thrown away.
+                Some(knock) = listening.knocks.recv(), if left.is_some() => self.knock = Some(knock),
                 () = hush.cancelled() => {}
                 Some(request) = self.requests.recv() => match request {
                     Request::Cancel(cancel) => return self.cancel(cancel).await,
                     Request::GoOn(request) => go_on = Some(request),
                 },
-                // While it stands still anyway, the first one more waits to be thrown away.
-                Some(knock) = listening.knocks.recv(), if left.is_some() => self.knock = Some(knock),
                 () = alarm.until(due, &*app.clock) => {}
                 () = tokio::time::sleep(NOTED_EVERY) => {}
             }
@@ -168,7 +169,8 @@ impl Driver {
                 self.hear(Event::Listened(silence)).await?;
             }
             if let Some(request) = go_on {
-                while listening.knocks.try_recv().is_ok() {}
+                // Of before the user's word; there is room for one.
+                listening.knocks.try_recv().ok();
                 self.go_on(Event::GoOn, request).await?;
             }
             if hush.is_cancelled() {
