@@ -64,13 +64,7 @@ pub(crate) fn page(body: &[u8]) -> Result<Page, XmlError> {
         }
         Ok(())
     })?;
-    let decode = |text: String| {
-        if encoded {
-            url_decoded(&text)
-        } else {
-            Ok(text)
-        }
-    };
+    let decode = |text| decoded(text, encoded);
     for draft in drafts {
         let key: ObjectKey = decode(draft.key.ok_or(XmlError)?)?
             .try_into()
@@ -179,13 +173,7 @@ fn marked(
         }
         Ok(())
     })?;
-    let decode = |text: String| {
-        if encoded {
-            url_decoded(&text)
-        } else {
-            Ok(text)
-        }
-    };
+    let decode = |text| decoded(text, encoded);
     let mut page = MarkedPage::default();
     for (draft, item, size) in drafts {
         let key = decode(draft.key.ok_or(XmlError)?)?;
@@ -200,6 +188,15 @@ fn marked(
     let next = next_key.map(decode).transpose()?;
     page.next = more(truncated, next.map(|key| (key, next_id)))?;
     Ok(page)
+}
+
+/// A name as it is, whether or not the page spells names like addresses.
+fn decoded(text: String, encoded: bool) -> Result<String, XmlError> {
+    if encoded {
+        url_decoded(&text)
+    } else {
+        Ok(text)
+    }
 }
 
 /// `encoding-type=url`: percent-encoding in which `+` is a blank and a plus is `%2B`.

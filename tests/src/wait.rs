@@ -15,6 +15,19 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     within(LIMIT, what, &mut ask)
 }
 
+/// Asks what is left until nothing is, and returns what still is at the limit: for whoever has to tell
+/// what that was.
+pub fn gone_within<T>(limit: Duration, mut left: impl FnMut() -> Vec<T>) -> Vec<T> {
+    let start = Instant::now();
+    loop {
+        let left = left();
+        if left.is_empty() || start.elapsed() >= limit {
+            return left;
+        }
+        sleep(Duration::from_millis(20));
+    }
+}
+
 /// [`until`], with a limit of its own.
 pub fn within<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();

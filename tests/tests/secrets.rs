@@ -7,7 +7,7 @@
     reason = "a test says so by panicking, and why it is skipped on its standard error"
 )]
 
-use bascule_tests::{World, home::holds, memory, random_hex, runtime, tools};
+use bascule_tests::{World, home::holds, memory, random_hex, runtime, tools, wait};
 use http::Method;
 
 #[test]
@@ -249,14 +249,8 @@ fn d1_d11_nothing_of_an_erased_connection_is_left_in_memory() {
         places
     };
     // What a closed connection holds ends with its task. What stays is shown below.
-    let mut places = left();
-    for _ in 0..20 {
-        if places.is_empty() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        places = left();
-    }
+    let limit = std::time::Duration::from_secs(2);
+    let places = wait::gone_within(limit, left);
     for place in &places {
         eprintln!("{} in {}: {}", place.text, place.mapping, place.around);
     }

@@ -1,13 +1,14 @@
 //! Adds a connection: decide where it is, probe it, keep it. Nothing is kept when the probe fails.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
+/// What may be said about a place; each provider says which of it belongs to it.
+pub(crate) use bascule_adapters::Wish as Options;
 use bascule_adapters::{Probe, Storage, adapter};
 use bascule_domain::{
     audit::{Asked, Change, Details, Part},
     connection::{Buckets, Connection, Location, ReconnectCard},
     deletion::{Deletion, Phase},
-    endpoint::{Addressing, Endpoint, Region},
     ids::ConnectionId,
     leak::Leak,
     limits::Limits,
@@ -54,7 +55,7 @@ impl Place {
         match self {
             Self::Card(card) => {
                 // A card is a file from somewhere: it meets the same rules as what is typed.
-                let wish = bascule_adapters::Wish::from(&card.location);
+                let wish = Options::from(&card.location);
                 let location = adapter(card.provider).locate(&wish)?;
                 Ok((card.provider, card.buckets, location))
             }
@@ -63,16 +64,7 @@ impl Place {
                 buckets,
                 options,
             } => {
-                let location = adapter(provider).locate(&bascule_adapters::Wish {
-                    endpoint: options.endpoint,
-                    region: options.region,
-                    account_id: options.account_id,
-                    path: options.path,
-                    addressing: options.addressing,
-                    extra_ca: options.extra_ca,
-                    allow_http: options.allow_http,
-                    allow_link_local: options.allow_link_local,
-                })?;
+                let location = adapter(provider).locate(&options)?;
                 Ok((provider, buckets, location))
             }
         }
@@ -92,19 +84,6 @@ pub(super) fn credentials_for(
                 .next("add --credentials-stdin, --aws-profile P or --rclone-remote R"),
         ),
     }
-}
-
-/// What may be said about a place; each provider says which of it belongs to it.
-#[derive(Default)]
-pub(crate) struct Options {
-    pub endpoint: Option<Endpoint>,
-    pub region: Option<Region>,
-    pub account_id: Option<String>,
-    pub path: Option<PathBuf>,
-    pub addressing: Option<Addressing>,
-    pub extra_ca: Option<PathBuf>,
-    pub allow_http: bool,
-    pub allow_link_local: bool,
 }
 
 impl App {

@@ -179,11 +179,7 @@ impl App {
         let ids = self.dead_elsewhere();
         let needles = Needles::of(&ids);
         let issued = |id: &AccessKeyId| self.is_ours(id);
-        let wanted = Wanted {
-            needles: Some(&needles),
-            issued: Some(&issued),
-            by_shape: false,
-        };
+        let wanted = wanted(&needles, &issued);
         let forgotten = lock(&self.sweep.traces).look(machine, wanted, picture);
         if !forgotten.is_empty()
             && let Err(error) = self.store.forget_traces(&forgotten)
@@ -204,11 +200,7 @@ impl App {
         let ids = self.dead_elsewhere();
         let needles = Needles::of(&ids);
         let issued = |id: &AccessKeyId| self.is_ours(id);
-        let wanted = Wanted {
-            needles: Some(&needles),
-            issued: Some(&issued),
-            by_shape: false,
-        };
+        let wanted = wanted(&needles, &issued);
         let checkpoint = begun.checkpoint.as_deref();
         let options = Options {
             idle: true,
@@ -322,6 +314,18 @@ impl App {
             )
         }));
         told
+    }
+}
+
+/// Exactly those, and what we issued: what only looks like an id is of no use without somebody who asks.
+const fn wanted<'a>(
+    needles: &'a Needles,
+    issued: &'a (dyn Fn(&AccessKeyId) -> bool + Sync),
+) -> Wanted<'a> {
+    Wanted {
+        needles: Some(needles),
+        issued: Some(issued),
+        by_shape: false,
     }
 }
 

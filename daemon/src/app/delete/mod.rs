@@ -167,14 +167,14 @@ impl App {
     /// What was agreed to must still be what would happen.
     fn refuse_stale(&self, agreed: PlanId, entry: &Entry, seen: &Seen) -> Result<()> {
         let name = &entry.connection.name;
-        let (id, now) = self.facts(entry, seen);
-        if id == agreed {
+        let now = self.facts(entry, seen);
+        if now.id == agreed {
             return Ok(());
         }
         let different = match self.plans.of(agreed, entry.connection.id) {
             Some(then) => format!(
                 "the plan {agreed} does not hold any more: {}",
-                then.difference(&now).join("; ")
+                then.difference(&now.shown).join("; ")
             ),
             None => format!(
                 "the plan {agreed} is not known: it is of another connection, of before the daemon was last started, or too long ago"

@@ -15,7 +15,7 @@ use bascule_domain::{
     ids::{ConnectionId, PlanId},
     key::{Key, KeyState, Scope},
     operation::Action,
-    plan::{self, Checked, Client, KeyRecord, Shown, Sight, Standing as Box},
+    plan::{self, Checked, Client, KeyRecord, Shown, Sight},
     provider::ProviderKind,
 };
 use bascule_store::ledger::{By, Group, Query, Row};
@@ -81,6 +81,15 @@ pub(super) struct Seen {
     not_checked: Vec<String>,
 }
 
+/// What a plan says, as far as it follows from what was seen.
+pub(super) struct Facts {
+    pub(super) id: PlanId,
+    pub(super) shown: Shown,
+    boxes: Vec<Checked>,
+    siblings: Vec<String>,
+    keys: Vec<Key>,
+}
+
 /// The plans that were shown, the latest last.
 #[derive(Default)]
 pub(crate) struct Plans(Mutex<VecDeque<(PlanId, ConnectionId, Shown)>>);
@@ -115,45 +124,49 @@ impl App {
     pub(crate) async fn plan(&self, name: &str, emergency: bool) -> Result<Plan> {
         let entry = self.living(name)?;
         let seen = self.look(&entry, emergency).await;
-        let boxes = plan::judge(&seen.sight, &BTreeSet::new());
-        let siblings = self.registry.siblings(&entry.connection);
-        let keys = self.registry.keys_of(entry.connection.id);
-        let shown = shown(&entry, &keys, &boxes, &siblings, &seen);
-        let id = plan_id(&entry, &shown);
-        self.plans.remember(id, entry.connection.id, shown);
+        let facts = self.facts(&entry, &seen);
+        self.plans
+            .remember(facts.id, entry.connection.id, facts.shown);
         // It may have been erased meanwhile; that comes before its plans are forgotten.
         if self.registry.get(entry.connection.id).is_none() {
             self.plans.forget(entry.connection.id);
         }
         Ok(Plan {
-            id,
+            id: facts.id,
             stays_valid: crate::app::stays_valid(
                 &entry.connection,
                 &entry.credentials.access_key_id.masked(),
             ),
             view: self.view(&entry),
             open_transfers: seen.sight.open_transfers,
-            alternatives: alternatives(name, &keys),
-            keys: keys
+            alternatives: alternatives(name, &facts.keys),
+            keys: facts
+                .keys
                 .into_iter()
                 .map(|key| self.key_view(key, name))
                 .collect(),
-            boxes,
+            boxes: facts.boxes,
             clients: seen.clients,
             consumers: seen.consumers,
             bypasses: seen.bypasses,
-            siblings,
+            siblings: facts.siblings,
             not_checked: seen.not_checked,
         })
     }
 
-    /// The id and the facts that a plan would have now.
-    pub(super) fn facts(&self, entry: &Entry, seen: &Seen) -> (PlanId, Shown) {
+    /// What a plan would say now, and the id that follows from it.
+    pub(super) fn facts(&self, entry: &Entry, seen: &Seen) -> Facts {
         let boxes = plan::judge(&seen.sight, &BTreeSet::new());
         let siblings = self.registry.siblings(&entry.connection);
         let keys = self.registry.keys_of(entry.connection.id);
         let shown = shown(entry, &keys, &boxes, &siblings, seen);
-        (plan_id(entry, &shown), shown)
+        Facts {
+            id: plan_id(entry, &shown),
+            shown,
+            boxes,
+            siblings,
+            keys,
+        }
     }
 
     /// Looks at all that the checklist is about. An emergency waits for nobody: it is told what is
@@ -545,12 +558,12 @@ fn limits(scope: &Scope) -> String {
     buckets.chain(prefixes).chain(addresses).collect()
 }
 
-const fn word(standing: Box) -> &'static str {
+const fn word(standing: plan::Standing) -> &'static str {
     match standing {
-        Box::Met => "met",
-        Box::Open => "open",
-        Box::Unknown => "unknown",
-        Box::NotApplicable => "does not apply",
+        plan::Standing::Met => "met",
+        plan::Standing::Open => "open",
+        plan::Standing::Unknown => "unknown",
+        plan::Standing::NotApplicable => "does not apply",
     }
 }
 
