@@ -26,6 +26,7 @@ pub mod recorder;
 pub mod relay;
 pub mod s3;
 pub mod signers;
+pub mod small_disk;
 pub mod sources;
 pub mod stream;
 pub mod terminal;
@@ -45,6 +46,7 @@ pub use recorder::{Recorder, Seen, Treat};
 pub use relay::{Conduct, Relay};
 pub use s3::{Object, S3};
 pub use signers::Signers;
+pub use small_disk::SmallDisk;
 pub use terminal::Terminal;
 pub use world::{Issued, World};
 

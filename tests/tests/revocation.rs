@@ -11,7 +11,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
     sync::{
         Barrier,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -20,7 +19,7 @@ use std::{
 };
 
 use bascule_tests::{
-    Cli, Clock, Conduct, Daemon, Home, Issued, Minio, Recorder, Relay, S3, Treat, World,
+    Cli, Clock, Conduct, Daemon, Home, Issued, Minio, Recorder, Relay, S3, SmallDisk, Treat, World,
     cli::STEPS_REMAIN, measure, scale, wait,
 };
 use bytes::Bytes;
@@ -440,46 +439,6 @@ fn c7_a_namesake_has_nothing_of_the_deleted_connection() {
             let path = format!("/{}/a", scene.bucket);
             assert_eq!(dead.call(Method::GET, &path, "").unwrap().status, 403);
         }
-    }
-}
-
-/// A small file system of its own; gone on drop.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None`, with the reason printed, where one can't be mounted.
-    fn mount(at: PathBuf) -> Option<Self> {
-        std::fs::create_dir_all(&at).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=8m,mode=0700", "none"])
-            .arg(&at)
-            .output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self(at)),
-            other => {
-                eprintln!("skipped: a small file system needs the superuser: {other:?}");
-                None
-            }
-        }
-    }
-
-    /// Takes all the room there is.
-    fn fill(&self) {
-        use std::io::Write;
-        let mut file = std::fs::File::create(self.0.join("filler")).unwrap();
-        for size in [64 * 1024, 4096, 1] {
-            while file.write_all(&vec![7; size]).is_ok() {}
-        }
-    }
-
-    fn empty(&self) {
-        std::fs::remove_file(self.0.join("filler")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 

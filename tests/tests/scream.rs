@@ -8,7 +8,7 @@
 )]
 
 use bascule_tests::{
-    Cli, Clock, Home, Issued, Minio, World,
+    Cli, Clock, Home, Issued, Minio, SmallDisk, World,
     cli::{IN_USE, REFUSED},
     wait,
 };
@@ -69,7 +69,8 @@ fn a_knock_names_its_job_and_stops_the_countdown_until_somebody_decides() {
     assert_eq!(shown(&world, &id)["phase"], "listening");
     clock.set(0, 0, 0);
 
-    let going = world.cli().run(&["deletion", "go-on", &id]).ok();
+    let go_on = ["deletion", "go-on", &id, "--reason", "that job is gone"];
+    let going = world.cli().run(&go_on).ok();
     assert!(
         going["deletion"]["scream"]["knocked_at"].is_null(),
         "{going}"
@@ -80,6 +81,17 @@ fn a_knock_names_its_job_and_stops_the_countdown_until_somebody_decides() {
     wait::until("the countdown to stop again", || {
         (shown(&world, &id)["scream"]["knocks"] == 2).then_some(())
     });
+    // One that was refused is none.
+    let audit = world.cli().run(&["audit", "photos"]).ok();
+    let entries = audit["entries"].as_array().unwrap().iter();
+    let words: Vec<_> = entries
+        .filter(|entry| entry["change"] == "deletion-went-on")
+        .collect();
+    let [word] = words[..] else { panic!("{audit}") };
+    assert_eq!(word["deletion_id"], id.as_str(), "{word}");
+    assert_eq!(word["reason"], "that job is gone", "{word}");
+    assert_eq!(word["phase"], Value::Null, "{word}");
+    assert!(word["by"]["pid"].is_number() && word["at"].is_string());
     world.cli().run(&["deletion", "cancel", &id]).ok();
     key.s3().list(&bucket).unwrap();
     assert_eq!(shown(&world, &id)["phase"], "cancelled");
@@ -190,4 +202,69 @@ fn it_begins_without_the_boxes_that_silence_answers() {
     );
     world.cli().run(&["deletion", "cancel", &id]).ok();
     key.s3().get(&bucket, "a").unwrap();
+}
+
+#[test]
+fn a_go_on_that_meets_a_full_disk_is_answered_as_the_disks_error() {
+    let home = Home::new();
+    let Some(disk) = SmallDisk::mount(home.state()) else {
+        return;
+    };
+    let mut daemon = bascule_tests::Daemon::start(&home);
+    let cli = Cli::new(&home);
+    let folder = home.path("files");
+    std::fs::create_dir_all(folder.join("pictures")).unwrap();
+    let path = folder.to_str().unwrap();
+    for name in ["photos", "other"] {
+        let connect = ["connect", name, "--provider", "local", "--path", path];
+        cli.run(&[&connect[..], &["--bucket", "pictures"]].concat())
+            .ok();
+    }
+    let issue = |label: &str, more: &[&str]| {
+        let args = ["key", "issue", "other", "--label", label];
+        cli.run(&[&args[..], more].concat())
+    };
+    let key = Issued::of(
+        &cli.run(&["key", "issue", "photos", "--label", "laptop"])
+            .ok(),
+    );
+    let begun = cli.delete("photos", &["--scream", "14d"]).ok();
+    let id = begun["deletion"]["id"].as_str().unwrap();
+    key.s3().list("pictures").unwrap_err();
+    wait::until("the countdown to stop", || {
+        let shown = cli.run(&["deletion", "show", id]).ok();
+        shown["deletion"]["scream"]["knocked_at"]
+            .is_string()
+            .then_some(())
+    });
+    disk.fill();
+    // Large ones, until there is no room for another.
+    let large: Vec<_> = (0..100)
+        .map(|number| format!("--prefix={number:01000}/"))
+        .collect();
+    let large: Vec<_> = large.iter().map(String::as_str).collect();
+    let full = (0..100).find(|number| issue(&format!("{number}"), &large).code != Some(0));
+    assert!(full.is_some(), "the disk is full");
+    for _ in 0..2 {
+        let told = cli.run(&["deletion", "go-on", id]);
+        assert_ne!(told.code, Some(0), "{told}");
+        assert_eq!(told.error()["kind"], "STORAGE", "{told}");
+        assert!(told.text().contains("the store"), "{told}");
+    }
+    // With room again, it stands still as before, and the same word is taken.
+    disk.empty();
+    daemon.kill();
+    daemon.restart(&home);
+    let shown = cli.run(&["deletion", "show", id]).ok();
+    assert!(shown["deletion"]["scream"]["knocked_at"].is_string());
+    let words = || {
+        let audit = cli.run(&["audit", "photos"]).ok();
+        let entries = audit["entries"].as_array().unwrap().iter();
+        entries
+            .filter(|entry| entry["change"] == "deletion-went-on")
+            .count()
+    };
+    assert_eq!(words(), 0);
+    cli.run(&["deletion", "go-on", id]).ok();
+    assert_eq!(words(), 1);
 }

@@ -253,6 +253,80 @@ fn a_pending_verdict_survives_a_restart() {
 }
 
 #[test]
+fn whoever_does_not_wait_for_a_pending_verdict_ends_it_unverified() {
+    let Some(minio) = Minio::start() else { return };
+    let (mut world, recorder, _bucket) = recorded(Arc::new(minio), "");
+    delete_while(&world, &recorder, || world.minio.stop()).exits(VERDICT_PENDING);
+    let id = world.deletions()[0]["id"].as_str().unwrap().to_owned();
+    let finish = ["deletion", "finish-unverified", &id];
+    // Without a terminal nothing is taken for a yes.
+    let refused = world.cli().run(&finish).exits(REFUSED);
+    assert!(refused.text().contains("--yes"), "{refused}");
+    assert_eq!(world.deletions()[0]["phase"], "revoked");
+    let yes = ["--yes", "--reason", "the provider is gone"];
+    let ended = world.cli().run(&[&finish[..], &yes].concat());
+    let done = ended.verdict("unverifiable");
+    assert_eq!(done["phase"], "finished", "{done}");
+    let check = |world: &World| {
+        let receipt = world.receipt(&id);
+        assert_eq!(receipt["verdict"], "unverifiable");
+        let reason = receipt["reason"].as_str().unwrap();
+        assert!(
+            reason.contains("ended by the user before the second survey"),
+            "{receipt}"
+        );
+        assert!(receipt["erased_at"].is_string(), "{receipt}");
+        let audit = world.cli().run(&["audit"]).ok();
+        let entries = audit["entries"].as_array().unwrap();
+        let judged = entries.iter().find(|entry| entry["phase"] == "judged");
+        assert!(judged.unwrap()["by"]["pid"].is_number(), "{audit}");
+        let keys = world.home.files("state/keys");
+        assert!(keys.is_empty(), "{}", keys.len());
+    };
+    check(&world);
+    world.daemon.kill();
+    world.daemon.restart(&world.home);
+    check(&world);
+    // What has ended does not end again.
+    let again = world.cli().run(&[&finish[..], &["--yes"]].concat());
+    assert!(again.exits(REFUSED).text().contains("already finished"));
+}
+
+#[test]
+fn a_second_survey_that_hangs_can_be_given_up_and_a_first_one_only_called_off() {
+    let Some(minio) = Minio::shared() else { return };
+    let (world, recorder, _bucket) = recorded(minio, "");
+    let held = |phase, then: &dyn Fn(&str)| {
+        hold_in_phase(&world, &recorder, phase, |_| true);
+        thread::scope(|scope| {
+            let deleting = scope.spawn(|| world.delete("photos", &[]));
+            recorder.wait_until_held(1);
+            let id = world.deletions()[0]["id"].as_str().unwrap().to_owned();
+            then(&id);
+            let answer = deleting.join().unwrap();
+            recorder.pass();
+            answer
+        })
+    };
+    let finish = |id: &str| {
+        world
+            .cli()
+            .run(&["deletion", "finish-unverified", id, "--yes"])
+    };
+    held("drained", &|id| {
+        let refused = finish(id).exits(REFUSED);
+        assert!(refused.text().contains("can still be cancelled"));
+        world.cli().run(&["deletion", "cancel", id]).ok();
+    })
+    .exits(REFUSED);
+    held("revoked", &|id| {
+        finish(id).verdict("unverifiable");
+    })
+    .verdict("unverifiable");
+    assert!(world.home.files("state/manifests").is_empty());
+}
+
+#[test]
 fn without_the_provider_a_deletion_needs_the_users_word_and_proves_nothing() {
     let Some(minio) = Minio::start() else { return };
     let (world, _recorder, bucket) = recorded(Arc::new(minio), "");

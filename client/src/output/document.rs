@@ -426,7 +426,7 @@ impl From<&v1::AuditEntry> for AuditEntry {
             connection_id: given(&wire.connection_id),
             key_id: given(&wire.key_id),
             deletion_id: given(&wire.deletion_id),
-            phase: (!wire.deletion_id.is_empty()).then(|| phase(wire.phase())),
+            phase: (wire.phase() != v1::Phase::Unspecified).then(|| phase(wire.phase())),
             erased: wire.erased,
             connection: given(&wire.connection),
             label: given(&wire.label),

@@ -139,10 +139,9 @@ fn words(entry: &v1::AuditEntry) -> String {
 }
 
 fn what(entry: &v1::AuditEntry) -> String {
-    if entry.deletion_id.is_empty() {
-        entry.change.replace('-', " ")
-    } else {
-        format!("{} {}", entry.change, document::phase(entry.phase()))
+    match entry.phase() {
+        v1::Phase::Unspecified => entry.change.replace('-', " "),
+        phase => format!("{} {}", entry.change, document::phase(phase)),
     }
 }
 

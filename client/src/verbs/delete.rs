@@ -238,7 +238,7 @@ async fn ask(
 }
 
 /// One line from the terminal. On a thread of its own: a signal must be heard while it waits.
-async fn typed() -> Result<String, Error> {
+pub(super) async fn typed() -> Result<String, Error> {
     let read = tokio::task::spawn_blocking(|| {
         let mut typed = String::new();
         io::stdin().lock().read_line(&mut typed).map(|_| typed)

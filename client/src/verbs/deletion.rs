@@ -1,5 +1,7 @@
 //! `bascule deletion`: deletions under way and past ones.
 
+mod finish_unverified;
+
 use bascule_domain::Timestamp;
 use bascule_proto::v1;
 use clap::{Args, Subcommand};
@@ -19,7 +21,7 @@ use crate::{
     },
 };
 
-/// List, show and cancel deletions, and let stopped ones go on
+/// List, show, cancel and end deletions, and let stopped ones go on
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -43,6 +45,8 @@ pub(crate) enum Action {
     GoOn {
         /// Its id
         id: String,
+        #[command(flatten)]
+        why: Why,
     },
     /// Call a deletion off while its keys are not dead yet
     Cancel {
@@ -51,6 +55,11 @@ pub(crate) enum Action {
         #[command(flatten)]
         why: Why,
     },
+    /// End a deletion whose verdict is pending, without the second survey
+    ///
+    /// The keys are dead already. The verdict is unverifiable, the credentials are erased, and the
+    /// receipt says that nobody waited for it.
+    FinishUnverified(finish_unverified::Arguments),
 }
 
 #[derive(Serialize)]
@@ -84,7 +93,10 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             return follow::follow(stream, context, None, None, None, Interruption::listen()).await;
         }
         Action::Show { id, watch: false } => show(id, context).await?,
-        Action::GoOn { id } => go_on(id, context).await?,
+        Action::GoOn { id, why } => go_on(id, &why, context).await?,
+        Action::FinishUnverified(arguments) => {
+            return finish_unverified::run(arguments, context).await;
+        }
         Action::Cancel { id, why } => cancel(id, &why, context).await?,
     }
     Ok(Exit::Ok)
@@ -178,8 +190,9 @@ async fn cancel(id: String, why: &Why, context: &Context) -> Result<(), Error> {
     })
 }
 
-async fn go_on(id: String, context: &Context) -> Result<(), Error> {
-    let request = v1::GoOnDeletionRequest { id };
+async fn go_on(id: String, why: &Why, context: &Context) -> Result<(), Error> {
+    let reason = why.text();
+    let request = v1::GoOnDeletionRequest { id, reason };
     let mut deletions = context.client().await?.deletions();
     let response = deletions.go_on(request).await?.into_inner();
     let deletion = response.deletion.unwrap_or_default();

@@ -271,7 +271,7 @@ fn words(seen: &Seen) -> String {
     let watch = format!("watch it: bascule deletion show {id}");
     if keys_are_dead(deletion) {
         format!(
-            "{}: {}\nIt completes by itself when the provider answers; {watch}\n",
+            "{}: {}\nIt completes by itself when the provider answers; {watch}, or end it unproven: bascule deletion finish-unverified {id}\n",
             styled(WARN, "revoked, verdict pending"),
             escape(reason)
         )

@@ -143,6 +143,13 @@ pub enum Change {
         /// What it reached.
         phase: crate::deletion::Phase,
     },
+    /// The user let the stopped countdown of a scream test begin anew.
+    DeletionWentOn {
+        /// Of which connection.
+        connection: ConnectionId,
+        /// Which deletion.
+        deletion: DeletionId,
+    },
     /// A backup was handed out.
     BackedUp {
         /// Which.
@@ -200,6 +207,7 @@ impl Change {
             Self::LeakReported { .. } => "leak-reported",
             Self::LeakClosed { .. } => "leak-closed",
             Self::Deletion { .. } => "deletion",
+            Self::DeletionWentOn { .. } => "deletion-went-on",
             Self::BackedUp { .. } => "backed-up",
             Self::Restored { .. } => "restored",
             Self::Activated { closure } => match closure {
@@ -231,7 +239,8 @@ impl Change {
             | Self::Resumed { connection }
             | Self::LeakReported { connection }
             | Self::LeakClosed { connection }
-            | Self::Deletion { connection, .. } => Some(*connection),
+            | Self::Deletion { connection, .. }
+            | Self::DeletionWentOn { connection, .. } => Some(*connection),
             Self::FindingAcknowledged { connection, .. } => *connection,
             Self::BackedUp { .. }
             | Self::Restored { .. }
@@ -262,6 +271,7 @@ impl Change {
             | Self::LeakReported { .. }
             | Self::LeakClosed { .. }
             | Self::Deletion { .. }
+            | Self::DeletionWentOn { .. }
             | Self::BackedUp { .. }
             | Self::Restored { .. }
             | Self::Activated { .. }

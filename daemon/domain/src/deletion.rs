@@ -135,6 +135,8 @@ pub enum Event {
     SurveyAfterFailed(String),
     /// The second survey can never succeed; waiting would not help.
     SurveyAfterImpossible(String),
+    /// The user gives up a verdict that is pending: nothing is surveyed any more.
+    FinishUnverified,
     /// Key file, manifests and rows are gone.
     Erased,
     /// The user calls it off.
@@ -150,6 +152,14 @@ pub enum Refusal {
     /// Only a scream test that somebody stopped goes on by a word.
     #[error("nothing stopped this deletion; it goes on by itself")]
     NotStopped,
+    /// Only a verdict that is pending can be given up.
+    #[error(
+        "the keys are not dead yet, so no verdict is pending; the deletion can still be cancelled"
+    )]
+    NotRevoked,
+    /// There is nothing left to give up.
+    #[error("the verdict stands already, and what remains is to erase")]
+    Judged,
     /// It has ended.
     #[error("the deletion is already {}", .0.as_str())]
     Over(Phase),
@@ -257,6 +267,9 @@ pub const PENDING_LIMIT: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// week, gives nothing up.
 pub const PENDING_ATTEMPTS: u32 = 1000;
 
+/// Why there is no second survey when the user did not want to wait for it.
+const GIVEN_UP: &str = "ended by the user before the second survey";
+
 impl Deletion {
     /// What is due now; nothing when it is over.
     #[must_use]
@@ -360,6 +373,12 @@ impl Deletion {
                 findings.after = Err(why);
                 self.conclude(findings, now);
             }
+            (Phase::Revoked, Event::FinishUnverified) => {
+                findings.after = Err(GIVEN_UP.into());
+                self.conclude(findings, now);
+            }
+            (Phase::Judged, Event::FinishUnverified) => return Err(Refusal::Judged),
+            (_, Event::FinishUnverified) => return Err(Refusal::NotRevoked),
             (Phase::Judged, Event::Erased) => self.reach(Phase::Finished, now),
             (phase, _) => return Err(Refusal::OutOfOrder(phase)),
         }
@@ -630,6 +649,42 @@ mod tests {
     }
 
     #[test]
+    fn whoever_gives_up_a_pending_verdict_gets_no_better_one_and_only_while_it_is_pending() {
+        let now = Timestamp::UNIX_EPOCH;
+        for before in [Ok(vec![]), Err("an emergency revokes first".to_owned())] {
+            let mut d = deletion(false, &[]);
+            d.phase = Phase::Revoked;
+            let mut findings = Findings {
+                before,
+                ..Findings::default()
+            };
+            d.apply(&mut findings, Event::FinishUnverified, now)
+                .unwrap();
+            assert_eq!(d.next(), Some(Effect::Erase));
+            let Some(Verdict::Unverifiable { reason }) = findings.verdict else {
+                panic!("{findings:?}")
+            };
+            assert!(
+                findings.before.is_err() || reason.contains("ended by the user"),
+                "{reason}"
+            );
+            assert_eq!(findings.after, Err(GIVEN_UP.to_owned()));
+        }
+        for phase in Phase::ALL {
+            let expected = match phase {
+                Phase::Revoked => continue,
+                Phase::Judged => Refusal::Judged,
+                Phase::Finished | Phase::Cancelled => Refusal::Over(phase),
+                _ => Refusal::NotRevoked,
+            };
+            let mut d = deletion(false, &[]);
+            d.phase = phase;
+            let refused = d.apply(&mut Findings::default(), Event::FinishUnverified, now);
+            assert_eq!(refused, Err(expected), "{phase:?}");
+        }
+    }
+
+    #[test]
     fn a_sibling_is_named_once_where_differences_are_too_many_to_name() {
         let change = |key: &str| OwnChange {
             bucket: "photos".parse().unwrap(),
@@ -715,6 +770,7 @@ mod tests {
             Just(well(Effect::SurveyAfter)),
             Just(Event::SurveyAfterFailed("away".into())),
             Just(Event::SurveyAfterImpossible("not ordered".into())),
+            Just(Event::FinishUnverified),
             Just(well(Effect::Erase)),
             Just(Event::Cancel),
         ]

@@ -1,4 +1,4 @@
-//! Lists, shows and cancels deletions, and lets stopped ones go on.
+//! Lists and shows deletions, and passes on what is asked of those under way.
 
 use bascule_domain::{
     audit::Asked,
@@ -8,7 +8,7 @@ use bascule_domain::{
 
 use super::{
     App,
-    delete::NotCancelled,
+    delete::{NotDone, Wanted},
     error::{Error, Kind, Result},
 };
 
@@ -22,29 +22,24 @@ impl App {
         self.deletions.get(id).ok_or_else(|| no_deletion(id))
     }
 
-    /// Calls a deletion off while its keys are not dead yet.
-    pub(crate) async fn cancel_deletion(&self, by: Asked, id: DeletionId) -> Result<Deletion> {
-        let outcome = self
-            .deletions
-            .cancel(id, by)
-            .await
-            .ok_or_else(|| no_deletion(id))?;
-        outcome.map_err(|refused| not_done(id, &refused))
-    }
-
-    /// Lets the countdown of a scream test that a knock stopped begin anew.
-    pub(crate) async fn go_on_with_deletion(&self, id: DeletionId) -> Result<Deletion> {
-        let outcome = self.deletions.go_on(id).await;
+    /// Asks something of a deletion that is under way.
+    pub(crate) async fn ask_deletion(
+        &self,
+        by: Asked,
+        id: DeletionId,
+        wanted: Wanted,
+    ) -> Result<Deletion> {
+        let outcome = self.deletions.ask(id, wanted, by).await;
         let outcome = outcome.ok_or_else(|| no_deletion(id))?;
         outcome.map_err(|refused| not_done(id, &refused))
     }
 }
 
-fn not_done(id: DeletionId, refused: &NotCancelled) -> Error {
+fn not_done(id: DeletionId, refused: &NotDone) -> Error {
     let kind = match refused {
-        NotCancelled::Refused(_) => Kind::Refused,
-        NotCancelled::Failed(_) => Kind::Storage,
-        NotCancelled::NoDriver => Kind::Stopping,
+        NotDone::Refused(_) => Kind::Refused,
+        NotDone::Failed(_) => Kind::Storage,
+        NotDone::NoDriver => Kind::Stopping,
     };
     Error::new(kind, refused.to_string()).next(format!("bascule deletion show {id}"))
 }

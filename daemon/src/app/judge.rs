@@ -66,6 +66,7 @@ impl Concerned {
             Change::KeyIssued { .. }
             | Change::Limited { .. }
             | Change::CardExported { .. }
+            | Change::DeletionWentOn { .. }
             | Change::BackedUp { .. }
             | Change::Restored { .. }
             | Change::Activated { .. }

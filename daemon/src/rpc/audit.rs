@@ -53,6 +53,7 @@ fn entry(entry: Entry) -> v1::AuditEntry {
         Change::Deletion {
             deletion, phase, ..
         } => (deletion.to_string(), convert::phase(*phase)),
+        Change::DeletionWentOn { deletion, .. } => (deletion.to_string(), v1::Phase::Unspecified),
         _ => (String::new(), v1::Phase::Unspecified),
     };
     let erased = entry.details.is_none();

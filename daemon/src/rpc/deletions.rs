@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, pin::Pin, sync::Arc};
 
 use bascule_domain::{
+    audit::Asked,
     deletion::{Deletion, Phase},
     ids::DeletionId,
     plan::{CheckBox, Standing},
@@ -16,7 +17,7 @@ use tonic::{Request, Response, Status};
 
 use super::{asked, convert, manifests, status::status};
 use crate::app::{
-    App, ClientUse, DeletionWish, Holder, Progress, Subscription,
+    App, ClientUse, DeletionWish, Holder, Progress, Subscription, Wanted,
     error::{Error, Kind},
     way,
 };
@@ -152,7 +153,7 @@ impl Deletions for Service {
     ) -> Answer<v1::CancelDeletionResponse> {
         let by = asked(&request, &request.get_ref().reason)?;
         let id = self.id(&request.into_inner().id)?;
-        let deletion = self.app.cancel_deletion(by, id).await.map_err(status)?;
+        let deletion = self.ask(by, id, Wanted::Cancel).await?;
         Ok(Response::new(v1::CancelDeletionResponse {
             deletion: Some(convert::deletion(&deletion)),
         }))
@@ -162,9 +163,22 @@ impl Deletions for Service {
         &self,
         request: Request<v1::GoOnDeletionRequest>,
     ) -> Answer<v1::GoOnDeletionResponse> {
+        let by = asked(&request, &request.get_ref().reason)?;
         let id = self.id(&request.into_inner().id)?;
-        let deletion = self.app.go_on_with_deletion(id).await.map_err(status)?;
+        let deletion = self.ask(by, id, Wanted::GoOn).await?;
         Ok(Response::new(v1::GoOnDeletionResponse {
+            deletion: Some(convert::deletion(&deletion)),
+        }))
+    }
+
+    async fn finish_unverified(
+        &self,
+        request: Request<v1::FinishUnverifiedRequest>,
+    ) -> Answer<v1::FinishUnverifiedResponse> {
+        let by = asked(&request, &request.get_ref().reason)?;
+        let id = self.id(&request.into_inner().id)?;
+        let deletion = self.ask(by, id, Wanted::FinishUnverified).await?;
+        Ok(Response::new(v1::FinishUnverifiedResponse {
             deletion: Some(convert::deletion(&deletion)),
         }))
     }
@@ -220,6 +234,11 @@ impl Deletions for Service {
 }
 
 impl Service {
+    async fn ask(&self, by: Asked, id: DeletionId, wanted: Wanted) -> Result<Deletion, Status> {
+        let asked = self.app.ask_deletion(by, id, wanted).await;
+        asked.map_err(status)
+    }
+
     fn id(&self, text: &str) -> Result<DeletionId, Status> {
         convert::parse("deletion id", text)
             .map_err(|error| status(error.next("bascule deletion list shows the ids")))

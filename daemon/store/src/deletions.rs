@@ -42,11 +42,13 @@ impl Store {
         })
     }
 
-    /// Notes something within a phase: a restart, or that it waits for the provider.
+    /// Notes something within a phase: a restart, that it waits for the provider, or, with an entry of
+    /// the audit, what somebody asked for.
     pub fn note_deletion(
         &self,
         deletion: &Deletion,
         findings: &Findings,
+        entry: Option<&audit::Entry>,
     ) -> Result<(), StoreError> {
         self.rows.write(|batch| {
             let known = self.header(batch, deletion.id)?;
@@ -54,7 +56,8 @@ impl Store {
                 return Err(StoreError::OutOfOrder("a note does not change the phase"));
             }
             self.put_deletion(batch, deletion)?;
-            self.put_findings(batch, deletion, findings)
+            self.put_findings(batch, deletion, findings)?;
+            entry.map_or(Ok(()), |entry| self.record_audit(batch, entry))
         })
     }
 

@@ -176,12 +176,17 @@ impl Layout {
 
     /// Removes the manifests whose file name begins so, unfinished ones included.
     pub(crate) fn remove_manifests(&self, prefix: &str) -> Result<(), PathError> {
-        for name in names_in(&self.manifests())? {
-            if name.starts_with(prefix) && is_manifest(&name) {
+        loop {
+            let mut names = names_in(&self.manifests())?;
+            names.retain(|name| name.starts_with(prefix) && is_manifest(name));
+            // Again, until none is found: a survey that was given up may finish one meanwhile.
+            if names.is_empty() {
+                return Ok(());
+            }
+            for name in names {
                 remove_file(&self.manifests().join(name))?;
             }
         }
-        Ok(())
     }
 
     /// Removes the manifests that nothing needs any more.

@@ -277,10 +277,10 @@ fn a_deletion_never_goes_back() {
 
     let mut parked = deletion(&connection, Phase::Revoked);
     parked.emergency = true;
-    store.note_deletion(&parked, &findings).unwrap();
+    store.note_deletion(&parked, &findings, None).unwrap();
     assert!(
         store
-            .note_deletion(&deletion(&connection, Phase::Judged), &findings)
+            .note_deletion(&deletion(&connection, Phase::Judged), &findings, None)
             .is_err()
     );
     assert_eq!(store.load().unwrap().deletions[0].0, parked);

@@ -5,11 +5,10 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bascule_domain::{
-    audit::{self, Asked, Change, Details, Part},
+    audit::Asked,
     deletion::{Deletion, Effect, Event, Findings, Phase, Refusal, ScreamKnock},
     ids::DeletionId,
     plan::CheckBox,
-    receipt::Receipt,
     tombstone::{CauseOfDeath, Tombstone},
     verdict::OwnChange,
 };
@@ -20,13 +19,13 @@ use tracing::Instrument;
 use super::{
     listen::Listening,
     manifests::LONGEST_HOLD,
-    running::{Cancel, GoOn, NotCancelled, Progress, Request},
+    running::{Progress, Request, Wanted},
     survey::{self, Failure},
 };
 use crate::{
     app::{
         App,
-        error::{Error, Kind, Result},
+        error::{Error, Kind},
         pause::paused_by,
         registry::{Entry, Keys},
     },
@@ -52,7 +51,7 @@ pub(super) fn spawn(app: Arc<App>, id: DeletionId) {
         listening: None,
         knock: None,
         failures: 0,
-        called_off: None,
+        asked: None,
         revoking: false,
     };
     let span =
@@ -75,7 +74,7 @@ pub(super) fn spawn(app: Arc<App>, id: DeletionId) {
 pub(super) struct Driver {
     pub(super) app: Arc<App>,
     pub(super) deletion: Deletion,
-    findings: Findings,
+    pub(super) findings: Findings,
     pub(super) requests: mpsc::Receiver<Request>,
     /// Whoever listens for knocks, between two tries.
     pub(super) listening: Option<Listening>,
@@ -83,11 +82,11 @@ pub(super) struct Driver {
     pub(super) knock: Option<ScreamKnock>,
     /// Failures in a row, for the wait before the next try.
     failures: u32,
-    /// Who called it off, until that is journalled.
-    called_off: Option<Asked>,
+    /// Who asked for the step that is being taken.
+    pub(super) asked: Option<Asked>,
     /// Set once the keys were taken from the gateway: from then on there is no way back, whatever
     /// becomes of the transaction.
-    revoking: bool,
+    pub(super) revoking: bool,
 }
 
 impl Driver {
@@ -99,7 +98,7 @@ impl Driver {
                 Err(reason) => self.park(reason).await,
             }
         }
-        self.answer_late_cancels();
+        self.refuse_what_came_too_late();
     }
 
     /// Performs the effect that is due. `Err` says why it has to be tried again later.
@@ -109,10 +108,16 @@ impl Driver {
     ) -> std::result::Result<(), String> {
         match effect {
             Effect::Listen => return self.listen().await,
+            Effect::SurveyAfter => return self.survey_again().await,
             Effect::Drain | Effect::SurveyBefore => {}
-            Effect::Revoke | Effect::SurveyAfter | Effect::Erase => {
-                let performed = self.perform_for_good(effect).await;
-                self.answer_late_cancels();
+            Effect::Revoke => {
+                let performed = self.revoke().await;
+                self.refuse_what_came_too_late();
+                return performed;
+            }
+            Effect::Erase => {
+                let performed = self.erase().await;
+                self.refuse_what_came_too_late();
                 return performed;
             }
         }
@@ -136,21 +141,35 @@ impl Driver {
         self.take(event).await
     }
 
-    /// Performs an effect that can't be called off.
-    async fn perform_for_good(&mut self, effect: Effect) -> std::result::Result<(), String> {
-        match effect {
-            Effect::Revoke => self.revoke().await,
-            Effect::Erase => self.erase().await,
-            _ => {
-                let app = self.app.clone();
-                let event = survey_after(&app, &self.deletion, &mut self.findings).await;
+    /// The second survey, unless the user does not want to wait for it. It can't be called off.
+    async fn survey_again(&mut self) -> std::result::Result<(), String> {
+        let (app, deletion) = (self.app.clone(), self.deletion.clone());
+        let mut findings = self.findings.clone();
+        let given_up = {
+            let mut work = std::pin::pin!(survey_after(&app, &deletion, &mut findings));
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(request) = self.requests.recv() => match request.wanted {
+                        Wanted::FinishUnverified => break Err(request),
+                        Wanted::Cancel | Wanted::GoOn => request.refuse(Refusal::TooLate),
+                    },
+                    event = &mut work => break Ok(event),
+                }
+            }
+        };
+        match given_up {
+            Ok(event) => {
+                self.findings = findings;
                 self.take(event).await
             }
+            Err(request) => self.answer(request).await,
         }
     }
 
     /// Applies an event and journals where that leads.
-    async fn take(&mut self, event: Event) -> std::result::Result<(), String> {
+    pub(super) async fn take(&mut self, event: Event) -> std::result::Result<(), String> {
+        let asked = self.asked.take();
         let (mut deletion, mut findings) = (self.deletion.clone(), self.findings.clone());
         deletion
             .apply(&mut findings, event, self.app.clock.now())
@@ -162,7 +181,7 @@ impl Driver {
                 Some(entry) => {
                     let receipt = self.app.draft_receipt(&deletion, &findings, &entry);
                     self.app
-                        .journal_verdict(&deletion, &findings, receipt)
+                        .journal_verdict(&deletion, &findings, receipt, asked)
                         .await
                 }
                 None => Err(Error::new(
@@ -170,11 +189,8 @@ impl Driver {
                     "the connection's record is missing",
                 )),
             },
-            Phase::Cancelled => {
-                let asked = self.called_off.take();
-                self.app.journal_cancellation(&deletion, asked).await
-            }
-            _ => self.app.journal(&deletion, &findings, None).await,
+            Phase::Cancelled => self.app.journal_cancellation(&deletion, asked).await,
+            _ => self.app.journal(&deletion, &findings, asked).await,
         };
         written.map_err(|error| error.message)?;
         (self.deletion, self.findings) = (deletion, findings);
@@ -314,95 +330,6 @@ impl Driver {
         }
     }
 
-    /// Answers a request outside of a scream test.
-    async fn answer(&mut self, request: Request) -> std::result::Result<(), String> {
-        match request {
-            Request::Cancel(cancel) => self.cancel(cancel).await,
-            Request::GoOn(GoOn { reply }) => {
-                let refusal = NotCancelled::Refused(Refusal::NotStopped);
-                reply.send(Err(refusal)).ok();
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes what a scream test hears, and keeps it.
-    pub(super) async fn hear(&mut self, event: Event) -> std::result::Result<(), String> {
-        let (mut deletion, mut findings) = (self.deletion.clone(), self.findings.clone());
-        deletion
-            .apply(&mut findings, event, self.app.clock.now())
-            .map_err(|refusal| refusal.to_string())?;
-        if deletion.phase == Phase::Listening {
-            let noted = self.app.note(&deletion, &findings).await;
-            noted.map_err(|error| error.message)?;
-            (self.deletion, self.findings) = (deletion, findings);
-            self.app.deletions.keep(&self.deletion);
-            return Ok(());
-        }
-        let journalled = self.app.journal(&deletion, &findings, None).await;
-        journalled.map_err(|error| error.message)?;
-        (self.deletion, self.findings) = (deletion, findings);
-        tracing::info!("nobody knocked; the deletion goes on");
-        self.publish(Progress::Reached);
-        Ok(())
-    }
-
-    pub(super) async fn go_on(
-        &mut self,
-        event: Event,
-        GoOn { reply }: GoOn,
-    ) -> std::result::Result<(), String> {
-        if self
-            .deletion
-            .scream
-            .as_ref()
-            .is_some_and(|scream| scream.knock.is_none())
-        {
-            let refusal = NotCancelled::Refused(Refusal::NotStopped);
-            reply.send(Err(refusal)).ok();
-            return Ok(());
-        }
-        let heard = self.hear(event).await;
-        let answer = match &heard {
-            Ok(()) => Ok(self.deletion.clone()),
-            Err(why) => Err(NotCancelled::Failed(why.clone())),
-        };
-        reply.send(answer).ok();
-        heard
-    }
-
-    pub(super) async fn cancel(&mut self, cancel: Cancel) -> std::result::Result<(), String> {
-        let reply = cancel.reply;
-        if self.revoking {
-            reply
-                .send(Err(NotCancelled::Refused(Refusal::TooLate)))
-                .ok();
-            return Ok(());
-        }
-        self.called_off = Some(cancel.asked);
-        match self.take(Event::Cancel).await {
-            Ok(()) => {
-                reply.send(Ok(self.deletion.clone())).ok();
-                Ok(())
-            }
-            Err(reason) => {
-                reply.send(Err(NotCancelled::Failed(reason.clone()))).ok();
-                Err(reason)
-            }
-        }
-    }
-
-    fn answer_late_cancels(&mut self) {
-        while let Ok(request) = self.requests.try_recv() {
-            let refusal = match self.deletion.phase {
-                phase if phase.is_over() => Refusal::Over(phase),
-                _ => Refusal::TooLate,
-            };
-            let (Request::Cancel(Cancel { reply, .. }) | Request::GoOn(GoOn { reply })) = request;
-            reply.send(Err(NotCancelled::Refused(refusal))).ok();
-        }
-    }
-
     fn resume_keys(&self) {
         let id = self.deletion.connection;
         self.app.own_changes.close(self.deletion.id);
@@ -516,31 +443,6 @@ async fn survey_after(app: &App, deletion: &Deletion, findings: &mut Findings) -
 }
 
 impl App {
-    fn audit_step(&self, asked: Option<Asked>, deletion: &Deletion) -> audit::Entry {
-        let change = Change::Deletion {
-            connection: deletion.connection,
-            deletion: deletion.id,
-            phase: deletion.phase,
-        };
-        let mut details = Details {
-            connection: Some(deletion.name.clone()),
-            ..Details::default()
-        };
-        if deletion.phase == Phase::Listening
-            || deletion.phase == Phase::Requested && deletion.scream.is_none()
-        {
-            let none: [&str; 0] = [];
-            let boxes = deletion.acknowledged.iter().map(|name| name.as_str());
-            let emergency = deletion.emergency.then_some("yes");
-            details = details.differs(Part::Acknowledged, none, boxes).differs(
-                Part::Emergency,
-                none,
-                emergency,
-            );
-        }
-        self.audit(asked, change, details)
-    }
-
     fn open_window(&self, deletion: &Deletion, entry: &Entry) {
         self.own_changes.open(deletion.id, entry.connection.clone());
         for sibling in self.registry.living() {
@@ -553,52 +455,5 @@ impl App {
                 );
             }
         }
-    }
-
-    pub(super) async fn journal(
-        &self,
-        deletion: &Deletion,
-        findings: &Findings,
-        asked: Option<Asked>,
-    ) -> Result<()> {
-        crash::point(Side::Before, deletion.phase);
-        let audit = self.audit_step(asked, deletion);
-        let (written, evidence) = (deletion.clone(), findings.clone());
-        self.stored(move |store| store.journal_deletion(&written, &evidence, &audit))
-            .await?;
-        crash::point(Side::After, deletion.phase);
-        Ok(())
-    }
-
-    /// Keeps what happened within a phase: a restart, or that it waits.
-    pub(super) async fn note(&self, deletion: &Deletion, findings: &Findings) -> Result<()> {
-        let (written, evidence) = (deletion.clone(), findings.clone());
-        self.stored(move |store| store.note_deletion(&written, &evidence))
-            .await
-    }
-
-    async fn journal_verdict(
-        &self,
-        deletion: &Deletion,
-        findings: &Findings,
-        receipt: Receipt,
-    ) -> Result<()> {
-        crash::point(Side::Before, deletion.phase);
-        let audit = self.audit_step(None, deletion);
-        let (written, evidence) = (deletion.clone(), findings.clone());
-        self.stored(move |store| store.judge_deletion(&written, &evidence, &receipt, &audit))
-            .await?;
-        crash::point(Side::After, deletion.phase);
-        Ok(())
-    }
-
-    async fn journal_cancellation(&self, deletion: &Deletion, asked: Option<Asked>) -> Result<()> {
-        crash::point(Side::Before, deletion.phase);
-        let audit = self.audit_step(asked, deletion);
-        let written = deletion.clone();
-        self.stored(move |store| store.cancel_deletion(&written, &audit))
-            .await?;
-        crash::point(Side::After, deletion.phase);
-        Ok(())
     }
 }

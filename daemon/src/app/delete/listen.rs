@@ -13,6 +13,7 @@ use std::{
 
 use bascule_domain::{
     SignedDuration,
+    audit::Asked,
     deletion::{Event, Phase, ScreamKnock},
     ids::{DeletionId, KeyId},
 };
@@ -21,7 +22,7 @@ use tokio::sync::mpsc;
 
 use super::{
     drive::Driver,
-    running::{Progress, Request},
+    running::{NotDone, Progress, Wanted},
 };
 use crate::alarm::Alarm;
 
@@ -131,33 +132,23 @@ impl Driver {
         self.hear(Event::Listened(SignedDuration::ZERO)).await?;
         while self.deletion.phase == Phase::Listening {
             // Kept until it is stored: no silence counts before it.
-            if let Some(knock) = self.knock.clone() {
-                self.hear(Event::Knocked(knock)).await?;
-                self.knock = None;
-                let why = self.deletion.parked.as_ref();
-                let why = why.map(|parked| parked.reason.clone()).unwrap_or_default();
-                tracing::warn!(
-                    why,
-                    "a scream test heard a knock; its countdown stands still"
-                );
-                self.publish(Progress::Parked(why));
-            }
+            self.store_knock().await?;
             let left = self
                 .deletion
                 .scream
                 .as_ref()
                 .and_then(|scream| scream.left());
             let due = left.and_then(|left| app.clock.now().checked_add(left).ok());
-            let mut go_on = None;
+            let mut word = None;
             tokio::select! {
                 biased;
                 // Before all else, a stop too: what is not stored then is never heard of. While it stands
                 // still anyway, the first one more waits to be thrown away.
                 Some(knock) = listening.knocks.recv(), if left.is_some() => self.knock = Some(knock),
                 () = hush.cancelled() => {}
-                Some(request) = self.requests.recv() => match request {
-                    Request::Cancel(cancel) => return self.cancel(cancel).await,
-                    Request::GoOn(request) => go_on = Some(request),
+                Some(request) = self.requests.recv() => match request.wanted {
+                    Wanted::GoOn => word = Some(request),
+                    Wanted::Cancel | Wanted::FinishUnverified => return self.answer(request).await,
                 },
                 () = alarm.until(due, &*app.clock) => {}
                 () = tokio::time::sleep(NOTED_EVERY) => {}
@@ -165,13 +156,17 @@ impl Driver {
             let now = app.clock.awake();
             let silence = now.saturating_sub(began);
             began = now;
-            if self.knock.is_none() {
-                self.hear(Event::Listened(silence)).await?;
-            }
-            if let Some(request) = go_on {
-                // Of before the user's word; there is room for one.
-                listening.knocks.try_recv().ok();
-                self.go_on(Event::GoOn, request).await?;
+            let heard = match self.knock {
+                None => self.hear(Event::Listened(silence)).await,
+                Some(_) => Ok(()),
+            };
+            match word {
+                Some(request) => {
+                    // Of before the user's word; there is room for one.
+                    listening.knocks.try_recv().ok();
+                    self.go_on(request, heard).await?;
+                }
+                None => heard?,
             }
             if hush.is_cancelled() {
                 // The silence so far is noted; the stop that follows drops this work.
@@ -179,6 +174,57 @@ impl Driver {
                 return std::future::pending().await;
             }
         }
+        Ok(())
+    }
+
+    /// Keeps the knock that was heard, and lets the countdown stand still.
+    pub(super) async fn store_knock(&mut self) -> std::result::Result<(), String> {
+        let Some(knock) = self.knock.clone() else {
+            return Ok(());
+        };
+        self.hear(Event::Knocked(knock)).await?;
+        self.knock = None;
+        let why = self.deletion.parked.as_ref();
+        let why = why.map(|parked| parked.reason.clone()).unwrap_or_default();
+        tracing::warn!(
+            why,
+            "a scream test heard a knock; its countdown stands still"
+        );
+        self.publish(Progress::Parked(why));
+        Ok(())
+    }
+
+    /// Takes what a scream test hears, and keeps it.
+    async fn hear(&mut self, event: Event) -> std::result::Result<(), String> {
+        let (mut deletion, mut findings) = (self.deletion.clone(), self.findings.clone());
+        deletion
+            .apply(&mut findings, event, self.app.clock.now())
+            .map_err(|refusal| refusal.to_string())?;
+        if deletion.phase == Phase::Listening {
+            let noted = self.app.note(&deletion, &findings).await;
+            noted.map_err(|error| error.message)?;
+            (self.deletion, self.findings) = (deletion, findings);
+            self.app.deletions.keep(&self.deletion);
+            return Ok(());
+        }
+        let journalled = self.app.journal(&deletion, &findings, None).await;
+        journalled.map_err(|error| error.message)?;
+        (self.deletion, self.findings) = (deletion, findings);
+        tracing::info!("nobody knocked; the deletion goes on");
+        self.publish(Progress::Reached);
+        Ok(())
+    }
+
+    /// Takes the user's word that the countdown begins anew, and keeps it with who gave it.
+    pub(super) async fn count_anew(&mut self, asked: Asked) -> std::result::Result<(), NotDone> {
+        let (mut deletion, mut findings) = (self.deletion.clone(), self.findings.clone());
+        deletion
+            .apply(&mut findings, Event::GoOn, self.app.clock.now())
+            .map_err(NotDone::Refused)?;
+        let noted = self.app.note_go_on(asked, &deletion, &findings).await;
+        noted.map_err(|error| NotDone::Failed(error.message))?;
+        (self.deletion, self.findings) = (deletion, findings);
+        self.app.deletions.keep(&self.deletion);
         Ok(())
     }
 }

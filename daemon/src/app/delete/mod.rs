@@ -2,10 +2,12 @@
 //! steps are decided by `domain::deletion` and performed by [`drive`]. Nothing here can change a bucket.
 
 mod drive;
+mod journal;
 mod listen;
 mod manifests;
 mod plan;
 mod receipt;
+mod requests;
 mod running;
 mod survey;
 
@@ -25,7 +27,7 @@ pub(crate) use self::{
     listen::Ears,
     manifests::ManifestPart,
     plan::{ClientUse, Holder, Plans},
-    running::{NotCancelled, Progress, Running, Subscription, SurveyProgress},
+    running::{NotDone, Progress, Running, Subscription, SurveyProgress, Wanted},
 };
 pub(super) use self::{
     manifests::send_manifest,

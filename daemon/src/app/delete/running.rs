@@ -53,9 +53,9 @@ pub(crate) struct Subscription {
     pub hold: Option<DropGuard>,
 }
 
-/// Why a deletion was not called off.
+/// Why nothing came of what was asked for.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotCancelled {
+pub(crate) enum NotDone {
     #[error(transparent)]
     Refused(Refusal),
     #[error("that was not done: {0}")]
@@ -66,21 +66,22 @@ pub(crate) enum NotCancelled {
     NoDriver,
 }
 
-/// A request to call a deletion off.
-pub(super) struct Cancel {
-    pub asked: Asked,
-    pub reply: oneshot::Sender<Result<Deletion, NotCancelled>>,
-}
-
-/// A request to let a stopped countdown begin anew.
-pub(super) struct GoOn {
-    pub reply: oneshot::Sender<Result<Deletion, NotCancelled>>,
+/// What may be asked of a deletion that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Call it off.
+    Cancel,
+    /// Let a stopped countdown begin anew.
+    GoOn,
+    /// End it without the second survey.
+    FinishUnverified,
 }
 
 /// What the one who works on a deletion is asked for.
-pub(super) enum Request {
-    Cancel(Cancel),
-    GoOn(GoOn),
+pub(super) struct Request {
+    pub wanted: Wanted,
+    pub asked: Asked,
+    pub reply: oneshot::Sender<Result<Deletion, NotDone>>,
 }
 
 struct Slot {
@@ -235,51 +236,35 @@ impl Running {
         }
     }
 
-    /// Asks the driver to call it off. `None` when there is no such deletion.
-    pub(crate) async fn cancel(
+    /// Asks the driver. `None` when there is no such deletion.
+    pub(crate) async fn ask(
         &self,
         id: DeletionId,
+        wanted: Wanted,
         asked: Asked,
-    ) -> Option<Result<Deletion, NotCancelled>> {
-        self.ask(id, |reply| Request::Cancel(Cancel { asked, reply }))
-            .await
-    }
-
-    /// Asks the driver to begin a stopped countdown anew. `None` when there is no such deletion.
-    pub(crate) async fn go_on(&self, id: DeletionId) -> Option<Result<Deletion, NotCancelled>> {
-        if self.get(id)?.0.phase != Phase::Listening {
-            return Some(Err(NotCancelled::Refused(Refusal::NotStopped)));
-        }
-        self.ask(id, |reply| Request::GoOn(GoOn { reply })).await
-    }
-
-    async fn ask(
-        &self,
-        id: DeletionId,
-        request: impl FnOnce(oneshot::Sender<Result<Deletion, NotCancelled>>) -> Request,
-    ) -> Option<Result<Deletion, NotCancelled>> {
+    ) -> Option<Result<Deletion, NotDone>> {
         let driver = {
             let slots = self.slots();
             let slot = slots.get(&id)?;
             // Answered at once: the driver may be busy with a survey for hours.
-            match slot.deletion.phase {
-                phase if phase.is_over() => {
-                    return Some(Err(NotCancelled::Refused(Refusal::Over(phase))));
-                }
-                phase if phase.keys_are_dead() => {
-                    return Some(Err(NotCancelled::Refused(Refusal::TooLate)));
-                }
-                _ => slot.driver.clone(),
+            if let Some(refusal) = wanted.refusal(slot.deletion.phase) {
+                return Some(Err(NotDone::Refused(refusal)));
             }
+            slot.driver.clone()
         };
         let (reply, answer) = oneshot::channel();
+        let request = Request {
+            wanted,
+            asked,
+            reply,
+        };
         if let Some(driver) = driver
-            && driver.send(request(reply)).await.is_ok()
+            && driver.send(request).await.is_ok()
             && let Ok(outcome) = answer.await
         {
             return Some(outcome);
         }
-        Some(Err(NotCancelled::NoDriver))
+        Some(Err(NotDone::NoDriver))
     }
 
     /// Tells when to note what is only in memory; whoever holds the second value is waited for.
