@@ -183,7 +183,8 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps that a deletion was called off; its findings and manifests go.
+    /// Keeps that a deletion was called off; its findings and manifests go. A manifest that can't be
+    /// removed now goes at the next start: the deletion is called off all the same.
     pub fn cancel_deletion(
         &self,
         deletion: &Deletion,
@@ -200,9 +201,14 @@ impl Store {
             )?;
             self.record_audit(batch, entry)
         })?;
-        Ok(self
-            .layout
-            .remove_manifests(&manifests_of_deletion(deletion.connection, deletion.id))?)
+        let whose = manifests_of_deletion(deletion.connection, deletion.id);
+        if let Err(error) = self.layout.remove_manifests(&whose) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a manifest of a deletion that was called off was not removed"
+            );
+        }
+        Ok(())
     }
 
     /// Every receipt, also of deletions whose secrets are not erased yet.

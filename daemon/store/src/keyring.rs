@@ -22,6 +22,7 @@ use crate::{
     record,
     root_key::RootKey,
     seal::{KEY_LEN, OVERHEAD, Sealer, random},
+    seam,
 };
 
 const MAGIC: &[u8; 8] = b"BSCCONN\x01";
@@ -179,7 +180,7 @@ impl Keyring {
             held.sealer = None;
             held.file.clone()
         };
-        destroy_file(&file)
+        seam::change(&file, || destroy_file(&file))
     }
 
     /// Forgets a connection whose rows are gone.

@@ -9,7 +9,7 @@ use bascule_domain::ids::{ConnectionId, DeletionId};
 use bascule_os::{PathError, destroy_file, private_dir, remove_file, sync_dir};
 use data_encoding::HEXLOWER;
 
-use crate::{manifest::Whose, root_key::RootKey};
+use crate::{manifest::Whose, root_key::RootKey, seam};
 
 /// Name of a connection's key file: random, so it tells nothing.
 pub(crate) type KeyFileName = [u8; 16];
@@ -184,7 +184,8 @@ impl Layout {
                 return Ok(());
             }
             for name in names {
-                remove_file(&self.manifests().join(name))?;
+                let manifest = self.manifests().join(name);
+                seam::change(&manifest, || remove_file(&manifest))?;
             }
         }
     }

@@ -41,6 +41,7 @@ mod restore;
 mod root_key;
 mod scratch;
 mod seal;
+mod seam;
 mod store;
 mod sweeps;
 mod turns;

@@ -14,7 +14,7 @@ use std::{
     cmp::Ordering,
     fmt,
     fs::{File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -36,6 +36,7 @@ use zeroize::Zeroizing;
 use crate::{
     error::ManifestError,
     seal::{OVERHEAD, Sealer, random},
+    seam,
 };
 
 const MAGIC: &[u8; 8] = b"BSCMANI\x02";
@@ -156,7 +157,7 @@ impl Frames {
     }
 
     fn read(&mut self, out: &mut [u8]) -> Result<(), ManifestError> {
-        let read = self.file.read_exact(out);
+        let read = seam::call(|| self.file.read_exact(out));
         read.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => ManifestError::Damaged,
             _ => self.failed("read", error),
@@ -193,7 +194,7 @@ impl Frames {
         }
         let mut sealed = Vec::new();
         // A length that lies asks for no more memory than there is file.
-        let taken = (&mut self.file).take(len as u64).read_to_end(&mut sealed);
+        let taken = seam::call(|| (&mut self.file).take(len as u64).read_to_end(&mut sealed));
         taken.map_err(|error| self.failed("read", error))?;
         if sealed.len() != len {
             return Err(ManifestError::Damaged);
@@ -262,7 +263,9 @@ impl ManifestWriter {
                     path: unfinished.clone(),
                     source,
                 })?,
-            Err(error) if error.is_absent() => create_private_file(&unfinished)?,
+            Err(error) if error.is_absent() => {
+                seam::change(&unfinished, || create_private_file(&unfinished))?
+            }
             Err(error) => return Err(error.into()),
         };
         let mut writer = Self {
@@ -330,7 +333,7 @@ impl ManifestWriter {
     /// Begins it anew, with a note. Whatever it held is gone.
     pub fn begin(&mut self, note: &[u8]) -> Result<(), ManifestError> {
         let id = *random::<ID_LEN>().map_err(|_| ManifestError::Cryptography)?;
-        let truncated = self.frames.file.set_len(0);
+        let truncated = seam::call(|| self.frames.file.set_len(0));
         truncated.map_err(|error| self.frames.failed("truncate", error))?;
         self.frames.binding.id = id;
         self.placed.clear();
@@ -412,10 +415,11 @@ impl ManifestWriter {
         self.write_frame(Kind::End)?;
         self.write(&trailer)?;
         // What a crash had left behind it.
-        let truncated = self.frames.file.set_len(self.end + trailer.len() as u64);
+        let length = self.end + trailer.len() as u64;
+        let truncated = seam::call(|| self.frames.file.set_len(length));
         truncated.map_err(|error| self.frames.failed("truncate", error))?;
         self.sync()?;
-        replace_file(&self.frames.path, &self.path)?;
+        seam::change(&self.path, || replace_file(&self.frames.path, &self.path))?;
         Ok(manifest)
     }
 
@@ -430,7 +434,7 @@ impl ManifestWriter {
     }
 
     fn sync(&mut self) -> Result<(), ManifestError> {
-        let synced = self.frames.file.sync_all();
+        let synced = seam::call(|| self.frames.file.sync_all());
         synced.map_err(|error| self.frames.failed("write", error))
     }
 
@@ -455,7 +459,7 @@ impl ManifestWriter {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), ManifestError> {
-        let written = self.frames.file.write_all(bytes);
+        let written = seam::write_all(&self.frames.file, bytes);
         written.map_err(|error| self.frames.failed("write", error))
     }
 
@@ -554,7 +558,8 @@ impl ManifestReader {
         sealer: Arc<Sealer>,
         whose: Whose,
     ) -> Result<Self, ManifestError> {
-        let file = open_private_file(path).map_err(|error| {
+        let opened = seam::change(path, || open_private_file(path));
+        let file = opened.map_err(|error| {
             if error.is_absent() {
                 ManifestError::Absent
             } else {
