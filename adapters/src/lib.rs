@@ -38,4 +38,6 @@ pub use transport::{
     TransportErrorKind,
 };
 pub use trust::TlsSetupError;
-pub use witness::{About, BrowseItem, Browser, Stretches, Witness, WitnessError};
+pub use witness::{
+    About, BrowseItem, Browser, OpenUpload, OpenUploads, Stretches, Witness, WitnessError,
+};

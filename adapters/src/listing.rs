@@ -101,11 +101,21 @@ fn truth(text: &str) -> Result<bool, XmlError> {
     }
 }
 
+/// One version, delete marker or unfinished upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Marked {
+    pub(crate) entry: Entry,
+    /// Whether it is the current version of its key.
+    pub(crate) latest: bool,
+    /// When an upload was begun, if that is told in a form that is understood: nothing depends on it.
+    pub(crate) begun_at: Option<Timestamp>,
+}
+
 /// One page of ListObjectVersions or ListMultipartUploads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MarkedPage {
-    /// In the server's order, each with whether it is the current version of its key.
-    pub(crate) entries: Vec<(Entry, bool)>,
+    /// In the server's order.
+    pub(crate) entries: Vec<Marked>,
     /// Key and id behind which the next page starts; `None` on the last one.
     pub(crate) next: Option<(String, String)>,
 }
@@ -115,6 +125,7 @@ struct MarkedDraft {
     key: Option<String>,
     id: Option<String>,
     latest: bool,
+    begun_at: Option<Timestamp>,
     size: Option<u64>,
     etag: String,
 }
@@ -161,6 +172,7 @@ fn marked(
             [_, "VersionId" | "UploadId"] => {
                 draft.id = Some(text.to_owned()).filter(|id| !id.is_empty());
             }
+            [_, "Initiated"] => draft.begun_at = text.trim().parse().ok(),
             [_, "IsLatest"] => draft.latest = truth(text)?,
             [_, "Size"] => draft.size = Some(text.trim().parse().map_err(|_| XmlError)?),
             [_, "ETag"] => draft.etag = text.trim().trim_matches('"').to_owned(),
@@ -183,7 +195,11 @@ fn marked(
             size,
             etag: draft.etag,
         };
-        page.entries.push((entry, draft.latest));
+        page.entries.push(Marked {
+            entry,
+            latest: draft.latest,
+            begun_at: draft.begun_at,
+        });
     }
     let next = next_key.map(decode).transpose()?;
     page.next = more(truncated, next.map(|key| (key, next_id)))?;

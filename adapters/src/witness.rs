@@ -4,6 +4,7 @@
 mod ranges;
 mod settings;
 mod stretches;
+mod uploads;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -28,6 +29,8 @@ use crate::{
 
 use stretches::Slowed;
 pub use stretches::Stretches;
+use uploads::UploadPages;
+pub use uploads::{OpenUpload, OpenUploads};
 
 /// Why the witness could not see.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -197,29 +200,12 @@ impl Witness {
     /// All multipart uploads that are under way, in order.
     pub async fn uploads(&self, bucket: &BucketName) -> Result<Vec<Entry>, WitnessError> {
         let mut found = Vec::new();
-        let mut at: Option<(String, String)> = None;
-        loop {
-            let mut query = vec![
-                ("uploads", ""),
-                ("encoding-type", "url"),
-                ("max-uploads", PAGE_SIZE),
-            ];
-            if let Some((key, id)) = &at {
-                query.push(("key-marker", key));
-                query.push(("upload-id-marker", id));
-            }
-            let page = self.page(bucket, &query, listing::uploads).await?;
-            found.extend(page.entries.into_iter().map(|(entry, _)| entry));
+        let mut pages = UploadPages::new(self, bucket);
+        while let Some(page) = pages.next().await? {
+            found.extend(page.into_iter().map(|marked| marked.entry));
             if found.len() > MOST_UPLOADS {
                 return Err(WitnessError::TooManyUploads);
             }
-            if page.next.is_none() {
-                break;
-            }
-            if page.next == at {
-                return Err(circles());
-            }
-            at = page.next;
         }
         found.sort_by(Entry::place);
         found.dedup();

@@ -10,7 +10,7 @@
 use std::fs;
 
 use bascule_tests::{
-    Clock, Home, Minio, Terminal, World,
+    Clock, Home, Minio, Recorder, Terminal, Treat, World,
     cli::{IN_USE, REFUSED},
     wait,
 };
@@ -249,4 +249,79 @@ fn the_wizard_asks_for_each_box_and_takes_nothing_for_a_yes_but_a_yes() {
     terminal.shows("verdict: intact");
     terminal.shows("To connect again");
     assert!(terminal.ends().success());
+}
+
+#[test]
+fn unfinished_uploads_are_told_with_their_age_and_what_ends_them() {
+    // One of its own: unfinished uploads are forgotten by one that serves others too.
+    let Some(minio) = Minio::start() else { return };
+    let world = World::on(std::sync::Arc::new(minio));
+    let bucket = world.minio.bucket();
+    let recorder = Recorder::start(&world.minio.address());
+    world.connect_at(
+        "photos",
+        &[&bucket],
+        &recorder.endpoint(),
+        world.minio.credentials(),
+    );
+    let key = world.issue("photos", "laptop");
+    let none = plan(&world);
+    assert_eq!(none["uploads"][0]["count"], 0, "{none}");
+    assert_eq!(none["uploads_through_keys"], Value::Array(vec![]));
+    let begin = |s3: &bascule_tests::S3, name: &str| {
+        let path = format!("/{bucket}/{name}");
+        let sent = s3.send(http::Method::POST, &path, &[("uploads", "")], "");
+        let reply = bascule_tests::runtime().block_on(sent).unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    };
+    begin(&world.minio.s3(), "film");
+    let before = plan(&world);
+    begin(&world.minio.s3(), "another film");
+    begin(&key.s3(), "through the gateway");
+
+    let seen = plan(&world);
+    let through = &seen["uploads_through_keys"];
+    assert_eq!(through[0]["label"], "laptop", "{seen}");
+    assert_eq!(through[0]["uploads"], 1, "{seen}");
+    let of = &seen["uploads"][0];
+    assert_eq!(
+        (&of["bucket"], &of["count"]),
+        (&bucket.clone().into(), &3.into())
+    );
+    assert_eq!(
+        (&of["more"], &of["not_looked"]),
+        (&false.into(), &Value::Null)
+    );
+    assert!(of["oldest_at"].is_string(), "{of}");
+    assert_eq!(of["some"].as_array().unwrap().len(), 3, "{of}");
+    let commands = of["commands"].to_string();
+    assert!(commands.contains("abort-multipart-upload"), "{commands}");
+    let said = world.cli().say(&["delete", "photos", "--plan"]).exits(0);
+    for expected in ["3 uploads", "cost storage", "1 upload begun with the key"] {
+        assert!(said.stdout.contains(expected), "{expected} in\n{said}");
+    }
+    // What other tools begin at the provider makes no plan stale.
+    let again = plan(&world);
+    assert_eq!(again["plan_id"], seen["plan_id"]);
+    assert_eq!(before["uploads"][0]["count"], 1, "{before}");
+
+    // A provider that hangs up is told, and hides nothing else.
+    recorder.rule(|seen| match seen.target.contains("uploads=") {
+        true => Treat::Drop,
+        false => Treat::Pass,
+    });
+    let away = plan(&world);
+    assert_eq!(away["uploads"][0]["count"], Value::Null, "{away}");
+    assert!(away["uploads"][0]["not_looked"].is_string(), "{away}");
+    assert_eq!(away["uploads_through_keys"][0]["uploads"], 1, "{away}");
+    let emergency = ["delete", "photos", "--plan", "--emergency"];
+    let emergency = world.cli().run(&emergency).ok();
+    let why = emergency["uploads"][0]["not_looked"].as_str().unwrap();
+    assert!(why.contains("does not wait"), "{why}");
+    assert!(
+        recorder
+            .seen()
+            .iter()
+            .all(|seen| !seen.may_mutate() || seen.target.contains("through"))
+    );
 }

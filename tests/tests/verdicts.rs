@@ -12,6 +12,7 @@ use std::{sync::Arc, thread};
 use bascule_tests::{
     Answer, Home, Minio, Recorder, Seen, Treat, World,
     cli::{REFUSED, VERDICT_PENDING},
+    process::Process,
     wait,
     world::deletions,
 };
@@ -290,6 +291,69 @@ fn whoever_does_not_wait_for_a_pending_verdict_ends_it_unverified() {
     // What has ended does not end again.
     let again = world.cli().run(&[&finish[..], &["--yes"]].concat());
     assert!(again.exits(REFUSED).text().contains("already finished"));
+}
+
+#[test]
+fn manifests_are_kept_when_the_user_leaves_before_the_verdict_and_again_when_it_stands() {
+    let Some(minio) = Minio::shared() else { return };
+    let (world, recorder, bucket) = recorded(minio, "");
+    let kept = world.home.path("kept");
+    let run = |name: &str, args: &[&str]| {
+        let mut command = world.cli().command();
+        command.args(args);
+        Process::start(command, &world.home.path(name))
+    };
+    hold_in_phase(&world, &recorder, "revoked", |_| true);
+    let folder = ["--keep-manifests", kept.to_str().unwrap()];
+    let delete = ["delete", "photos", "--yes", "--ack", "no-open-transfers"];
+    let vouch = bascule_tests::cli::IN_USE
+        .iter()
+        .flat_map(|b| ["--ack", *b]);
+    let vouch: Vec<_> = vouch.collect();
+    let mut deleting = run("deleting", &[&delete[..], &folder, &vouch].concat());
+    recorder.wait_until_held(1);
+    let id = world.deletions()[0]["id"].as_str().unwrap().to_owned();
+    let file = |round: &str| kept.join(format!("{id}.{bucket}.{round}.jsonl"));
+    let lines = |round: &str| std::fs::read_to_string(file(round)).map(|text| text.lines().count());
+
+    wait::until("the client to hear of the revocation", || {
+        deleting.output().contains("revoked").then_some(())
+    });
+    deleting.interrupt();
+    let left = deleting.wait("the client to leave");
+    assert_eq!(left.code(), Some(VERDICT_PENDING), "{}", deleting.output());
+    let said = deleting.output();
+    assert!(said.contains("manifest written to"), "{said}");
+    assert!(said.contains("--watch --keep-manifests"), "{said}");
+    assert_eq!(lines("before").unwrap(), 20);
+    assert!(!file("after").exists());
+
+    // Taken again it is the same file, and elsewhere another.
+    let other = world.home.path("other");
+    for folder in [&kept, &other, &other] {
+        let folder = folder.to_str().unwrap();
+        let taken = world
+            .cli()
+            .run(&["deletion", "manifests", &id, folder])
+            .ok();
+        assert_eq!(taken["manifests"].as_array().unwrap().len(), 1, "{taken}");
+    }
+    let show = ["deletion", "show", &id, "--watch"];
+    let mut watching = run("watching", &[&show[..], &folder].concat());
+    wait::until("the client to follow", || {
+        watching.output().contains("revoked").then_some(())
+    });
+    recorder.pass();
+    let ended = watching.wait("the verdict");
+    assert_eq!(ended.code(), Some(0), "{}", watching.output());
+    assert_eq!(lines("before").unwrap(), 20);
+    assert_eq!(lines("after").unwrap(), 20);
+    assert!(world.home.files("state/manifests").is_empty());
+    assert!(world.home.files("state/keys").is_empty());
+    let late = world
+        .cli()
+        .run(&["deletion", "manifests", &id, other.to_str().unwrap()]);
+    assert!(late.exits(REFUSED).text().contains("erased"));
 }
 
 #[test]

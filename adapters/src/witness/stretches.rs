@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bascule_domain::{
-    manifest::{Entry, Gap, Item, Stretch},
+    manifest::{Gap, Item, Stretch},
     names::{BucketName, ObjectKey},
     survey::Contents,
 };
@@ -14,7 +14,7 @@ use super::{
     PAGE_SIZE, Witness, WitnessError,
     ranges::{Cursor, Id, Page, Ranges, Trouble},
 };
-use crate::listing;
+use crate::listing::{self, Marked};
 
 /// As many questions are open at once. A provider that asks for patience gets fewer.
 const AT_ONCE: usize = 16;
@@ -241,9 +241,9 @@ impl Witness {
             false => Cursor::Version { key, id },
         });
         // A marker hides its object: it is current, and no object.
-        let current = |(entry, latest): (Entry, bool)| {
-            let is_version = matches!(entry.item, Item::Version(_));
-            (entry, latest && is_version)
+        let current = |marked: Marked| {
+            let is_version = matches!(marked.entry.item, Item::Version(_));
+            (marked.entry, marked.latest && is_version)
         };
         Ok(Page {
             entries: page.entries.into_iter().map(current).collect(),

@@ -81,6 +81,37 @@ async fn uploads_are_read_page_by_page_and_brought_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_look_at_open_uploads_ends_after_so_many_pages_and_names_the_oldest() {
+    let page = |uploads: &[(&str, &str)], next: &str| {
+        let mut body = String::from("<ListMultipartUploadsResult>");
+        for (id, begun) in uploads {
+            body += &format!(
+                "<Upload><Key>k</Key><UploadId>{id}</UploadId><Initiated>{begun}</Initiated></Upload>"
+            );
+        }
+        body += &format!(
+            "<IsTruncated>{}</IsTruncated><NextKeyMarker>{next}</NextKeyMarker>",
+            !next.is_empty()
+        );
+        Reply::Says(200, body + "</ListMultipartUploadsResult>")
+    };
+    let day = |day: u8| format!("2026-01-{day:02}T00:00:00.000Z");
+    let first = page(&[("1", &day(5)), ("2", "soon")], "k");
+    let (told, canned) = witness([first, page(&[("3", &day(2))], "l"), page(&[], "")]);
+    let seen = told.open_uploads(&bucket(), 2, 2).await.unwrap();
+    let named: Vec<_> = seen.some.iter().map(|upload| &*upload.id).collect();
+    assert_eq!((seen.count, seen.more), (3, true));
+    assert_eq!(named, ["3", "1"]);
+    assert_eq!(seen.oldest, Some(day(2).parse().unwrap()));
+    assert_eq!(canned.asked.lock().unwrap().len(), 2);
+
+    let (whole, _) = witness([page(&[("2", "soon")], "")]);
+    let seen = whole.open_uploads(&bucket(), 2, 0).await.unwrap();
+    assert_eq!((seen.count, seen.more, seen.oldest), (1, false, None));
+    assert!(seen.some.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn versions_are_listed_where_they_may_exist_and_refusals_are_told() {
     let server = |versioning: &'static str, versions: u16| {
         let (exchange, _) = canned::acting(move |asked| {

@@ -119,7 +119,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         .keep_manifests
         .as_deref()
         .map(ManifestFiles::reserve)
-        .transpose()?;
+        .transpose()
+        .map_err(|mut error| {
+            error.message.push_str("; nothing was deleted");
+            error
+        })?;
     let prepare = async {
         let client = context.client().await?;
         let mut plan_id = arguments.plan_id.clone();

@@ -2,12 +2,14 @@
 
 mod finish_unverified;
 
+use std::path::{Path, PathBuf};
+
 use bascule_domain::Timestamp;
 use bascule_proto::v1;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Context, audit::Why, follow};
+use super::{Context, audit::Why, delete::manifest_files::ManifestFiles, follow};
 use crate::{
     clock,
     error::Error,
@@ -21,7 +23,7 @@ use crate::{
     },
 };
 
-/// List, show, cancel and end deletions, and let stopped ones go on
+/// List, show, cancel and end deletions, let stopped ones go on, and keep their manifests
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -40,6 +42,20 @@ pub(crate) enum Action {
         /// Follow it until it ends or waits
         #[arg(long)]
         watch: bool,
+        /// With --watch: stay until the verdict, and keep both surveys' manifests in this folder
+        #[arg(long, value_name = "DIR", requires = "watch")]
+        keep_manifests: Option<PathBuf>,
+    },
+    /// Keep the manifests that a deletion has now, without waiting for its verdict
+    ///
+    /// While the verdict is pending that is the manifest of the first survey. Both are kept by following
+    /// it: bascule deletion show ID --watch --keep-manifests DIR
+    Manifests {
+        /// Its id
+        id: String,
+        /// The folder: a file for each bucket, with a JSON line for each object
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
     },
     /// Let the countdown of a scream test that a knock has stopped begin anew
     GoOn {
@@ -74,6 +90,12 @@ struct ShowDocument<'a> {
 }
 
 #[derive(Serialize)]
+struct ManifestsDocument<'a> {
+    /// Where they are.
+    manifests: &'a [String],
+}
+
+#[derive(Serialize)]
 struct CancelDocument {
     deletion: document::Deletion,
 }
@@ -81,18 +103,29 @@ struct CancelDocument {
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
     match arguments.action {
         Action::List => list(context).await?,
-        Action::Show { id, watch: true } => {
-            let request = v1::WatchDeletionRequest { id };
-            let stream = context
-                .client()
-                .await?
-                .deletions()
-                .watch(request)
-                .await?
-                .into_inner();
-            return follow::follow(stream, context, None, None, None, Interruption::listen()).await;
+        Action::Show {
+            id,
+            watch: true,
+            keep_manifests,
+        } => {
+            let files = keep_manifests
+                .as_deref()
+                .map(ManifestFiles::reserve)
+                .transpose()?;
+            let client = context.client().await?;
+            let request = v1::WatchDeletionRequest {
+                id,
+                keep_manifests: files.is_some(),
+            };
+            let stream = client.deletions().watch(request).await?.into_inner();
+            let keeping = files.map(|files| follow::Keeping { client, files });
+            let interruption = Interruption::listen();
+            return follow::follow(stream, context, None, None, keeping, interruption).await;
         }
-        Action::Show { id, watch: false } => show(id, context).await?,
+        Action::Show {
+            id, watch: false, ..
+        } => show(id, context).await?,
+        Action::Manifests { id, folder } => manifests(&id, &folder, context).await?,
         Action::GoOn { id, why } => go_on(id, &why, context).await?,
         Action::FinishUnverified(arguments) => {
             return finish_unverified::run(arguments, context).await;
@@ -164,6 +197,24 @@ async fn show(id: String, context: &Context) -> Result<(), Error> {
         )),
     }
     Ok(())
+}
+
+async fn manifests(id: &str, folder: &Path, context: &Context) -> Result<(), Error> {
+    let files = ManifestFiles::reserve(folder)?;
+    let taken = files.take(&context.client().await?, id).await?;
+    let manifests: Vec<_> = taken
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    context.output.result(
+        &ManifestsDocument {
+            manifests: &manifests,
+        },
+        || {
+            let lines = manifests.iter().map(|path| format!("{}\n", escape(path)));
+            lines.collect()
+        },
+    )
 }
 
 async fn cancel(id: String, why: &Why, context: &Context) -> Result<(), Error> {

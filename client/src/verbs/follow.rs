@@ -42,6 +42,30 @@ pub(crate) struct Keeping {
     pub(crate) files: ManifestFiles,
 }
 
+impl Keeping {
+    /// Takes what there is when the user leaves, and says how to get the rest.
+    async fn what_there_is(&self, deletion: &v1::Deletion, left: Error, output: Output) -> Error {
+        if deletion.phase() != v1::Phase::Revoked {
+            return left;
+        }
+        match self.files.take(&self.client, &deletion.id).await {
+            Ok(paths) => {
+                for path in paths {
+                    let path = path.display().to_string();
+                    output.status(&format!("manifest written to {}", escape(&path)));
+                }
+            }
+            Err(error) => output.status(&format!("no manifest was kept: {}", error.message)),
+        }
+        let folder = self.files.folder().display().to_string();
+        left.next(format!(
+            "to keep the second manifest too, stay until the verdict: bascule deletion show {} --watch --keep-manifests {}",
+            deletion.id,
+            escape(&folder)
+        ))
+    }
+}
+
 /// Follows until it ends, waits, or the user leaves.
 pub(crate) async fn follow(
     mut stream: Streaming<v1::DeletionEvent>,
@@ -66,7 +90,14 @@ pub(crate) async fn follow(
             event = stream.message() => event,
             () = interruption.asked() => {
                 progress.clear();
-                return Err(left(&seen.deletion, "interrupted", Kind::Interrupted));
+                let error = left(&seen.deletion, "interrupted", Kind::Interrupted);
+                let Some(keeping) = keeping.filter(|_| seen.manifests.is_none()) else {
+                    return Err(error);
+                };
+                return Err(tokio::select! {
+                    error = keeping.what_there_is(&seen.deletion, error, output) => error,
+                    () = interruption.asked() => left(&seen.deletion, "interrupted", Kind::Interrupted),
+                });
             }
         };
         match event {
@@ -94,6 +125,14 @@ pub(crate) async fn follow(
         }
     }
     progress.clear();
+    if keeping.is_some() && seen.deletion.phase() == v1::Phase::Finished {
+        seen.manifests.get_or_insert_with(|| {
+            Err(Error::new(
+                Kind::Refused,
+                "no manifest was kept: they were erased before they could be taken",
+            ))
+        });
+    }
     conclude(seen, output, file)
 }
 

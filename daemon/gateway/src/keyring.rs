@@ -3,6 +3,7 @@
 //! never answer for a key whose change it has begun.
 
 use std::{
+    collections::BTreeMap,
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -349,6 +350,14 @@ impl Keyring {
     pub fn open_requests_of(&self, connection: ConnectionId) -> usize {
         self.connection(connection)
             .map_or(0, |cell| cell.open_requests())
+    }
+
+    /// How many multipart uploads were begun through a connection and not seen to end, by key: since
+    /// the daemon started, and the newest ones.
+    #[must_use]
+    pub fn open_uploads_of(&self, connection: ConnectionId) -> BTreeMap<KeyId, usize> {
+        self.connection(connection)
+            .map_or_else(BTreeMap::new, |cell| cell.uploads.open())
     }
 
     /// A key was used then, in an earlier life of this keyring.

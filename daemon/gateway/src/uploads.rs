@@ -5,7 +5,7 @@
 //! binds them to bucket and key itself.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -74,6 +74,17 @@ impl Uploads {
     /// Forgets an upload that has ended.
     pub(crate) fn end(&self, id: &str) {
         self.objects.pin().remove(id);
+    }
+
+    /// How many are not seen to have ended, by the key that began them.
+    pub(crate) fn open(&self) -> BTreeMap<KeyId, usize> {
+        let mut open = BTreeMap::new();
+        for objects in self.objects.pin().values() {
+            for object in objects.iter() {
+                *open.entry(object.begun_by).or_default() += 1;
+            }
+        }
+        open
     }
 
     fn knows(&self, id: &str) -> bool {
@@ -145,6 +156,7 @@ mod tests {
         let by = KeyId::from_random([1; 10]);
         uploads.begin("u", by, &bucket, &key("a"));
         uploads.begin("u", by, &bucket, &key("b"));
+        assert_eq!(uploads.open(), BTreeMap::from([(by, 2)]));
         let beginner = |id: &str, name: &str| uploads.beginner(id, &bucket, &key(name));
         assert_eq!(beginner("u", "a"), Some(Some(by)));
         assert_eq!(beginner("u", "b"), Some(Some(by)));

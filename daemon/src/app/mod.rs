@@ -76,7 +76,8 @@ pub(crate) use backup::BackupWish;
 pub(crate) use connect::{Options, Place, Wish};
 pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered, Unnoticed, Waiting, way};
 pub(crate) use delete::{
-    ClientUse, DeletionWish, Holder, ManifestPart, Progress, Subscription, SurveyProgress, Wanted,
+    BucketUploads, ClientUse, DeletionWish, Holder, ManifestPart, Progress, Subscription,
+    SurveyProgress, Wanted,
 };
 pub(crate) use findings::{Caller, Finding, Who};
 pub(crate) use judge::{IssuedState, Judgement};

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 
 use super::{asked, convert, manifests, status::status};
 use crate::app::{
-    App, ClientUse, DeletionWish, Holder, Progress, Subscription, Wanted,
+    App, BucketUploads, ClientUse, DeletionWish, Holder, Progress, Subscription, Wanted,
     error::{Error, Kind},
     way,
 };
@@ -71,6 +71,13 @@ impl Deletions for Service {
             clients: plan.clients.iter().map(client).collect(),
             consumers: plan.consumers.iter().map(holder).collect(),
             bypasses: plan.bypasses.iter().map(holder).collect(),
+            uploads_through_keys: (plan.uploads.through_keys.into_iter())
+                .map(|(label, uploads)| v1::PlanKeyUploads {
+                    label,
+                    uploads: uploads as u64,
+                })
+                .collect(),
+            uploads: plan.uploads.buckets.into_iter().map(uploads).collect(),
         }))
     }
 
@@ -111,8 +118,10 @@ impl Deletions for Service {
     type WatchStream = Events;
 
     async fn watch(&self, request: Request<v1::WatchDeletionRequest>) -> Answer<Events> {
-        let id = self.id(&request.into_inner().id)?;
-        let subscription = self.app.watch_deletion(id).map_err(status)?;
+        let request = request.into_inner();
+        let id = self.id(&request.id)?;
+        let subscription = self.app.watch_deletion(id, request.keep_manifests);
+        let subscription = subscription.map_err(status)?;
         Ok(Response::new(self.events(subscription)))
     }
 
@@ -317,6 +326,28 @@ fn client(used: &ClientUse) -> v1::PlanClient {
         requests: used.requests,
         last_at: Some(convert::time(client.last)),
         longest_interval: used.longest.map(convert::length),
+    }
+}
+
+fn uploads(of: BucketUploads) -> v1::PlanUploads {
+    let (seen, not_looked) = match of.seen {
+        Ok(seen) => (seen, String::new()),
+        Err(why) => (Default::default(), why),
+    };
+    v1::PlanUploads {
+        bucket: of.bucket.to_string(),
+        not_looked,
+        count: seen.count,
+        more: seen.more,
+        oldest_at: seen.oldest.map(convert::time),
+        some: (seen.some.into_iter())
+            .map(|upload| v1::PlanUpload {
+                key: upload.key.to_string(),
+                id: upload.id.into(),
+                begun_at: upload.begun_at.map(convert::time),
+            })
+            .collect(),
+        commands: of.commands,
     }
 }
 

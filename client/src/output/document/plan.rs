@@ -22,6 +22,10 @@ pub(crate) struct Plan {
     pub(crate) boxes: Vec<CheckBox>,
     pub(crate) siblings: Vec<String>,
     pub(crate) open_transfers: u32,
+    /// Multipart uploads that each key has begun since the daemon started, and that were not seen to end.
+    pub(crate) uploads_through_keys: Vec<KeyUploads>,
+    /// Those that the provider lists. A deletion leaves them where they are.
+    pub(crate) uploads: Vec<Uploads>,
     pub(crate) stays_valid: Vec<String>,
     pub(crate) alternatives: Vec<Alternative>,
     pub(crate) not_checked: Vec<String>,
@@ -52,6 +56,38 @@ pub(crate) struct Holder {
     pub(crate) rank: String,
     pub(crate) next_run: Option<NextRun>,
     pub(crate) user: Option<String>,
+}
+
+/// The unfinished uploads of one key.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyUploads {
+    pub(crate) label: String,
+    pub(crate) uploads: u64,
+}
+
+/// The unfinished uploads of one bucket.
+#[derive(Debug, Serialize)]
+pub(crate) struct Uploads {
+    pub(crate) bucket: String,
+    /// Why nobody looked.
+    pub(crate) not_looked: Option<String>,
+    /// `null` where nobody looked.
+    pub(crate) count: Option<u64>,
+    /// Whether there are more than were counted.
+    pub(crate) more: bool,
+    pub(crate) oldest_at: Option<String>,
+    /// A few, the oldest first.
+    pub(crate) some: Vec<Upload>,
+    /// What lists them and aborts the oldest, with the provider's credentials.
+    pub(crate) commands: Vec<String>,
+}
+
+/// An unfinished upload.
+#[derive(Debug, Serialize)]
+pub(crate) struct Upload {
+    pub(crate) key: String,
+    pub(crate) id: String,
+    pub(crate) begun_at: Option<String>,
 }
 
 /// One box of the checklist.
@@ -93,6 +129,13 @@ impl From<&v1::PlanResponse> for Plan {
             boxes: wire.boxes.iter().map(CheckBox::from).collect(),
             siblings: wire.siblings.clone(),
             open_transfers: wire.open_transfers,
+            uploads_through_keys: (wire.uploads_through_keys.iter())
+                .map(|of| KeyUploads {
+                    label: of.label.clone(),
+                    uploads: of.uploads,
+                })
+                .collect(),
+            uploads: wire.uploads.iter().map(Uploads::from).collect(),
             stays_valid: wire.stays_valid.clone(),
             alternatives: wire.alternatives.iter().map(Alternative::from).collect(),
             not_checked: wire.not_checked.clone(),
@@ -125,6 +168,26 @@ impl From<&v1::PlanHolder> for Holder {
             rank: wire.rank.clone(),
             next_run: wire.next_run.as_ref().map(NextRun::from),
             user: given(&wire.user),
+        }
+    }
+}
+
+impl From<&v1::PlanUploads> for Uploads {
+    fn from(wire: &v1::PlanUploads) -> Self {
+        Self {
+            bucket: wire.bucket.clone(),
+            not_looked: given(&wire.not_looked),
+            count: wire.not_looked.is_empty().then_some(wire.count),
+            more: wire.more,
+            oldest_at: rfc3339(wire.oldest_at.as_ref()),
+            some: (wire.some.iter())
+                .map(|upload| Upload {
+                    key: upload.key.clone(),
+                    id: upload.id.clone(),
+                    begun_at: rfc3339(upload.begun_at.as_ref()),
+                })
+                .collect(),
+            commands: wire.commands.clone(),
         }
     }
 }

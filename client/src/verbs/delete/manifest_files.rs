@@ -1,10 +1,10 @@
-//! The files for `--keep-manifests`: both surveys' manifests, one JSON line for each entry. They
-//! are written while the deletion waits before its erasure, and never overwrite anything.
+//! The files for `--keep-manifests`: both surveys' manifests, one JSON line for each entry. Each appears
+//! once it is whole, and never overwrites anything; taken twice, it is the same file.
 
 use std::{
     collections::BTreeMap,
     fs::{DirBuilder, File, OpenOptions},
-    io::{BufWriter, Write},
+    io::{self, BufReader, BufWriter, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -34,7 +34,7 @@ impl ManifestFiles {
             Error::new(
                 Kind::Failed,
                 format!(
-                    "manifests can't be written to {}: {error}; nothing was deleted",
+                    "manifests can't be written to {}: {error}",
                     folder.display()
                 ),
             )
@@ -59,7 +59,7 @@ impl ManifestFiles {
             let file = match files.get_mut(&path) {
                 Some(file) => file,
                 None => {
-                    let file = new_file(&path).map_err(|error| failed(&path, &error))?;
+                    let file = begun(&path).map_err(|error| failed(&path, &error))?;
                     files.entry(path.clone()).or_insert(BufWriter::new(file))
                 }
             };
@@ -68,10 +68,63 @@ impl ManifestFiles {
         }
         for (path, file) in &mut files {
             let kept = file.flush().and_then(|()| file.get_ref().sync_all());
-            kept.map_err(|error| failed(path, &error))?;
+            kept.and_then(|()| publish(path))
+                .map_err(|error| failed(path, &error))?;
         }
         Ok(files.into_keys().collect())
     }
+
+    /// Where they are kept.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// Of a manifest that is not whole yet.
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+/// Begins a manifest; what was left of an earlier try goes.
+fn begun(path: &Path) -> io::Result<File> {
+    let unfinished = unfinished(path);
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => new_file(&unfinished),
+    }
+}
+
+/// Gives a whole manifest its name, unless something else has it.
+fn publish(path: &Path) -> io::Result<()> {
+    let unfinished = unfinished(path);
+    match std::fs::hard_link(&unfinished, path) {
+        Ok(()) => {}
+        Err(_) if !path.try_exists()? => return std::fs::rename(&unfinished, path),
+        Err(_) if same(&unfinished, path)? => {}
+        Err(_) => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "another file has that name",
+            ));
+        }
+    }
+    std::fs::remove_file(&unfinished)
+}
+
+fn same(one: &Path, other: &Path) -> io::Result<bool> {
+    let (one, other) = (File::open(one)?, File::open(other)?);
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let mut others = BufReader::new(other).bytes();
+    for byte in BufReader::new(one).bytes() {
+        if others.next().transpose()? != Some(byte?) {
+            return Ok(false);
+        }
+    }
+    Ok(others.next().is_none())
 }
 
 /// Where the manifest of a bucket is kept.
@@ -93,4 +146,28 @@ fn failed(path: &Path, error: &std::io::Error) -> Error {
         Kind::Failed,
         format!("the manifest {} could not be kept: {error}", path.display()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_taken_twice_is_one_file_and_another_file_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(folder.path(), "del_x", "photos", false);
+        let take = |text: &str| {
+            begun(&path).unwrap().write_all(text.as_bytes()).unwrap();
+            publish(&path)
+        };
+        // As a command that was killed leaves it.
+        begun(&path).unwrap().write_all(b"half").unwrap();
+        take("one").unwrap();
+        take("one").unwrap();
+        for other in ["two", "on", "ones"] {
+            let refused = take(other).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "one");
+        }
+    }
 }

@@ -120,6 +120,8 @@ pub(super) fn render(plan: &v1::PlanResponse, now: Timestamp) -> String {
         text.push_str("  what would: revoke that key at the provider (bascule leak ACCESS_KEY_ID leads through it), or give each a key of its own\n");
     }
 
+    uploads(&mut text, plan, now);
+
     heading(&mut text, "Checklist");
     let mut table = Table::new(["BOX", "STATE", "EVIDENCE", "TO SATISFY IT"]);
     for b in &plan.boxes {
@@ -213,6 +215,50 @@ fn holders(text: &mut String, title: &str, holders: &[v1::PlanHolder], now: Time
     }
 }
 
+/// Nothing is said of a bucket that has none.
+fn uploads(text: &mut String, plan: &v1::PlanResponse, now: Timestamp) {
+    let worth_telling = |of: &&v1::PlanUploads| of.count > 0 || !of.not_looked.is_empty();
+    let buckets: Vec<_> = plan.uploads.iter().filter(worth_telling).collect();
+    if buckets.is_empty() && plan.uploads_through_keys.is_empty() {
+        return;
+    }
+    heading(text, "Unfinished multipart uploads");
+    for of in &plan.uploads_through_keys {
+        text.push_str(&format!(
+            "  {} begun with the key {} since the daemon started\n",
+            count(of.uploads, "upload"),
+            escape(&of.label)
+        ));
+    }
+    for of in &buckets {
+        let bucket = escape(&of.bucket);
+        if !of.not_looked.is_empty() {
+            let why = escape(&of.not_looked);
+            text.push_str(&format!("  {bucket}: not looked at, because {why}\n"));
+            continue;
+        }
+        let more = if of.more { "more than " } else { "" };
+        let oldest = of.oldest_at.as_ref().map_or_else(String::new, |at| {
+            format!(", the oldest begun {}", human(Some(at), now))
+        });
+        text.push_str(&format!(
+            "  {bucket}: {}{oldest}\n",
+            styled(WARN, &format!("{more}{}", count(of.count, "upload")))
+        ));
+        for upload in &of.some {
+            text.push_str(&format!(
+                "      {}  {}\n",
+                escape(&upload.key),
+                styled(DIM, &human(upload.begun_at.as_ref(), now))
+            ));
+        }
+        for command in &of.commands {
+            text.push_str(&format!("      {}\n", escape(command)));
+        }
+    }
+    text.push_str("  They stay at the provider and cost storage. No key of this connection can end them afterwards: whoever has the provider's credentials can abort them, or a lifecycle rule\n");
+}
+
 fn heading(text: &mut String, heading: &str) {
     text.push_str(&format!("\n{}\n", styled(HEAD, heading)));
 }
@@ -252,6 +298,32 @@ mod tests {
             ],
             open_transfers: 2,
             siblings: vec!["other\u{1b}[2J".into()],
+            uploads_through_keys: vec![v1::PlanKeyUploads {
+                label: "laptop".into(),
+                uploads: 1,
+            }],
+            uploads: vec![
+                v1::PlanUploads {
+                    bucket: "pictures".into(),
+                    count: 3,
+                    more: true,
+                    some: vec![v1::PlanUpload {
+                        key: "film\u{1b}[2J".into(),
+                        ..v1::PlanUpload::default()
+                    }],
+                    commands: vec!["aws s3api".into()],
+                    ..v1::PlanUploads::default()
+                },
+                v1::PlanUploads {
+                    bucket: "away".into(),
+                    not_looked: "it is away".into(),
+                    ..v1::PlanUploads::default()
+                },
+                v1::PlanUploads {
+                    bucket: "empty".into(),
+                    ..v1::PlanUploads::default()
+                },
+            ],
             ..v1::PlanResponse::default()
         }
     }
@@ -276,9 +348,15 @@ mod tests {
             "unknown",
             "not-applicable",
             "2 open requests will be cut",
+            "1 upload begun with the key laptop",
+            "pictures: more than 3 uploads",
+            "film\\u{1b}[2J",
+            "away: not looked at, because it is away",
+            "cost storage",
             "other\\u{1b}[2J",
         ] {
             assert!(text.contains(expected), "{expected} in\n{text}");
         }
+        assert!(!text.contains("empty: "), "{text}");
     }
 }

@@ -43,7 +43,10 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         reason: why.text(),
     };
     deletions.finish_unverified(request).await?;
-    let request = v1::WatchDeletionRequest { id };
+    let request = v1::WatchDeletionRequest {
+        id,
+        keep_manifests: false,
+    };
     let stream = deletions.watch(request).await?.into_inner();
     follow::follow(stream, context, None, None, None, Interruption::listen()).await
 }

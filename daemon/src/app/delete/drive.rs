@@ -271,10 +271,12 @@ impl Driver {
     async fn erase(&mut self) -> std::result::Result<(), String> {
         let app = self.app.clone();
         let id = self.deletion.connection;
-        if let Some(released) = app.deletions.held(self.deletion.id) {
-            tokio::time::timeout(LONGEST_HOLD, released.cancelled())
-                .await
-                .ok();
+        let longest = tokio::time::Instant::now() + LONGEST_HOLD;
+        while let Some(released) = app.deletions.held(self.deletion.id) {
+            let waited = tokio::time::timeout_at(longest, released.cancelled()).await;
+            if waited.is_err() {
+                break;
+            }
         }
         app.keyring.remove_connection(id);
         app.registry.remove(id);

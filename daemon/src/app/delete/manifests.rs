@@ -1,5 +1,6 @@
-//! Hands out the manifests of a deletion, while it waits for that before the erasure. It waits only
-//! as long as whoever asked for them is there, and never longer than an hour.
+//! Hands out the manifests of a deletion: what there is while its verdict is pending, and all while it
+//! waits for that before the erasure. It waits only as long as whoever asked for them is there, and never
+//! longer than an hour.
 
 use std::time::Duration;
 
@@ -66,29 +67,36 @@ pub(in crate::app) fn send_manifest(
 }
 
 impl App {
-    /// Sends all manifests of a deletion that waits for it.
+    /// Sends the manifests that there are: of both surveys while the erasure waits for that, of the first
+    /// one while the verdict is pending. Nothing is erased until they are sent.
     pub(crate) async fn take_manifests(
         &self,
         id: DeletionId,
         to: mpsc::Sender<Result<ManifestPart>>,
     ) -> Result<()> {
-        let (deletion, _) = self.deletion(id)?;
-        if deletion.phase != Phase::Judged || self.deletions.held(id).is_none() {
-            return Err(Error::new(
-                Kind::Refused,
-                "the manifests can be taken only while the deletion waits for that",
-            )
-            .next(format!("bascule deletion show {id}")));
-        }
-        let _released = self.deletions.held(id).map(CancellationToken::drop_guard);
+        let waited_for = self.deletions.held(id);
+        // Before the phase is looked at: an erasure that has not begun then waits.
+        let _own = self.deletions.hold(id);
+        let (deletion, findings) = self.deletion(id)?;
+        let surveyed = findings.is_some_and(|findings| findings.before.is_ok());
+        let rounds: &[Round] = match deletion.phase {
+            Phase::Judged if waited_for.is_some() => &[Round::Before, Round::After],
+            // The second one is not whole yet, or is taken again.
+            Phase::Surveyed | Phase::Revoked if surveyed => &[Round::Before],
+            phase => return Err(no_manifests(id, phase)),
+        };
+        // Whoever takes them is not waited for any more.
+        let _released = waited_for
+            .filter(|_| deletion.phase == Phase::Judged)
+            .map(CancellationToken::drop_guard);
         let entry = self.registry.get(deletion.connection);
         let buckets = entry.map(|entry| entry.connection.buckets);
         let store = self.store.clone();
         blocking(move || {
             for bucket in buckets.iter().flat_map(|buckets| buckets.iter()) {
-                for round in [Round::Before, Round::After] {
-                    let reader = store.manifest_reader(deletion.connection, id, bucket, round);
-                    send_manifest(reader, bucket, round, |part| {
+                for round in rounds {
+                    let reader = store.manifest_reader(deletion.connection, id, bucket, *round);
+                    send_manifest(reader, bucket, *round, |part| {
                         to.blocking_send(Ok(part)).is_ok()
                     })?;
                 }
@@ -97,4 +105,16 @@ impl App {
         })
         .await
     }
+}
+
+fn no_manifests(id: DeletionId, phase: Phase) -> Error {
+    let why = match phase {
+        Phase::Listening | Phase::Requested | Phase::Drained => {
+            "there is no manifest yet: the first survey is not taken"
+        }
+        Phase::Surveyed | Phase::Revoked => "there is no manifest: no first survey was taken",
+        Phase::Judged | Phase::Finished => "the manifests are erased",
+        Phase::Cancelled => "the deletion was called off, and its manifests are gone",
+    };
+    Error::new(Kind::Refused, why).next(format!("bascule deletion show {id}"))
 }

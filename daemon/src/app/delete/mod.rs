@@ -26,7 +26,7 @@ use self::plan::Seen;
 pub(crate) use self::{
     listen::Ears,
     manifests::ManifestPart,
-    plan::{ClientUse, Holder, Plans},
+    plan::{BucketUploads, ClientUse, Holder, Plans},
     running::{NotDone, Progress, Running, Subscription, SurveyProgress, Wanted},
 };
 pub(super) use self::{
@@ -197,10 +197,17 @@ impl App {
     }
 
     /// Follows a deletion from where it is.
-    pub(crate) fn watch_deletion(&self, id: DeletionId) -> Result<Subscription> {
-        self.deletions
-            .subscribe(id)
-            .ok_or_else(|| super::deletion::no_deletion(id))
+    pub(crate) fn watch_deletion(
+        &self,
+        id: DeletionId,
+        keep_manifests: bool,
+    ) -> Result<Subscription> {
+        // Before it is told where it stands: what is not erased then waits.
+        let hold = keep_manifests.then(|| self.deletions.hold(id)).flatten();
+        let subscription = self.deletions.subscribe(id);
+        let mut subscription = subscription.ok_or_else(|| super::deletion::no_deletion(id))?;
+        subscription.hold = hold;
+        Ok(subscription)
     }
 
     /// Goes on with what a stop or a crash interrupted.

@@ -1,6 +1,8 @@
 //! What a deletion would do: who uses what would die, what goes on regardless, and how the checklist
 //! stands. It looks and remembers what it showed; it changes nothing.
 
+mod uploads;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     net::IpAddr,
@@ -21,6 +23,7 @@ use bascule_domain::{
 use bascule_store::ledger::{By, Group, Query, Row};
 use bascule_watch::{Rank, Standing, Use};
 
+pub(crate) use self::uploads::{BucketUploads, Uploads};
 use crate::app::{
     App, KeyView,
     consumers::{compare::in_words, way},
@@ -54,6 +57,10 @@ pub(crate) struct Plan {
     pub stays_valid: Vec<String>,
     pub alternatives: Vec<(String, String)>,
     pub not_checked: Vec<String>,
+    /// No part of the plan's id: they are neither the connection's nor changed by its deletion, and
+    /// other tools begin and end them all the time, so a plan would hardly ever hold. Those that run
+    /// through the connection are open transfers, which are.
+    pub uploads: Uploads,
 }
 
 /// Somebody who used a key that would die.
@@ -123,7 +130,10 @@ impl App {
     /// Shows what a deletion would do. Changes nothing.
     pub(crate) async fn plan(&self, name: &str, emergency: bool) -> Result<Plan> {
         let entry = self.living(name)?;
-        let seen = self.look(&entry, emergency).await;
+        let (seen, uploads) = tokio::join!(
+            self.look(&entry, emergency),
+            self.open_uploads(&entry, emergency)
+        );
         let facts = self.facts(&entry, &seen);
         self.plans
             .remember(facts.id, entry.connection.id, facts.shown);
@@ -151,6 +161,7 @@ impl App {
             bypasses: seen.bypasses,
             siblings: facts.siblings,
             not_checked: seen.not_checked,
+            uploads,
         })
     }
 

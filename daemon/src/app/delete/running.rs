@@ -89,8 +89,8 @@ struct Slot {
     findings: Option<Findings>,
     events: broadcast::Sender<(Deletion, Progress)>,
     driver: Option<mpsc::Sender<Request>>,
-    /// Set while somebody wants the manifests before they are erased.
-    hold: Option<CancellationToken>,
+    /// Of those who want the manifests before they are erased.
+    holds: Vec<CancellationToken>,
 }
 
 /// Its room is taken at once and kept as long as the deletion is remembered, which is for ever.
@@ -120,7 +120,7 @@ impl Running {
             findings,
             events: channel(&deletion),
             driver: None,
-            hold: None,
+            holds: Vec::new(),
             deletion,
         };
         self.slots().insert(slot.deletion.id, slot);
@@ -129,16 +129,18 @@ impl Running {
     /// Keeps the deletion from erasing its manifests until what is returned is dropped.
     pub(super) fn hold(&self, id: DeletionId) -> Option<DropGuard> {
         let mut slots = self.slots();
+        let holds = &mut slots.get_mut(&id)?.holds;
+        holds.retain(|released| !released.is_cancelled());
         let released = CancellationToken::new();
-        slots.get_mut(&id)?.hold = Some(released.clone());
+        holds.push(released.clone());
         Some(released.drop_guard())
     }
 
-    /// Who keeps it from erasing its manifests; cancelled when that is over.
+    /// Who keeps it from erasing its manifests, the first one; cancelled when that is over.
     pub(super) fn held(&self, id: DeletionId) -> Option<CancellationToken> {
         let slots = self.slots();
-        let hold = slots.get(&id)?.hold.clone();
-        hold.filter(|released| !released.is_cancelled())
+        let mut holds = slots.get(&id)?.holds.iter();
+        holds.find(|released| !released.is_cancelled()).cloned()
     }
 
     /// Notes that the daemon was stopped meanwhile. `None` when its findings are gone already.
