@@ -7,7 +7,13 @@
     reason = "a test says so by panicking"
 )]
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+};
 
 use bascule_tests::{
     Answer, Home, Minio, Recorder, Seen, Treat, World,
@@ -388,6 +394,77 @@ fn a_second_survey_that_hangs_can_be_given_up_and_a_first_one_only_called_off() 
     })
     .verdict("unverifiable");
     assert!(world.home.files("state/manifests").is_empty());
+}
+
+/// One kind of request of each part of a survey.
+const ASKED: [&str; 3] = ["list-type=2", "uploads=", "versioning"];
+
+/// Deletes; once a survey in this phase is held, runs `meanwhile`, and then drops what asks for this.
+fn delete_while_dropped(
+    world: &World,
+    recorder: &Recorder,
+    (phase, asked): (&'static str, &'static str),
+    meanwhile: impl FnOnce(),
+) -> (Answer, Arc<AtomicUsize>) {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    hold_in_phase(world, recorder, phase, |_| true);
+    let answer = thread::scope(|scope| {
+        let deleting = scope.spawn(|| world.delete("photos", &["--ack", "no-open-transfers"]));
+        recorder.wait_until_held(1);
+        meanwhile();
+        let count = dropped.clone();
+        recorder.rule(move |seen| match seen.target.contains(asked) {
+            true => {
+                count.fetch_add(1, SeqCst);
+                Treat::Drop
+            }
+            false => Treat::Pass,
+        });
+        deleting.join().unwrap()
+    });
+    (answer, dropped)
+}
+
+#[test]
+fn d3_whatever_a_second_survey_fails_to_ask_parks_it_twice_and_makes_no_better_verdict() {
+    let Some(minio) = Minio::shared() else { return };
+    for asked in ASKED {
+        let (world, recorder, bucket) = recorded(minio.clone(), "");
+        recorder.forget();
+        let (answer, dropped) = delete_while_dropped(&world, &recorder, ("revoked", asked), || {
+            world.minio.s3().delete(&bucket, "object 07").unwrap();
+        });
+        answer.exits(VERDICT_PENDING);
+        let first = dropped.load(SeqCst);
+        assert!(first > 0, "{asked}");
+        wait::until("the next try to fail too", || {
+            (dropped.load(SeqCst) > first).then_some(())
+        });
+        recorder.pass();
+        let id = world.deletions()[0]["id"].as_str().unwrap().to_owned();
+        let finished = world.wait_for_phase(&id, "finished");
+        assert_eq!(finished["verdict"], "changed-by-others", "{asked}");
+        assert!(recorder.seen().iter().all(|seen| !seen.may_mutate()));
+    }
+}
+
+#[test]
+fn d3_whatever_a_first_survey_fails_to_ask_calls_it_off_and_the_keys_work_as_before() {
+    let Some(minio) = Minio::shared() else { return };
+    for asked in ASKED {
+        let (world, recorder, bucket) = recorded(minio.clone(), "");
+        let s3 = world.issue("photos", "laptop").s3();
+        for _ in 0..2 {
+            let (answer, dropped) =
+                delete_while_dropped(&world, &recorder, ("drained", asked), || ());
+            answer.exits(REFUSED);
+            assert!(dropped.load(SeqCst) > 0, "{asked}");
+            recorder.pass();
+            assert_eq!(s3.get(&bucket, "object 00").unwrap().body, "x");
+            assert!(world.home.files("state/manifests").is_empty());
+        }
+        world.delete("photos", &[]).verdict("intact");
+    }
 }
 
 #[test]
