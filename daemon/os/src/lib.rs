@@ -39,7 +39,7 @@ pub use foreign::{
     read_foreign_secret,
 };
 pub use lock::{InstanceLock, LockError};
-pub use mounts::{Mount, MountReach, Mounts};
+pub use mounts::{Mount, MountReach, Mounts, mount_of_file};
 pub use own_file::{OwnFile, OwnFileError, Replaced};
 pub use path_error::PathError;
 pub use port::{Holder, port_holder};

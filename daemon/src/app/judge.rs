@@ -67,6 +67,7 @@ impl Concerned {
             | Change::Limited { .. }
             | Change::CardExported { .. }
             | Change::BackedUp { .. }
+            | Change::BackupForgotten { .. }
             | Change::Restored { .. }
             | Change::Activated { .. }
             | Change::MarkedDead { .. }
