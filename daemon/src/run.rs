@@ -234,7 +234,7 @@ async fn serve(
     let alarm = Alarm::new().context("the timer for sweeps could not be made")?;
     let sweeps = tokio::spawn(sweeping::sweep(app.clone(), clock, alarm, stop.clone()));
     servers.spawn(rpc::serve(app.clone(), socket, stop.clone()));
-    watching::release("the start");
+    bascule_os::release();
     announce(&config, &addresses);
 
     let outcome = tokio::select! {
