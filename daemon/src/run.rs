@@ -3,6 +3,7 @@
 use std::{io::Write, path::Path, sync::Arc};
 
 use anyhow::Context;
+use bascule_domain::backup::Place;
 use bascule_gateway::{Gateway, Keyring, Settings, Workers};
 use bascule_os::InstanceLock;
 use bascule_store::{Anchored, Store};
@@ -121,6 +122,7 @@ pub(crate) fn restore(
     let done = Store::restore(
         &config.state_dir,
         &content,
+        place_of(file),
         passphrase,
         SystemClock::new().now(),
     )?;
@@ -134,6 +136,22 @@ pub(crate) fn restore(
         "stayed_dead": done.figures.stayed_dead,
     });
     writeln!(std::io::stdout(), "{document}").context("the outcome could not be told")
+}
+
+/// Unknown where the path is no text.
+fn place_of(file: &Path) -> Place {
+    let path_name = |path: &Path| path.to_str()?.parse().ok();
+    let Some(path) = std::path::absolute(file)
+        .ok()
+        .and_then(|path| path_name(&path))
+    else {
+        return Place::Unknown;
+    };
+    let mount = bascule_os::mount_of_file(file).ok().flatten();
+    Place::Here {
+        path,
+        mount: mount.and_then(|mount| path_name(&mount)),
+    }
 }
 
 fn lock(config: &Config) -> anyhow::Result<InstanceLock> {
@@ -216,7 +234,7 @@ async fn serve(
     let alarm = Alarm::new().context("the timer for sweeps could not be made")?;
     let sweeps = tokio::spawn(sweeping::sweep(app.clone(), clock, alarm, stop.clone()));
     servers.spawn(rpc::serve(app.clone(), socket, stop.clone()));
-    watching::release("the start");
+    bascule_os::release();
     announce(&config, &addresses);
 
     let outcome = tokio::select! {

@@ -15,7 +15,7 @@ use bascule_watch::{Environment, Machine};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::{alarm::Alarm, app::App, clock::Clock, watching};
+use crate::{alarm::Alarm, app::App, clock::Clock};
 
 /// After a defect the next one would only break off again.
 const AFTER_A_DEFECT: SignedDuration = SignedDuration::from_hours(24);
@@ -41,7 +41,7 @@ pub(crate) async fn sweep(
             continue;
         }
         let whole = run(&app, &stop).await;
-        watching::release("a sweep");
+        bascule_os::release();
         not_before = match whole {
             true => None,
             false => {

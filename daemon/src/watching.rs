@@ -256,7 +256,7 @@ impl Watching {
         };
         self.app.consumers().not_noticed(self.told());
         let gone = self.app.seen(picture, covered, absence).await;
-        release("a look");
+        bascule_os::release();
         ControlFlow::Continue(gone)
     }
 
@@ -328,14 +328,6 @@ impl Looker {
             not_watched,
             picture,
         }
-    }
-}
-
-/// Gives back what something large and rare took.
-pub(crate) fn release(after: &str) {
-    bascule_os::release_memory();
-    if let Err(error) = bascule_os::release_program() {
-        tracing::debug!(%error, after, "what is not needed any more stays in memory");
     }
 }
 

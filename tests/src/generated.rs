@@ -5,7 +5,6 @@
 
 use std::{
     fmt::Write,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -16,11 +15,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::runtime;
+use crate::server::Server;
 
 /// The name of its bucket.
 pub const BUCKET: &str = "generated";
@@ -29,9 +25,8 @@ const LARGEST_PAGE: u64 = 1_000;
 /// The fake. It ends on drop, with every connection to it.
 #[derive(Debug)]
 pub struct Generated {
-    address: SocketAddr,
+    server: Server,
     listed: Arc<AtomicU64>,
-    task: JoinHandle<()>,
 }
 
 impl Generated {
@@ -44,58 +39,30 @@ impl Generated {
     /// Starts one that takes this long for each answer, as a provider at a distance does.
     #[must_use]
     pub fn start_slow(objects: u64, delay: Duration) -> Self {
-        let listener = runtime()
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .expect("a free port");
-        let address = listener.local_addr().expect("a bound socket");
         let listed = Arc::new(AtomicU64::new(0));
-        let task = runtime().spawn(accept(listener, objects, delay, Arc::clone(&listed)));
-        Self {
-            address,
-            listed,
-            task,
-        }
+        let of_server = Arc::clone(&listed);
+        let server = Server::start(move |request| {
+            let answer = answer(&request, objects, &of_server);
+            async move {
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
+                Ok::<_, std::convert::Infallible>(answer)
+            }
+        });
+        Self { server, listed }
     }
 
     /// Such as `http://127.0.0.1:9000`.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.endpoint()
     }
 
     /// How many lines of listings it has handed out.
     #[must_use]
     pub fn listed(&self) -> u64 {
         self.listed.load(SeqCst)
-    }
-}
-
-impl Drop for Generated {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, objects: u64, delay: Duration, listed: Arc<AtomicU64>) {
-    // Dropped with this task, and with it every connection.
-    let mut connections = tokio::task::JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let listed = Arc::clone(&listed);
-        connections.spawn(async move {
-            let service = service_fn(|request: Request<Incoming>| {
-                let answer = answer(&request, objects, &listed);
-                async move {
-                    if !delay.is_zero() {
-                        tokio::time::sleep(delay).await;
-                    }
-                    Ok::<_, std::convert::Infallible>(answer)
-                }
-            });
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-        while connections.try_join_next().is_some() {}
     }
 }
 

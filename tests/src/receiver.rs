@@ -2,18 +2,15 @@
 
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, task::JoinHandle};
+use hyper::body::Incoming;
 
-use crate::{runtime, wait};
+use crate::{server::Server, wait};
 
 /// One message, and how it was answered.
 #[derive(Debug, Clone)]
@@ -54,14 +51,13 @@ struct Shared {
 /// The server. It ends on drop.
 pub struct Receiver {
     shared: Arc<Mutex<Shared>>,
-    address: SocketAddr,
-    task: JoinHandle<()>,
+    server: Server,
 }
 
 impl std::fmt::Debug for Receiver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Receiver")
-            .field("address", &self.address)
+            .field("server", &self.server)
             .finish_non_exhaustive()
     }
 }
@@ -71,22 +67,15 @@ impl Receiver {
     #[must_use]
     pub fn start() -> Self {
         let shared = Arc::<Mutex<Shared>>::default();
-        let listener = runtime()
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .expect("a free port");
-        let address = listener.local_addr().expect("a bound socket");
-        let task = runtime().spawn(accept(listener, Arc::clone(&shared)));
-        Self {
-            shared,
-            address,
-            task,
-        }
+        let of_server = Arc::clone(&shared);
+        let server = Server::start(move |request| note(Arc::clone(&of_server), request));
+        Self { shared, server }
     }
 
     /// Such as `http://127.0.0.1:9000/hook`.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}{path}", self.server.endpoint())
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
@@ -117,26 +106,6 @@ impl Receiver {
             let posted = self.posted();
             (posted.len() >= number).then_some(posted)
         })
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, shared: Arc<Mutex<Shared>>) {
-    let mut connections = tokio::task::JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let shared = Arc::clone(&shared);
-        connections.spawn(async move {
-            let service = service_fn(move |request| note(Arc::clone(&shared), request));
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-        while connections.try_join_next().is_some() {}
     }
 }
 

@@ -2,7 +2,6 @@
 //! as they came, and on demand lets a request wait, keeps an answer back, or drops the connection.
 
 use std::{
-    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -10,14 +9,14 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri, header, uri::Authority};
 use http_body_util::{BodyExt, combinators::BoxBody};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo},
+    rt::TokioExecutor,
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 
-use crate::{runtime, wait};
+use crate::{server::Server, wait};
 
 /// What a request looked like.
 #[derive(Debug, Clone)]
@@ -79,14 +78,13 @@ struct Shared {
 /// The proxy. It ends on drop, with every connection through it.
 pub struct Recorder {
     shared: Arc<Shared>,
-    address: SocketAddr,
-    task: JoinHandle<()>,
+    server: Server,
 }
 
 impl std::fmt::Debug for Recorder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Recorder")
-            .field("address", &self.address)
+            .field("server", &self.server)
             .finish_non_exhaustive()
     }
 }
@@ -105,22 +103,15 @@ impl Recorder {
                 .pool_idle_timeout(Duration::from_secs(5))
                 .build(HttpConnector::new()),
         });
-        let listener = runtime()
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .expect("a free port");
-        let address = listener.local_addr().expect("a bound socket");
-        let task = runtime().spawn(accept(listener, Arc::clone(&shared)));
-        Self {
-            shared,
-            address,
-            task,
-        }
+        let of_server = Arc::clone(&shared);
+        let server = Server::start(move |request| answer(Arc::clone(&of_server), request));
+        Self { shared, server }
     }
 
     /// Such as `http://127.0.0.1:9000`.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.endpoint()
     }
 
     /// Decides from now on, also about what waits and about answers that are kept back. The rule
@@ -144,6 +135,14 @@ impl Recorder {
             .clone()
     }
 
+    /// Those among them that can change what the provider holds.
+    #[must_use]
+    pub fn mutating(&self) -> Vec<Seen> {
+        let mut seen = self.seen();
+        seen.retain(Seen::may_mutate);
+        seen
+    }
+
     /// Forgets what was seen.
     pub fn forget(&self) {
         self.shared
@@ -158,28 +157,6 @@ impl Recorder {
         wait::until("requests to be held by the proxy", || {
             (*self.shared.held.borrow() >= count).then_some(())
         });
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    // Dropped with this task, and with it every connection.
-    let mut connections = tokio::task::JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let shared = Arc::clone(&shared);
-        connections.spawn(async move {
-            let service = service_fn(move |request| answer(Arc::clone(&shared), request));
-            let _ = http1::Builder::new()
-                .preserve_header_case(true)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-        while connections.try_join_next().is_some() {}
     }
 }
 

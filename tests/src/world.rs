@@ -91,18 +91,23 @@ impl World {
     /// With settings for the daemon, in TOML, and the shared MinIO.
     #[must_use]
     pub fn configured(settings: &str) -> Option<Self> {
-        let minio = Minio::shared()?;
+        Some(Self::configured_on(Minio::shared()?, settings))
+    }
+
+    /// With settings for the daemon, in TOML, and a MinIO of the test's choice.
+    #[must_use]
+    pub fn configured_on(minio: Arc<Minio>, settings: &str) -> Self {
         let home = Home::new();
         let file = home.write("config.toml", settings);
         let daemon = crate::daemon::Start::new()
             .arg("--config")
             .arg(file)
             .run(&home);
-        Some(Self {
+        Self {
             daemon,
             home,
             minio,
-        })
+        }
     }
 
     /// The command line.

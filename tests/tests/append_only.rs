@@ -9,7 +9,7 @@
 
 use std::fs;
 
-use bascule_tests::{Issued, Recorder, S3, World, wait};
+use bascule_tests::{Issued, Recorded, S3, World, wait};
 use http::Method;
 
 fn issue(world: &World, permission: &str) -> Issued {
@@ -220,15 +220,14 @@ fn rclone_with_an_append_key_copies_what_is_new_skips_what_is_the_same_and_fails
 
 #[test]
 fn minio_proves_itself_before_a_body_and_keeps_what_it_has() {
-    let Some(world) = World::new() else { return };
-    let bucket = world.minio.bucket();
-    let recorder = Recorder::start(&world.minio.address());
-    world.connect_at(
-        "photos",
-        &[&bucket],
-        &recorder.endpoint(),
-        world.minio.credentials(),
-    );
+    let Some(scene) = Recorded::new() else {
+        return;
+    };
+    let Recorded {
+        world,
+        recorder,
+        bucket,
+    } = scene;
     let key = issue(&world, "append");
     key.s3().put(&bucket, "a", "first").unwrap();
     wait::until("the proof", || {

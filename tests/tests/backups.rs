@@ -386,6 +386,10 @@ fn a_receipt_lists_the_backups_that_still_hold_the_connection() {
     let receipt = scene.world.receipt(id);
     assert_eq!(receipt["backups"][0]["file"], json!("monday.backup"));
     assert_eq!(receipt["backups"][0]["portable"], json!(true));
+    assert_eq!(
+        receipt["backups"][0]["last_look"]["found"],
+        json!("present")
+    );
     // Nothing of it is in a backup made since.
     let home = Home::new();
     let file = scene.backup("tuesday.backup");
@@ -393,4 +397,147 @@ fn a_receipt_lists_the_backups_that_still_hold_the_connection() {
     restore(&home, &file).ok();
     let _daemon = Daemon::start(&home);
     assert_eq!(names(&Cli::new(&home)), ["videos"]);
+}
+
+fn listed(cli: &Cli) -> Vec<Value> {
+    let list = cli.run(&["backup", "list"]).ok();
+    list["backups"].as_array().unwrap().clone()
+}
+
+#[test]
+fn the_list_of_backups_tells_what_they_hold_and_whether_they_are_there() {
+    let Some(scene) = Scene::new() else { return };
+    let cli = scene.world.cli();
+    assert!(listed(&cli).is_empty());
+    let files = ["kept", "lost", "overwritten", "unplugged/usb"].map(|name| {
+        let file = scene.world.home.path("work").join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        backup(&cli, &file);
+        file
+    });
+    let deletion = scene.kill();
+    fs::remove_file(&files[1]).unwrap();
+    fs::copy(&files[0], &files[2]).unwrap();
+    fs::remove_dir_all(files[3].parent().unwrap()).unwrap();
+
+    let list = listed(&cli);
+    let states: Vec<_> = list.iter().map(|known| &known["state"]).collect();
+    assert_eq!(states, ["present", "gone", "changed", "not-checked"]);
+    let held = &list[0]["holds"];
+    let of = |name: &str| {
+        let mut all = held.as_array().unwrap().iter();
+        all.find(|held| held["name"] == name).unwrap().clone()
+    };
+    assert_eq!(of("videos")["standing"], json!("living"));
+    assert_eq!(of("photos")["standing"], json!("deleted"));
+    assert_eq!(of("photos")["deletion_id"], deletion["id"]);
+    assert_eq!(list[0]["path"], json!(files[0].to_str().unwrap()));
+    assert_eq!(list[0]["portable"], json!(true));
+    // What could not be looked at is as it was known before.
+    let again = listed(&cli);
+    let known: Vec<_> = again
+        .iter()
+        .map(|known| &known["last_look"]["found"])
+        .collect();
+    assert_eq!(known, ["present", "gone", "changed", "present"]);
+
+    // A receipt tells what was so when the deletion began.
+    fs::remove_file(&files[0]).unwrap();
+    let receipt = scene.world.receipt(
+        scene.world.delete("videos", &[]).verdict("intact")["id"]
+            .as_str()
+            .unwrap(),
+    );
+    let told: Vec<_> = receipt["backups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|backup| &backup["last_look"]["found"])
+        .collect();
+    assert_eq!(told, ["gone", "gone", "changed", "present"]);
+}
+
+#[test]
+fn only_a_backup_that_is_not_there_is_forgotten_and_receipts_stop_naming_it() {
+    let Some(scene) = Scene::new() else { return };
+    let cli = scene.world.cli();
+    let ids = ["kept", "lost", "unplugged/usb"].map(|name| {
+        let file = scene.world.home.path("work").join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let told = backup(&cli, &file);
+        told["backup"]["id"].as_str().unwrap().to_owned()
+    });
+    let work = scene.world.home.path("work");
+    fs::remove_file(work.join("lost")).unwrap();
+    fs::remove_dir_all(work.join("unplugged")).unwrap();
+
+    // There is no flag that forgets what is there.
+    cli.run(&["backup", "forget", &ids[0], "--yes"]).exits(4);
+    cli.run(&["backup", "forget", &ids[1]]).ok();
+    cli.run(&["backup", "forget", &ids[1]]).exits(3);
+    cli.run(&["backup", "forget", &ids[2]]).exits(4);
+    let why = ["backup", "forget", &ids[2], "--yes", "--reason", "shredded"];
+    cli.run(&why).ok();
+
+    let left: Vec<_> = listed(&cli)
+        .iter()
+        .map(|known| known["id"].clone())
+        .collect();
+    assert_eq!(left, [json!(ids[0])]);
+    let deletion = scene.kill();
+    let receipt = scene.world.receipt(deletion["id"].as_str().unwrap());
+    assert_eq!(receipt["backups"].as_array().unwrap().len(), 1);
+    assert_eq!(receipt["backups"][0]["id"], json!(ids[0]));
+
+    let audit = cli.run(&["audit"]).ok();
+    let told: Vec<_> = audit["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["change"] == "backup-forgotten")
+        .map(|entry| (entry["backup_id"].clone(), entry["reason"].clone()))
+        .collect();
+    let expected = [
+        (json!(ids[1]), Value::Null),
+        (json!(ids[2]), json!("shredded")),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn the_audit_names_the_backup_that_was_made_put_back_and_activated() {
+    let Some(mut scene) = Scene::new() else {
+        return;
+    };
+    let file = scene.world.home.path("work").join("moved.backup");
+    let earlier = scene.backup("earlier.backup");
+    let told = backup(&scene.world.cli(), &file);
+    let id = told["backup"]["id"].as_str().unwrap();
+    scene.world.daemon.stop();
+    let home = Home::new();
+    restore(&home, &file).ok();
+    let _daemon = Daemon::start(&home);
+    let cli = Cli::new(&home);
+    cli.run(&["activate"]).ok();
+    let audit = cli.run(&["audit"]).ok();
+    let entries = audit["entries"].as_array().unwrap();
+    for change in ["restored", "activated"] {
+        let entry = entries.iter().find(|entry| entry["change"] == change);
+        assert_eq!(entry.unwrap()["backup_id"], json!(id), "{change}");
+    }
+    let made = entries.iter().find(|entry| entry["change"] == "backed-up");
+    assert!(
+        made.unwrap()["backup_id"]
+            .as_str()
+            .unwrap()
+            .starts_with("bak_")
+    );
+
+    // What was written on the other machine is out of sight here, even if its path is not.
+    assert!(earlier.exists());
+    let list = listed(&cli);
+    assert_eq!(list[0]["state"], json!("not-checked"));
+    assert_eq!(list[0]["path"], json!(earlier.to_str().unwrap()));
+    assert_eq!(list[1]["id"], json!(id));
+    assert_eq!(list[1]["state"], json!("present"));
 }

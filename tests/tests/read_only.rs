@@ -7,7 +7,7 @@
     reason = "a test says so by panicking"
 )]
 
-use bascule_tests::{Recorder, World};
+use bascule_tests::{Recorded, Recorder, World};
 use http::Method;
 
 fn check_only_reads(recorder: &Recorder) {
@@ -16,7 +16,7 @@ fn check_only_reads(recorder: &Recorder) {
         seen.iter().any(bascule_tests::Seen::lists_objects),
         "the surveys come this way"
     );
-    let mutating: Vec<_> = seen.into_iter().filter(|seen| seen.may_mutate()).collect();
+    let mutating = recorder.mutating();
     assert!(
         mutating.is_empty(),
         "the daemon changed something: {mutating:?}"
@@ -25,16 +25,15 @@ fn check_only_reads(recorder: &Recorder) {
 
 #[test]
 fn the_daemon_sends_nothing_that_changes_a_bucket_during_a_deletion() {
-    let Some(world) = World::new() else { return };
-    let bucket = world.minio.bucket();
+    let Some(scene) = Recorded::new() else {
+        return;
+    };
+    let Recorded {
+        world,
+        recorder,
+        bucket,
+    } = scene;
     world.minio.s3().put(&bucket, "kept", "x").unwrap();
-    let recorder = Recorder::start(&world.minio.address());
-    world.connect_at(
-        "photos",
-        &[&bucket],
-        &recorder.endpoint(),
-        world.minio.credentials(),
-    );
     check_only_reads_of_a_probe(&recorder);
     let key = world.issue("photos", "laptop").s3();
     key.put(&bucket, "through", "x").unwrap();
@@ -60,11 +59,7 @@ fn the_daemon_sends_nothing_that_changes_a_bucket_during_a_deletion() {
 }
 
 fn check_only_reads_of_a_probe(recorder: &Recorder) {
-    let mutating: Vec<_> = recorder
-        .seen()
-        .into_iter()
-        .filter(|seen| seen.may_mutate())
-        .collect();
+    let mutating = recorder.mutating();
     assert!(
         mutating.is_empty(),
         "connecting changed something: {mutating:?}"
@@ -73,16 +68,15 @@ fn check_only_reads_of_a_probe(recorder: &Recorder) {
 
 #[test]
 fn no_key_can_change_or_remove_a_bucket() {
-    let Some(world) = World::new() else { return };
-    let bucket = world.minio.bucket();
+    let Some(scene) = Recorded::new() else {
+        return;
+    };
+    let Recorded {
+        world,
+        recorder,
+        bucket,
+    } = scene;
     world.minio.s3().put(&bucket, "kept", "x").unwrap();
-    let recorder = Recorder::start(&world.minio.address());
-    world.connect_at(
-        "photos",
-        &[&bucket],
-        &recorder.endpoint(),
-        world.minio.credentials(),
-    );
     let key = world.issue("photos", "laptop").s3();
     recorder.forget();
     let send = |method: Method, path: &str, query: &[(&str, &str)]| {

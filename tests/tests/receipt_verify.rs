@@ -8,7 +8,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
-use bascule_tests::{Answer, Recorder, World, cli::NOT_INTACT};
+use bascule_tests::{Answer, Recorded, Recorder, World, cli::NOT_INTACT};
 use serde_json::{Value, json};
 
 /// A deleted connection, its receipt and its manifests.
@@ -23,23 +23,11 @@ struct Scene {
 
 impl Scene {
     fn new(more: &[&str]) -> Option<Self> {
-        let world = World::new()?;
-        let bucket = world.minio.bucket();
-        for number in 0..20 {
-            world
-                .minio
-                .s3()
-                .put(&bucket, &format!("a/ü {number:02}"), "x")
-                .unwrap();
-        }
-        let recorder = Recorder::start(&world.minio.address());
-        world.connect_at(
-            "photos",
-            &[&bucket],
-            &recorder.endpoint(),
-            world.minio.credentials(),
-        );
-        recorder.forget();
+        let Recorded {
+            world,
+            recorder,
+            bucket,
+        } = Recorded::new()?.with_objects(20, "a/ü ").forgetting();
         let (receipt, kept) = (world.home.path("receipt.json"), world.home.path("kept"));
         let args = [
             "--receipt",
@@ -70,9 +58,7 @@ impl Scene {
             .world
             .cli()
             .run_with(&[&args[..], more].concat(), &format!("{id}\n{secret}\n"));
-        let mutating: Vec<_> = (self.recorder.seen().into_iter())
-            .filter(|seen| seen.may_mutate())
-            .collect();
+        let mutating = self.recorder.mutating();
         assert!(
             mutating.is_empty(),
             "the daemon changed something: {mutating:?}"

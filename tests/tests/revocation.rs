@@ -504,6 +504,10 @@ fn c8_a_revocation_on_a_full_disk_holds_and_says_that_it_is_not_durable() {
         true
     });
     let failed = failed.expect("the disk is full");
+    // G5: it says that it is not well, and by what it gets well again.
+    let told = cli.run(&["status"]).text();
+    assert!(told.contains("the disk failed the store"), "{told}");
+    assert!(told.contains("restart the daemon"), "{told}");
     let alive: Vec<_> = rest.collect();
     assert!(
         alive.iter().all(|key| status(key) == 200),

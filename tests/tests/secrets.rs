@@ -277,7 +277,7 @@ fn d1_d11_nothing_of_an_erased_connection_is_left_in_memory() {
 /// What a refusal tells its client, and what is kept of it, holds no signature: neither the one that
 /// was sent nor the one that would have been right.
 #[test]
-fn d9_d10_no_answer_log_or_record_of_a_refusal_holds_a_signature() {
+fn d9_no_answer_log_or_record_of_a_refusal_holds_a_signature() {
     let Some(world) = World::configured("[log]\nlevel = \"trace\"\n") else {
         return;
     };
@@ -333,4 +333,80 @@ fn d9_d10_no_answer_log_or_record_of_a_refusal_holds_a_signature() {
     // What is no secret is kept: it is how a tool is found.
     let kept = told.iter().any(|text| text.contains("planted-agent"));
     assert!(kept, "{told:#?}");
+}
+
+/// Sensitive headers of a request, and secrets of a change, are nowhere in the audit and the records;
+/// what tells who it was and what was done is.
+#[test]
+fn d10_audit_and_records_leave_out_what_is_sensitive_and_keep_the_rest() {
+    let Some(world) = World::configured("[log]\nlevel = \"trace\"\n") else {
+        return;
+    };
+    let Some((user, password)) = world.minio.user() else {
+        return;
+    };
+    let bucket = world.minio.bucket();
+    world.connect("photos", &[&bucket]);
+    let key = world.issue("photos", "laptop");
+    let pair = format!("{user}\n{password}\n");
+    let cli = world.cli();
+    cli.run_with(&["credentials", "photos", "--credentials-stdin"], &pair)
+        .ok();
+    let revoke = ["key", "revoke", &key.id, "--reason", "the laptop is gone"];
+    cli.run(&revoke).ok();
+    let s3 = key.s3();
+    let path = format!("/{bucket}/object");
+    let agent = ("user-agent", "planted-agent/1");
+    let customer_key = "x-amz-server-side-encryption-customer-key";
+    for (sensitive, status) in [
+        (
+            [
+                ("cookie", "planted-cookie"),
+                ("proxy-authorization", "planted-proxy"),
+            ],
+            403,
+        ),
+        (
+            [
+                ("x-amz-security-token", "planted-token"),
+                (customer_key, "planted-customer-key"),
+            ],
+            400,
+        ),
+    ] {
+        let headers = [&[agent], &sensitive[..]].concat();
+        let asked = runtime().block_on(s3.send_with(Method::GET, &path, &[], &headers, ""));
+        assert_eq!(asked.unwrap().status, status);
+    }
+
+    let audit = cli.run(&["audit"]).ok();
+    let findings = cli.run(&["findings"]).text();
+    let told = format!("{audit} {findings} {}", world.daemon.log());
+    for sensitive in [
+        &*user,
+        &password,
+        world.minio.credentials().1,
+        &key.secret,
+        "planted-cookie",
+        "planted-token",
+        "planted-customer-key",
+        "planted-proxy",
+        "AWS4-HMAC-SHA256",
+    ] {
+        assert!(!told.contains(sensitive), "{sensitive} is in {told}");
+    }
+    let entry = |change: &str| {
+        let mut entries = audit["entries"].as_array().unwrap().iter();
+        entries.find(|entry| entry["change"] == change).unwrap()
+    };
+    // Which key it was is told by its last characters.
+    let replaced = &entry("credentials-replaced")["differences"][0];
+    assert_eq!(replaced["part"], "provider-key");
+    let masked = format!("…{}", &user[user.len() - 4..]);
+    assert_eq!(replaced["to"][0], masked.as_str());
+    let revoked = entry("key-revoked");
+    assert_eq!(revoked["reason"], "the laptop is gone");
+    assert_eq!(revoked["label"], "laptop");
+    assert_eq!(revoked["connection"], "photos");
+    assert!(findings.contains("planted-agent"), "{findings}");
 }

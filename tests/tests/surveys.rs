@@ -11,7 +11,12 @@
 use std::{sync::Arc, thread};
 
 use bascule_tests::{
-    Minio, Recorder, S3, Treat, World, cli::VERDICT_PENDING, s3::element, wait, world::deletions,
+    Minio, Recorded, Recorder, S3, Treat, World,
+    cli::VERDICT_PENDING,
+    generated::{self, Generated},
+    s3::element,
+    wait,
+    world::deletions,
 };
 use http::Method;
 use serde_json::{Value, json};
@@ -54,14 +59,9 @@ impl Scene {
             .minio
             .mc(&[&rule[..], &["here/everything"]].concat())?;
         let upload = begin_upload(&s3, &bucket, "half a film");
-        let recorder = Recorder::start(&world.minio.address());
-        world.connect_at(
-            "photos",
-            &[&bucket],
-            &recorder.endpoint(),
-            world.minio.credentials(),
-        );
-        recorder.forget();
+        let Recorded {
+            world, recorder, ..
+        } = Recorded::of(world, &bucket).forgetting();
         Some(Self {
             world,
             recorder,
@@ -105,15 +105,21 @@ impl Scene {
             deleting.join().unwrap();
         });
         let id = self.world.deletions()[0]["id"].as_str().unwrap().to_owned();
-        let mutating: Vec<_> = (self.recorder.seen().into_iter())
-            .filter(|seen| seen.may_mutate())
-            .collect();
+        let mutating = self.recorder.mutating();
         assert!(
             mutating.is_empty(),
             "the daemon changed something: {mutating:?}"
         );
         self.world.receipt(&id)
     }
+}
+
+/// A connection to a made-up provider, behind a recorder that has seen nothing yet.
+fn behind_a_recorder(world: World, provider: &Generated) -> Recorded {
+    let endpoint = provider.endpoint();
+    let address = endpoint.trim_start_matches("http://");
+    let credentials = ("some-user", "some-secret-of-theirs");
+    Recorded::before(world, address, generated::BUCKET, credentials).forgetting()
 }
 
 fn begin_upload(s3: &S3, bucket: &str, key: &str) -> String {
@@ -284,16 +290,13 @@ fn a_sample_and_a_look_at_the_identity_say_what_they_are() {
 #[test]
 fn a_first_survey_goes_on_after_a_kill_where_it_was() {
     let Some(minio) = Minio::shared() else { return };
-    let mut world = World::on(minio);
-    let provider = bascule_tests::generated::Generated::start(40_000);
-    let recorder = Recorder::start(provider.endpoint().trim_start_matches("http://"));
-    world.connect_at(
-        "photos",
-        &[bascule_tests::generated::BUCKET],
-        &recorder.endpoint(),
-        ("some-user", "some-secret-of-theirs"),
-    );
-    recorder.forget();
+    let world = World::on(minio);
+    let provider = Generated::start(40_000);
+    let Recorded {
+        mut world,
+        recorder,
+        ..
+    } = behind_a_recorder(world, &provider);
     // Twenty pages pass; the others wait.
     let passed = std::sync::atomic::AtomicUsize::new(0);
     recorder.rule(move |seen| {
@@ -353,15 +356,10 @@ fn beginnings(recorder: &Recorder) -> usize {
 fn a_second_survey_goes_on_after_the_provider_was_away() {
     let Some(minio) = Minio::shared() else { return };
     let world = World::on(minio);
-    let provider = bascule_tests::generated::Generated::start(30_000);
-    let recorder = Recorder::start(provider.endpoint().trim_start_matches("http://"));
-    world.connect_at(
-        "photos",
-        &[bascule_tests::generated::BUCKET],
-        &recorder.endpoint(),
-        ("some-user", "some-secret-of-theirs"),
-    );
-    recorder.forget();
+    let provider = Generated::start(30_000);
+    let Recorded {
+        world, recorder, ..
+    } = behind_a_recorder(world, &provider);
     let cli = world.cli();
     let passed = std::sync::atomic::AtomicUsize::new(0);
     recorder.rule(move |seen| {
@@ -384,7 +382,7 @@ fn a_second_survey_goes_on_after_the_provider_was_away() {
 fn a_sample_of_many_objects_says_how_many() {
     let Some(minio) = Minio::shared() else { return };
     let world = World::on(minio);
-    let provider = bascule_tests::generated::Generated::start(200_000);
+    let provider = Generated::start(200_000);
     world.connect_at(
         "photos",
         &[bascule_tests::generated::BUCKET],

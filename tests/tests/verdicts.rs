@@ -16,7 +16,7 @@ use std::{
 };
 
 use bascule_tests::{
-    Answer, Home, Minio, Recorder, Seen, Treat, World,
+    Answer, Minio, Recorded, Recorder, Seen, Treat, World,
     cli::{REFUSED, VERDICT_PENDING},
     process::Process,
     wait,
@@ -27,32 +27,11 @@ use serde_json::Value;
 
 /// A connection that reaches the MinIO through a recorder, to a bucket with 20 objects.
 fn recorded(minio: Arc<Minio>, settings: &str) -> (World, Recorder, String) {
-    let home = Home::new();
-    let file = home.write("config.toml", settings);
-    let daemon = bascule_tests::daemon::Start::new()
-        .arg("--config")
-        .arg(file)
-        .run(&home);
-    let world = World {
-        daemon,
-        home,
-        minio,
-    };
-    let bucket = world.minio.bucket();
-    for number in 0..20 {
-        world
-            .minio
-            .s3()
-            .put(&bucket, &format!("object {number:02}"), "x")
-            .unwrap();
-    }
-    let recorder = Recorder::start(&world.minio.address());
-    world.connect_at(
-        "photos",
-        &[&bucket],
-        &recorder.endpoint(),
-        world.minio.credentials(),
-    );
+    let Recorded {
+        world,
+        recorder,
+        bucket,
+    } = Recorded::on(minio, settings).with_objects(20, "object ");
     (world, recorder, bucket)
 }
 

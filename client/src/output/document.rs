@@ -415,6 +415,7 @@ pub(crate) struct AuditEntry {
     pub(crate) successor_id: Option<String>,
     pub(crate) foreign_key: Option<String>,
     pub(crate) finding_id: Option<String>,
+    pub(crate) backup_id: Option<String>,
 }
 
 impl From<&v1::AuditEntry> for AuditEntry {
@@ -435,6 +436,7 @@ impl From<&v1::AuditEntry> for AuditEntry {
             successor_id: given(&wire.successor_id),
             foreign_key: given(&wire.foreign_key),
             finding_id: given(&wire.finding_id),
+            backup_id: given(&wire.backup_id),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use bascule_domain::{
     Timestamp,
+    backup::Found,
     moment::span,
     receipt::Receipt,
     survey::{BucketOutcome, BucketSurvey, Extent, Subject},
@@ -182,16 +183,30 @@ fn render(receipt: &Receipt, now: Timestamp, whole: bool) -> String {
     section(
         &mut text,
         true,
-        "Backups that still hold this connection",
+        "Backups that hold this connection, wherever they and their copies are",
         receipt.backups.iter().map(|backup| {
             let opens = match backup.portable {
                 true => "opens with its passphrase",
                 false => "opens here only",
             };
+            let file = match &backup.path {
+                Some(path) => path.as_str(),
+                None => backup.file.as_str(),
+            };
+            let seen = match &backup.last_look {
+                None => "nobody has looked whether its file exists".to_owned(),
+                Some(look) => {
+                    let found = match look.found {
+                        Found::Present => "its file was there",
+                        Found::Gone => "its file was not there any more",
+                        Found::Changed => "something else was there",
+                    };
+                    format!("{found} on {}", absolute_and_relative(look.at, now))
+                }
+            };
             format!(
-                "{}  {}  {}  ({opens})",
+                "{}  {file}  {}  ({opens}; {seen})",
                 backup.id,
-                backup.file,
                 absolute_and_relative(backup.made_at, now)
             )
         }),
@@ -301,6 +316,11 @@ mod tests {
             "differences": [{"bucket": "pics", "of": "object", "key": "a\u{1b}[2Jb", "kind": "removed"}],
             "own_changes": [],
             "journal_gap": null,
+            "backups": [
+                {"id": "bak_aaaaaaaaaaaaaaaa", "made_at": "2026-01-01T00:00:00Z", "file": "a", "portable": true,
+                 "path": "/mnt/a", "last_look": {"at": "2026-01-02T00:00:00Z", "found": "gone"}},
+                {"id": "bak_baaaaaaaaaaaaaaa", "made_at": "2026-01-01T00:00:00Z", "file": "b", "portable": false},
+            ],
             "stays_valid": ["the key …7F3Q"],
             "not_checked": ["snapshots"],
         });
@@ -325,6 +345,9 @@ mod tests {
             "before  none: it was away",
             "not yet",
             "…7F3Q  cron",
+            "/mnt/a  2026-01-01",
+            "its file was not there any more on 2026-01-02",
+            "opens here only; nobody has looked whether its file exists",
             "snapshots",
         ] {
             assert!(text.contains(expected), "{expected} in\n{text}");

@@ -150,6 +150,9 @@ fn subject(entry: &v1::AuditEntry) -> String {
     if !entry.foreign_key.is_empty() {
         return format!("key {}, which Bascule did not issue", entry.foreign_key);
     }
+    if !entry.backup_id.is_empty() {
+        return entry.backup_id.clone();
+    }
     if !entry.finding_id.is_empty() && entry.connection_id.is_empty() {
         return entry.finding_id.clone();
     }
@@ -254,6 +257,20 @@ mod tests {
                 "    prefixes: all → a/\\u{1b}[2J, b/",
                 "    reason: a reason\\nforged",
             ]
+        );
+    }
+
+    #[test]
+    fn an_entry_about_a_backup_names_it() {
+        let restored = v1::AuditEntry {
+            change: "backup-forgotten".into(),
+            backup_id: "bak_a".into(),
+            ..v1::AuditEntry::default()
+        };
+        let text = anstream::adapter::strip_str(&words(&restored)).to_string();
+        assert!(
+            text.ends_with("backup forgotten  bak_a  by the daemon\n"),
+            "{text}"
         );
     }
 

@@ -1,6 +1,10 @@
 //! `bascule backup`: writes what the daemon hands out into a new file. It must never replace a file,
 //! and never leave half of one behind.
 
+mod forget;
+mod list;
+mod look;
+
 use std::{
     fs::File,
     io::Write,
@@ -8,13 +12,13 @@ use std::{
 };
 
 use bascule_proto::v1;
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 use tonic::Streaming;
 
 use super::{Context, audit::Why};
 use crate::{
-    channel::quoted,
+    channel::{Client, quoted},
     error::{Error, Kind},
     exit::Exit,
     output::text::{GOOD, WARN, escape, size, styled},
@@ -34,11 +38,19 @@ const LONGEST_NAME: usize = 64;
 /// Examples:
 ///   bascule backup ~/bascule-2026-07.backup
 ///   pass show bascule | bascule backup /mnt/usb/bascule.backup --passphrase-stdin
+///   bascule backup list
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    verbatim_doc_comment,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 pub(crate) struct Arguments {
-    /// The new file
-    pub(crate) file: PathBuf,
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// The new file; write ./list for one that is called like a command
+    #[arg(required = true, value_parser = new_file)]
+    pub(crate) file: Option<PathBuf>,
     /// Read the passphrase from stdin; on a terminal it is asked for otherwise
     #[arg(long)]
     pub(crate) passphrase_stdin: bool,
@@ -47,6 +59,23 @@ pub(crate) struct Arguments {
     pub(crate) no_passphrase: bool,
     #[command(flatten)]
     why: Why,
+}
+
+/// What to do with those that were made.
+#[derive(Debug, Subcommand)]
+enum Action {
+    List(list::Arguments),
+    Forget(forget::Arguments),
+}
+
+/// After an option, a command's name would be taken for a file's.
+fn new_file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "list" | "forget" => Err(format!(
+            "write ./{text} for a file, or put the options after the command: bascule backup {text}"
+        )),
+        _ => Ok(text.into()),
+    }
 }
 
 #[derive(Serialize)]
@@ -64,8 +93,15 @@ struct Written {
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    match &arguments.action {
+        Some(Action::List(_)) => return list::run(context).await,
+        Some(Action::Forget(action)) => return forget::run(action, context).await,
+        None => {}
+    }
     let client = context.client().await?;
-    let path = &arguments.file;
+    let Some(path) = &arguments.file else {
+        return Err(Error::new(Kind::Invalid, "no file is named").next("bascule backup FILE"));
+    };
     if path.symlink_metadata().is_ok() {
         return Err(exists(path));
     }
@@ -77,10 +113,13 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         None
     };
     let portable = passphrase.is_some();
+    let place = look::Place::of(path);
     let request = v1::BackupRequest {
         passphrase: passphrase.map(|text| text.to_string()),
         file: label(path),
         reason: arguments.why.text(),
+        path: place.path,
+        mount: place.mount,
     };
     let pieces = client.system().backup(request).await?.into_inner();
     let file = bascule_os::create_private_file(path).map_err(|error| {
@@ -97,6 +136,12 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             return Err(error);
         }
     };
+    let seen = look::note(&client, [(id.clone(), v1::BackupFound::Present)]).await;
+    if let Err(error) = seen {
+        // The backup itself is whole and on record.
+        let line = format!("its record does not tell that the file was seen: {error}");
+        context.output.status(&line);
+    }
     let document = Document {
         backup: Written {
             id,
@@ -124,6 +169,18 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         )
     })?;
     Ok(Exit::Ok)
+}
+
+/// Looks once more for the backups that hold a connection, so that a receipt tells what is so now.
+pub(super) async fn look_again(client: &Client, connection: &str) -> Result<(), Error> {
+    let mut backups = list::on_record(client).await?;
+    backups.retain(|backup| backup.holds.iter().any(|held| held.name == connection));
+    if backups.is_empty() {
+        return Ok(());
+    }
+    let looks = look::look_for(&backups);
+    let seen = backups.into_iter().zip(&looks);
+    look::note(client, seen.map(|(backup, look)| (backup.id, look.found()))).await
 }
 
 async fn write(

@@ -19,7 +19,7 @@ use bascule_domain::{
 use bascule_proto::v1;
 use clap::{Args, builder::PossibleValuesParser};
 
-use super::{Context, audit::Why, follow};
+use super::{Context, audit::Why, backup, follow};
 use crate::{
     channel::Client,
     clock, duration,
@@ -130,6 +130,10 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         if !confirmed {
             let agreed = ask(&client, &arguments, &mut acknowledged, context).await?;
             plan_id = plan_id.or(Some(agreed));
+        }
+        // An emergency waits for no drive, and no deletion fails for this.
+        if !arguments.emergency {
+            backup::look_again(&client, &arguments.name).await.ok();
         }
         // Kept by the daemon as handed out; it can't be made once the connection is gone.
         let request = v1::ReconnectCardRequest {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    backup::Closure,
+    backup::{Closure, Found},
     connection::Connection,
     finding::FindingId,
     ids::{BackupId, ConnectionId, DeletionId, KeyId},
@@ -155,6 +155,13 @@ pub enum Change {
         /// Which.
         backup: BackupId,
     },
+    /// The record of a backup was removed.
+    BackupForgotten {
+        /// Which.
+        backup: BackupId,
+        /// What was seen where it had been written; nothing if its user could not look.
+        found: Option<Found>,
+    },
     /// A backup was put back.
     Restored {
         /// Which.
@@ -209,6 +216,7 @@ impl Change {
             Self::Deletion { .. } => "deletion",
             Self::DeletionWentOn { .. } => "deletion-went-on",
             Self::BackedUp { .. } => "backed-up",
+            Self::BackupForgotten { .. } => "backup-forgotten",
             Self::Restored { .. } => "restored",
             Self::Activated { closure } => match closure {
                 Closure::Restored { .. } => "activated",
@@ -243,6 +251,7 @@ impl Change {
             | Self::DeletionWentOn { connection, .. } => Some(*connection),
             Self::FindingAcknowledged { connection, .. } => *connection,
             Self::BackedUp { .. }
+            | Self::BackupForgotten { .. }
             | Self::Restored { .. }
             | Self::Activated { .. }
             | Self::MarkedDead { .. }
@@ -273,10 +282,25 @@ impl Change {
             | Self::Deletion { .. }
             | Self::DeletionWentOn { .. }
             | Self::BackedUp { .. }
+            | Self::BackupForgotten { .. }
             | Self::Restored { .. }
             | Self::Activated { .. }
             | Self::MarkedDead { .. }
             | Self::UnmarkedDead { .. } => None,
+        }
+    }
+
+    /// The backup it is about, or that the state came from.
+    #[must_use]
+    pub const fn backup(&self) -> Option<BackupId> {
+        match self {
+            Self::BackedUp { backup }
+            | Self::BackupForgotten { backup, .. }
+            | Self::Restored { backup }
+            | Self::Activated {
+                closure: Closure::Restored { backup },
+            } => Some(*backup),
+            _ => None,
         }
     }
 

@@ -32,6 +32,9 @@ pub enum NameError {
         "a reason has 1 to 500 printable characters on one line, and neither starts nor ends with a blank"
     )]
     Reason,
+    /// See [`FilePath`].
+    #[error("a path is absolute and has at most 4096 bytes")]
+    FilePath,
 }
 
 macro_rules! name {
@@ -136,6 +139,12 @@ name!(
     |text| (1..=500).contains(&text.chars().count())
         && text.trim() == text
         && !text.chars().any(char::is_control)
+);
+name!(
+    /// Where a file of a user's is.
+    FilePath,
+    NameError::FilePath,
+    |text| text.starts_with('/') && text.len() <= 4096 && !text.contains('\0')
 );
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, fmt};
 use zeroize::Zeroizing;
 
 use crate::{
+    hidden::without_value,
     ini::ParseError,
     leaves::{Leaf, Step, Structure, leaves},
     unit::exec::words,
@@ -83,10 +84,7 @@ pub struct Variable {
 /// Values may be secrets.
 impl fmt::Debug for Variable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Variable")
-            .field("name", &self.name)
-            .field("line", &self.line)
-            .finish_non_exhaustive()
+        without_value(f, "Variable", &self.name, self.line)
     }
 }
 

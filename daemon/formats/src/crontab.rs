@@ -7,7 +7,10 @@ use std::{borrow::Cow, fmt, ops::Range};
 
 use zeroize::Zeroizing;
 
-use crate::calendar::{Calendar, NoCalendar};
+use crate::{
+    calendar::{Calendar, NoCalendar},
+    hidden::without_value,
+};
 
 /// Whose lines these are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +51,7 @@ pub struct Variable {
 /// Values may be secrets.
 impl fmt::Debug for Variable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Variable")
-            .field("name", &self.name)
-            .field("line", &self.line)
-            .finish_non_exhaustive()
+        without_value(f, "Variable", &self.name, self.line)
     }
 }
 

@@ -10,6 +10,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use crate::hidden::without_value;
+
 /// More variables than a file of a person has.
 const MOST: usize = 10_000;
 
@@ -40,10 +42,7 @@ pub struct Assignment {
 /// Values may be secrets.
 impl fmt::Debug for Assignment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Assignment")
-            .field("name", &self.name)
-            .field("line", &self.line)
-            .finish_non_exhaustive()
+        without_value(f, "Assignment", &self.name, self.line)
     }
 }
 

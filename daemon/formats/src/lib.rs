@@ -12,6 +12,7 @@ pub mod edit;
 pub mod environment_file;
 pub mod fstab;
 pub mod handout;
+mod hidden;
 pub mod ini;
 pub mod insert;
 pub mod launchd;

@@ -39,7 +39,7 @@ pub use foreign::{
     read_foreign_secret,
 };
 pub use lock::{InstanceLock, LockError};
-pub use mounts::{Mount, MountReach, Mounts};
+pub use mounts::{Mount, MountReach, Mounts, mount_of_file};
 pub use own_file::{OwnFile, OwnFileError, Replaced};
 pub use path_error::PathError;
 pub use port::{Holder, port_holder};
@@ -47,7 +47,7 @@ pub use process::{
     HardenError, command_of, effective_uid, harden_process, host_name, idle_priority, kill_group,
     kill_self, parent_of, raise_descriptor_limit, stderr_is_the_journal,
 };
-pub use resident::{release_memory, release_program};
+pub use resident::release;
 pub use running::{Owner, Running, initial_environment, running};
 pub use socket::{SOCKET_PATH_LIMIT, SocketError, SocketState, check_socket_path};
 pub use tcp::undelivered;

@@ -99,6 +99,13 @@ impl Mounts {
     }
 }
 
+/// Where the file system is mounted that holds this file, or would hold it: that of its folder.
+/// `Ok(None)` where the system does not tell. It may never answer if that file system has stalled.
+pub fn mount_of_file(file: &Path) -> io::Result<Option<PathBuf>> {
+    let folder = file.parent().unwrap_or(Path::new("/")).canonicalize()?;
+    Ok(Mounts::now()?.over(&folder).map(|mount| mount.path.clone()))
+}
+
 /// Blanks and the like stand as three octal digits.
 fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(field.len());

@@ -1,8 +1,16 @@
-//! What of the program's own files is mapped into memory.
+//! What of the process stays in memory without being needed: freed blocks, and the mapped pages of the
+//! program's own files.
 
 #[cfg(target_os = "linux")]
 use std::fs;
 use std::io;
+
+/// Gives back what something large and rare took. What the system does not take stays; nothing depends
+/// on it.
+pub fn release() {
+    release_memory();
+    release_program().ok();
+}
 
 /// Lets go of the mapped pages of the program's files that nothing has changed: a start touches most of
 /// the program, and what follows needs little of it. What is needed again comes back from the page
@@ -10,7 +18,7 @@ use std::io;
 ///
 /// macOS: nothing is done.
 #[cfg(target_os = "linux")]
-pub fn release_program() -> io::Result<()> {
+fn release_program() -> io::Result<()> {
     for (start, end) in unchanged(&fs::read_to_string("/proc/self/smaps")?) {
         let length = end - start;
         // SAFETY: a private mapping of a file that can't be written to, and of which no page was
@@ -29,7 +37,7 @@ pub fn release_program() -> io::Result<()> {
 
 /// See above.
 #[cfg(not(target_os = "linux"))]
-pub fn release_program() -> io::Result<()> {
+fn release_program() -> io::Result<()> {
     Ok(())
 }
 
@@ -66,7 +74,7 @@ fn file_mapping(line: &str) -> Option<Option<(usize, usize)>> {
 }
 
 /// Gives memory that was freed back to the system, where the allocator keeps it.
-pub fn release_memory() {
+fn release_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[expect(unsafe_code, reason = "the allocator offers it as a C function only")]
     // SAFETY: it takes no pointer, and may be called at any time from any thread.

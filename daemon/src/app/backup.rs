@@ -1,9 +1,12 @@
 //! Hands out a backup of everything that is kept, while all goes on.
 
+mod records;
+
 use std::io;
 
 use bascule_domain::{
     audit::{Asked, Change, Details},
+    backup::Place,
     ids::BackupId,
     names::Label,
 };
@@ -17,6 +20,8 @@ use super::{
 };
 use crate::random;
 
+pub(crate) use records::{Held, KnownBackup};
+
 const PIECE: usize = 64 << 10;
 /// Pieces that wait for the client.
 const AHEAD: usize = 4;
@@ -27,6 +32,8 @@ const SHORTEST_PASSPHRASE: usize = 8;
 pub(crate) struct BackupWish {
     /// What the file is called.
     pub file: Label,
+    /// Where it is written.
+    pub place: Place,
     /// Without one the backup opens in this installation only.
     pub passphrase: Option<Zeroizing<Vec<u8>>>,
 }
@@ -52,6 +59,7 @@ impl App {
             id: BackupId::from_random(random::bytes()),
             made_at: self.clock.now(),
             file: wish.file,
+            place: wish.place,
             passphrase: wish.passphrase,
         };
         let id = new.id;

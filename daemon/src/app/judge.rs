@@ -68,6 +68,7 @@ impl Concerned {
             | Change::CardExported { .. }
             | Change::DeletionWentOn { .. }
             | Change::BackedUp { .. }
+            | Change::BackupForgotten { .. }
             | Change::Restored { .. }
             | Change::Activated { .. }
             | Change::MarkedDead { .. }

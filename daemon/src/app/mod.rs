@@ -72,7 +72,7 @@ use self::{
 use crate::{alerts::Alerts, clock::Clock, config::Config, listeners::Address};
 
 pub(crate) use audit::Reading;
-pub(crate) use backup::BackupWish;
+pub(crate) use backup::{BackupWish, Held, KnownBackup};
 pub(crate) use connect::{Options, Place, Wish};
 pub(crate) use consumers::{Absence, ConsumerFinding, Consumers, Covered, Unnoticed, Waiting, way};
 pub(crate) use delete::{

@@ -40,7 +40,8 @@ impl App {
             .into_iter()
             .filter(|d| !d.phase.is_over())
             .collect();
-        let mut troubles: Vec<String> = self.closed_words().into_iter().collect();
+        let mut troubles: Vec<String> = self.store_words().into_iter().collect();
+        troubles.extend(self.closed_words());
         troubles.extend(self.anchor_words());
         let trouble_of_connections =
             living
@@ -73,6 +74,16 @@ impl App {
             sweep: self.sweep_view(),
             troubles,
         }
+    }
+}
+
+impl App {
+    fn store_words(&self) -> Option<String> {
+        self.store.has_failed().then(|| {
+            "the disk failed the store, so no change is taken any more; when the disk is well again, \
+             restart the daemon: basculed"
+                .to_owned()
+        })
     }
 }
 

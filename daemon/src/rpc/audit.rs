@@ -83,6 +83,7 @@ fn entry(entry: Entry) -> v1::AuditEntry {
             Change::FindingAcknowledged { finding, .. } => finding.to_string(),
             _ => String::new(),
         },
+        backup_id: change.backup().map(|id| id.to_string()).unwrap_or_default(),
         deletion_id,
         phase: phase.into(),
         erased,

@@ -2,6 +2,10 @@
 
 use std::{pin::Pin, sync::Arc};
 
+use bascule_domain::{
+    backup::{Found, Place},
+    ids::ConnectionId,
+};
 use bascule_gateway::{Family, Kind, PausedBy};
 use bascule_proto::v1::{self, system_server::System};
 use futures_util::{Stream, StreamExt, stream};
@@ -10,7 +14,7 @@ use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
 use super::{asked, convert, status::status};
-use crate::app::{App, BackupWish, PausedConnection};
+use crate::app::{App, BackupWish, Held, KnownBackup, PausedConnection};
 
 type Pieces = Pin<Box<dyn Stream<Item = Result<v1::BackupPiece, Status>> + Send>>;
 
@@ -61,8 +65,10 @@ impl System for Service {
     ) -> Result<Response<Pieces>, Status> {
         let by = asked(&request, &request.get_ref().reason)?;
         let request = request.into_inner();
+        let place = place(&request).map_err(status)?;
         let wish = BackupWish {
             file: convert::parse("file", &request.file).map_err(status)?,
+            place,
             passphrase: request
                 .passphrase
                 .map(|text| Zeroizing::new(text.into_bytes())),
@@ -85,6 +91,48 @@ impl System for Service {
         )))
     }
 
+    async fn list_backups(
+        &self,
+        _: Request<v1::ListBackupsRequest>,
+    ) -> Result<Response<v1::ListBackupsResponse>, Status> {
+        let backups = self.0.backups().await.map_err(status)?;
+        Ok(Response::new(v1::ListBackupsResponse {
+            backups: backups.into_iter().map(known_backup).collect(),
+        }))
+    }
+
+    async fn note_backups(
+        &self,
+        request: Request<v1::NoteBackupsRequest>,
+    ) -> Result<Response<v1::NoteBackupsResponse>, Status> {
+        let noted = request.into_inner().backups.into_iter().map(|noted| {
+            let id = convert::parse("backup", &noted.id)?;
+            // What nobody could look at tells nothing new.
+            Ok(found(noted.found()).map(|found| (id, found)))
+        });
+        let noted: Vec<_> = noted
+            .filter_map(Result::transpose)
+            .collect::<Result<_, _>>()
+            .map_err(status)?;
+        self.0.note_backups(noted).await.map_err(status)?;
+        Ok(Response::new(v1::NoteBackupsResponse {}))
+    }
+
+    async fn forget_backup(
+        &self,
+        request: Request<v1::ForgetBackupRequest>,
+    ) -> Result<Response<v1::ForgetBackupResponse>, Status> {
+        let by = asked(&request, &request.get_ref().reason)?;
+        let request = request.into_inner();
+        let id = convert::parse("backup", &request.id).map_err(status)?;
+        let (app, found) = (self.0.clone(), found(request.found()));
+        self.0
+            .to_its_end(async move { app.forget_backup(by, id, found).await })
+            .await
+            .map_err(status)?;
+        Ok(Response::new(v1::ForgetBackupResponse {}))
+    }
+
     async fn activate(
         &self,
         request: Request<v1::ActivateRequest>,
@@ -101,6 +149,78 @@ impl System for Service {
             connections: activated.connections,
             was_active: activated.was_active,
         }))
+    }
+}
+
+fn place(request: &v1::BackupRequest) -> crate::app::error::Result<Place> {
+    Ok(match convert::parse_given("path", &request.path)? {
+        Some(path) => Place::Here {
+            path,
+            mount: convert::parse_given("mount", &request.mount)?,
+        },
+        None => Place::Unknown,
+    })
+}
+
+const fn found(wire: v1::BackupFound) -> Option<Found> {
+    match wire {
+        v1::BackupFound::Unspecified => None,
+        v1::BackupFound::Present => Some(Found::Present),
+        v1::BackupFound::Gone => Some(Found::Gone),
+        v1::BackupFound::Changed => Some(Found::Changed),
+    }
+}
+
+fn known_backup(known: KnownBackup) -> v1::KnownBackup {
+    let backup = known.backup;
+    let (place, path, mount) = match backup.place {
+        Place::Unknown => (v1::BackupPlace::Unspecified, None, None),
+        Place::Here { path, mount } => (v1::BackupPlace::Here, Some(path), mount),
+        Place::Elsewhere { path } => (v1::BackupPlace::Elsewhere, Some(path), None),
+    };
+    v1::KnownBackup {
+        id: backup.id.to_string(),
+        made_at: Some(convert::time(backup.made_at)),
+        file: backup.file.to_string(),
+        portable: backup.portable,
+        place: place.into(),
+        path: path.map(String::from).unwrap_or_default(),
+        mount: mount.map(String::from).unwrap_or_default(),
+        mark: backup.mark.map(|mark| v1::BackupMark {
+            bytes: mark.bytes,
+            tag: mark.tag,
+        }),
+        holds: known
+            .holds
+            .into_iter()
+            .map(|(id, held)| held_connection(id, held))
+            .collect(),
+        last_look: backup.last_look.map(|look| v1::BackupLook {
+            at: Some(convert::time(look.at)),
+            found: match look.found {
+                Found::Present => v1::BackupFound::Present,
+                Found::Gone => v1::BackupFound::Gone,
+                Found::Changed => v1::BackupFound::Changed,
+            }
+            .into(),
+        }),
+    }
+}
+
+fn held_connection(id: ConnectionId, held: Held) -> v1::HeldConnection {
+    let (standing, name, deletion) = match held {
+        Held::Living(name) => (v1::HeldStanding::Living, Some(name), None),
+        Held::BeingDeleted(name, deletion) => {
+            (v1::HeldStanding::BeingDeleted, Some(name), Some(deletion))
+        }
+        Held::Deleted(name, deletion) => (v1::HeldStanding::Deleted, Some(name), Some(deletion)),
+        Held::Unknown => (v1::HeldStanding::Unspecified, None, None),
+    };
+    v1::HeldConnection {
+        id: id.to_string(),
+        name: name.map(String::from).unwrap_or_default(),
+        standing: standing.into(),
+        deletion_id: deletion.map(|id| id.to_string()).unwrap_or_default(),
     }
 }
 

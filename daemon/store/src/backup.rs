@@ -11,13 +11,14 @@
 //! length, value), `K` a key file (16 bytes name, u32 length, content), `E` the end; then the
 //! HMAC-SHA-256 of all before.
 
+mod records;
+
 use std::{collections::BTreeMap, io, num::NonZeroU32};
 
 use aws_lc_rs::{constant_time, hmac, pbkdf2};
 use bascule_domain::{
     Timestamp, audit,
-    backup::{Backup, Holder},
-    deletion::Deletion,
+    backup::{Backup, HEAD_LIMIT, MAGIC, Mark, Place, TAG_LEN},
     ids::{BackupId, ConnectionId},
     names::Label,
 };
@@ -26,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    database::{BACKUPS, Batch, DELETIONS, KEY_FILES, Read, Table, View, kept_tables},
+    database::{KEY_FILES, Read, Table, View, kept_tables},
     error::{OpenError, StoreError},
     keyring::{self, Keyring, Standing},
     layout::{KeyFileName, Layout},
@@ -38,10 +39,8 @@ use crate::{
     store::Store,
 };
 
-const MAGIC: &[u8; 8] = b"BSCBACK\x01";
 /// The magic without the format's number.
 const MAGIC_WORD: usize = 7;
-const MAC_LEN: usize = 32;
 const KDF: &str = "pbkdf2-hmac-sha512";
 /// About half a second of one core, once; what OWASP asks for is 210 000.
 const ITERATIONS: u32 = 600_000;
@@ -49,7 +48,6 @@ const ITERATIONS: u32 = 600_000;
 const ITERATIONS_TAKEN: std::ops::RangeInclusive<u32> = 100_000..=10_000_000;
 const SALT_LEN: usize = 32;
 const TRIES: usize = 16;
-const HEAD_LIMIT: usize = 64 << 10;
 
 /// Why no backup was made.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +75,8 @@ pub struct NewBackup {
     pub made_at: Timestamp,
     /// What its file is called.
     pub file: Label,
+    /// Where it is written.
+    pub place: Place,
     /// Wraps the root key; without one the backup opens in this installation only.
     pub passphrase: Option<Zeroizing<Vec<u8>>>,
 }
@@ -154,11 +154,13 @@ fn derived(passphrase: &[u8], salt: &[u8], iterations: u32) -> Result<Sealer, St
 struct Written<'a> {
     out: &'a mut dyn io::Write,
     mac: hmac::Context,
+    bytes: u64,
 }
 
 impl Written<'_> {
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.mac.update(bytes);
+        self.bytes += bytes.len() as u64;
         self.out.write_all(bytes)
     }
 
@@ -195,6 +197,7 @@ impl Store {
         let mut written = Written {
             out,
             mac: hmac::Context::with_key(&self.root.backups),
+            bytes: 0,
         };
         written.put(MAGIC)?;
         written.put_sized(&serde_json::to_vec(&head).map_err(io::Error::other)?)?;
@@ -210,16 +213,23 @@ impl Store {
         }
         let connections = connections.ok_or(BackupError::Overtaken)?;
         written.put(b"E")?;
+        let Written { out, mac, bytes } = written;
+        let tag = mac.sign();
         let backup = Backup {
             id: new.id,
             made_at: new.made_at,
             file: new.file.clone(),
             portable: new.passphrase.is_some(),
             connections,
+            place: new.place.clone(),
+            mark: Some(Mark {
+                bytes: bytes + tag.as_ref().len() as u64,
+                tag: HEXLOWER.encode(tag.as_ref()),
+            }),
+            last_look: None,
         };
         self.record_backup(&backup, entry)?;
-        let Written { out, mac } = written;
-        out.write_all(mac.sign().as_ref())?;
+        out.write_all(tag.as_ref())?;
         out.flush()?;
         Ok(backup)
     }
@@ -249,52 +259,6 @@ impl Store {
             written.put_sized(content)?;
         }
         Ok(Some(keys.into_iter().map(|(id, ..)| id).collect()))
-    }
-
-    /// Remembers a backup, unless it holds a connection whose receipt is written already: that one
-    /// would not name it.
-    fn record_backup(&self, backup: &Backup, entry: &audit::Entry) -> Result<(), BackupError> {
-        let recorded = self.rows.write(|batch| {
-            for (row, value) in batch.rows(DELETIONS, &[])? {
-                let deletion: Deletion = record::open(&self.root.seal, DELETIONS, &row, &value)?;
-                if Standing::of(deletion.phase) == Standing::Judged
-                    && backup.connections.contains(&deletion.connection)
-                {
-                    return Ok(false);
-                }
-            }
-            self.put_backup(batch, backup)?;
-            self.record_audit(batch, entry)?;
-            Ok(true)
-        })?;
-        recorded.then_some(()).ok_or(BackupError::Overtaken)
-    }
-
-    pub(crate) fn put_backup(&self, batch: &Batch, backup: &Backup) -> Result<(), StoreError> {
-        record::put(
-            batch,
-            &self.root.seal,
-            BACKUPS,
-            backup.id.as_bytes(),
-            backup,
-        )
-    }
-
-    /// The backups that a connection can be read from, the oldest first.
-    pub(crate) fn holders(
-        &self,
-        read: &impl Read,
-        connection: ConnectionId,
-    ) -> Result<Vec<Holder>, StoreError> {
-        let mut holders = Vec::new();
-        for (row, value) in read.rows(BACKUPS, &[])? {
-            let backup: Backup = record::open(&self.root.seal, BACKUPS, &row, &value)?;
-            if backup.connections.contains(&connection) {
-                holders.push(Holder::from(backup));
-            }
-        }
-        holders.sort_by_key(|holder| holder.made_at);
-        Ok(holders)
     }
 }
 
@@ -416,7 +380,7 @@ impl Head {
 /// Reads the state of a backup whose head ends at `at`, having authenticated all of the file.
 pub(crate) fn read_state(file: &[u8], at: usize, root: &RootKey) -> Result<State, RestoreError> {
     let (body, mac) = file
-        .split_last_chunk::<MAC_LEN>()
+        .split_last_chunk::<TAG_LEN>()
         .ok_or(RestoreError::Damaged)?;
     let tag = hmac::sign(&root.backups, body);
     constant_time::verify_slices_are_equal(tag.as_ref(), mac).map_err(|_| RestoreError::Damaged)?;
@@ -446,6 +410,15 @@ pub(crate) fn read_state(file: &[u8], at: usize, root: &RootKey) -> Result<State
             _ => return Err(RestoreError::Damaged),
         }
     }
+}
+
+/// What tells a whole backup from another one.
+pub(crate) fn mark_of(file: &[u8]) -> Option<Mark> {
+    let (_, tag) = file.split_last_chunk::<TAG_LEN>()?;
+    Some(Mark {
+        bytes: file.len() as u64,
+        tag: HEXLOWER.encode(tag),
+    })
 }
 
 /// What is still to be read.

@@ -216,6 +216,11 @@ impl Rows {
         builder().open(path).map(Self::new).map_err(Into::into)
     }
 
+    /// Whether a call of the disk failed, so that nothing is read or written any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
     /// Reads from one consistent state.
     pub(crate) fn read<T>(
         &self,
@@ -266,7 +271,7 @@ impl Rows {
     }
 
     fn guarded<T>(&self, act: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        if self.failed.load(Ordering::Acquire) {
+        if self.has_failed() {
             return Err(StoreError::Unusable);
         }
         // The database panics on some kinds of damage; where in a commit is not known.

@@ -156,7 +156,7 @@ fn at_every_call(
 }
 
 #[test]
-fn g4_g5_whichever_call_of_the_disk_fails_the_answer_is_true_and_nothing_more_is_taken() {
+fn g4_whichever_call_of_the_disk_fails_the_answer_is_true_and_nothing_more_is_taken() {
     let place = Place::new();
     let mut content = place.start.clone();
     let (mut unknown, mut refused) = (0, 0);
@@ -187,6 +187,59 @@ fn g4_g5_whichever_call_of_the_disk_fails_the_answer_is_true_and_nothing_more_is
     println!("{refused} refusals, {unknown} commits of unknown outcome");
     assert!(unknown > 0, "no failure hit a commit");
     assert!(refused + unknown > 40, "{refused} {unknown}");
+}
+
+#[test]
+fn g5_after_an_fsync_that_failed_nothing_is_acknowledged_until_the_store_is_opened_anew() {
+    let place = Place::new();
+    let keys = place.key_files();
+    let mut failures = 0;
+    for healthy in 0.. {
+        place.set_key_files(&keys);
+        let disk = Handle::new(place.start.clone());
+        let store = place.on(&disk).unwrap();
+        assert!(!store.has_failed());
+        disk.get().syncs = Some(healthy);
+        let mut done = 0;
+        let error = loop {
+            match lives::step(&store, done) {
+                Ok(()) if done + 1 == STEPS => break None,
+                Ok(()) => done += 1,
+                Err(error) => break Some(error),
+            }
+        };
+        let Some(error) = error else { break };
+        failures += 1;
+        let refused = match error {
+            StoreError::Failed(_) => true,
+            StoreError::CommitUnknown(_) => false,
+            error => panic!("step {done}, fsync {healthy}: {error}"),
+        };
+        // The disk is well again. What it dropped at the failed fsync it never tells a second time, so
+        // a commit that succeeded now would prove nothing.
+        disk.get().syncs = None;
+        assert!(store.has_failed());
+        for _ in 0..2 {
+            assert!(matches!(
+                lives::step(&store, done),
+                Err(StoreError::Unusable)
+            ));
+            assert!(matches!(store.load(), Err(StoreError::Unusable)));
+        }
+        let left = disk.get().content.clone();
+        drop(store);
+        let store = place.restart(&left);
+        assert!(!store.has_failed());
+        let found = lives::done(&store);
+        let when = format!("step {done}, fsync {healthy}");
+        let kept = found == done || (found == done + 1 && !refused);
+        assert!(kept, "{when}: {found}");
+        if found == done {
+            lives::step(&store, done).unwrap();
+        }
+        assert_eq!(lives::done(&store), done + 1, "{when}");
+    }
+    assert!(failures >= STEPS, "each step has an fsync: {failures}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::{
 use bascule_domain::{
     Timestamp,
     audit::{Change, Entry},
-    backup::{Backup, Closure},
+    backup::{Backup, Closure, Found, LastLook, Place},
     connection::Connection,
     deletion::Deletion,
     ids::ConnectionId,
@@ -25,7 +25,7 @@ use bascule_os::{PathError, create_private_file, private_dir, write_private};
 use zeroize::Zeroizing;
 
 use crate::{
-    backup::{Head, State, read_state},
+    backup::{Head, State, mark_of, read_state},
     database::{
         AUDIT, AUDIT_DETAILS, BACKUPS, CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, DELETIONS,
         DatabaseRefusal, FINDINGS, KEY_FILES, KEY_SECRETS, KEYS, LEAKED_SECRETS, LEAKS, META,
@@ -130,12 +130,13 @@ pub struct Figures {
 }
 
 impl Store {
-    /// Restores the content of a backup into a state folder.
+    /// Restores the content of a backup, which lies at this place, into a state folder.
     ///
     /// The caller holds the state folder's instance lock.
     pub fn restore(
         state_dir: &Path,
         file: &[u8],
+        place: Place,
         passphrase: Option<&[u8]>,
         at: Timestamp,
     ) -> Result<Restored, RestoreError> {
@@ -156,6 +157,12 @@ impl Store {
             file: head.file.clone(),
             portable: head.is_portable(),
             connections: then.readable(&root)?,
+            place,
+            mark: mark_of(file),
+            last_look: Some(LastLook {
+                at,
+                found: Found::Present,
+            }),
         };
         let now = match &present {
             Some(store) => State::of(store)?,
@@ -199,7 +206,7 @@ impl Store {
                 self.put_closure(batch, closure)?;
                 Self::forget_anchor(batch)?;
             }
-            self.put_backup(batch, backup)?;
+            self.record_restored(batch, backup, closure.is_some())?;
             self.record_audit(batch, &entry)
         })
     }
@@ -592,6 +599,7 @@ mod tests {
             id,
             made_at: Timestamp::UNIX_EPOCH,
             file: "test".parse().unwrap(),
+            place: Place::Unknown,
             passphrase: None,
         };
         let entry = Entry {

@@ -258,6 +258,13 @@ impl Store {
         record::put(batch, &self.root.seal, TOMBSTONES, &hash.0, tombstone)
     }
 
+    /// Whether a call of the disk failed. From then on every call is refused, until the store is opened
+    /// anew: what the disk has kept is not known.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.rows.has_failed()
+    }
+
     /// The gateway's port, once it was chosen.
     pub fn gateway_port(&self) -> Result<Option<u16>, StoreError> {
         self.rows.read(|view| {

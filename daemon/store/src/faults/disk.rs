@@ -7,6 +7,9 @@ use std::{
 
 use redb::StorageBackend;
 
+/// "Input/output error", on every system.
+const EIO: i32 = 5;
+
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     Write(u64, Vec<u8>),
@@ -22,6 +25,8 @@ pub(super) struct Disk {
     pub(super) steps: Vec<Step>,
     /// How many more calls go well; none are limited while absent.
     pub(super) healthy: Option<u32>,
+    /// How many more fsyncs go well, while everything else does; none are limited while absent.
+    pub(super) syncs: Option<u32>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,6 +89,11 @@ impl StorageBackend for Handle {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        match &mut self.get().syncs {
+            Some(0) => return Err(io::Error::from_raw_os_error(EIO)),
+            Some(left) => *left -= 1,
+            None => {}
+        }
         self.step(Step::Sync)
     }
 

@@ -3,8 +3,9 @@
 //!
 //! Two programs are run here, while all the rest of this room runs none. Whether a run failed is known to
 //! nobody but the manager that runs, and the journal's format belongs to the tool that reads it.
-//! Both only read, on the machine that this program runs on and never in another system's tree, and are
-//! killed when they take too long. What of a line is shown holds no secret.
+//! Both only read, on the machine that this program runs on and never in another system's tree. A look has
+//! one budget of time for all that it asks: what takes longer is killed, what is not asked any more is told.
+//! What of a line is shown holds no secret.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +13,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bascule_os::attribution::masked_text;
@@ -30,7 +31,8 @@ const SIGNS: [&str; 4] = [
     "AccessDenied",
     "403",
 ];
-/// No manager and no journal takes longer, unless something is wrong with it.
+/// For all questions of one look. Managers and journals answer within milliseconds, unless something is
+/// wrong with them; a look is waited for.
 const LONGEST: Duration = Duration::from_secs(5);
 /// What is read of a program's output.
 const MOST_BYTES: u64 = 512 << 10;
@@ -42,6 +44,10 @@ const MOST_FAILED: usize = 16;
 
 /// Marks the uses of units that failed so. `picture` knows its units until it is settled.
 pub(crate) fn look(machine: &Machine, picture: &mut Picture) {
+    look_for(LONGEST, machine, picture);
+}
+
+fn look_for(longest: Duration, machine: &Machine, picture: &mut Picture) {
     if !is_running(machine) {
         return;
     }
@@ -56,24 +62,39 @@ pub(crate) fn look(machine: &Machine, picture: &mut Picture) {
             }
         }
     }
+    let until = Instant::now() + longest;
     for (manager, units) in managers {
         let asking = Asking {
             machine,
             own: manager.is_some(),
+            until,
         };
         let names: Vec<_> = units.keys().copied().collect();
         for failed in asking.failed(&names, picture) {
             let of_unit = units.get(failed.name.as_str()).into_iter().flatten();
             let ranges = of_unit.map(|unit| unit.uses.clone());
-            let lines = asking.last_lines(&failed);
-            if lines.is_empty() {
-                picture.gap(
-                    &Trail::configuration(),
-                    format!("why {} failed", failed.name),
-                    "the journal of its last run can't be read, or says nothing any more",
-                    format!("look at it yourself: journalctl --unit {}", failed.name),
-                );
-            }
+            let lines = match asking.last_lines(&failed) {
+                Ok(lines) if !lines.is_empty() => lines,
+                told => {
+                    picture.gap(
+                        &Trail::configuration(),
+                        format!("why {} failed", failed.name),
+                        match told {
+                            Ok(_) | Err(Unanswered::Silent) => {
+                                "the journal of its last run can't be read, or says nothing any more"
+                            }
+                            Err(Unanswered::Late) => "the journal does not answer",
+                            Err(Unanswered::NotAsked) => NO_TIME,
+                        },
+                        format!(
+                            "look at it yourself: journalctl {}--unit {}",
+                            asking.option(),
+                            failed.name
+                        ),
+                    );
+                    continue;
+                }
+            };
             let Some(line) = lines.iter().rev().find(|line| is_sign(line)) else {
                 continue;
             };
@@ -137,7 +158,12 @@ struct Asking<'a> {
     machine: &'a Machine,
     /// Whether it is the manager of who asks, and not the system's.
     own: bool,
+    /// The end of the look's budget.
+    until: Instant,
 }
+
+/// Why a question was not put.
+const NO_TIME: &str = "not checked: systemd and the journal had taken all the time that a look has";
 
 impl Asking<'_> {
     fn failed(&self, names: &[&str], picture: &mut Picture) -> Vec<Failed> {
@@ -150,31 +176,49 @@ impl Asking<'_> {
         match self.output("systemctl", &arguments) {
             Ok(told) => failed(&told),
             Err(Unanswered::Silent) => Vec::new(),
-            Err(Unanswered::Late) => {
+            Err(unanswered) => {
                 picture.gap(
                     &Trail::configuration(),
-                    "which units failed",
-                    "systemd does not answer",
-                    "look yourself: systemctl --failed",
+                    match self.own {
+                        true => "which of your units failed",
+                        false => "which units of the system failed",
+                    },
+                    match unanswered {
+                        Unanswered::NotAsked => NO_TIME,
+                        Unanswered::Silent | Unanswered::Late => "systemd does not answer",
+                    },
+                    format!("look yourself: systemctl {}--failed", self.option()),
                 );
                 Vec::new()
             }
         }
     }
 
-    fn last_lines(&self, failed: &Failed) -> Vec<String> {
+    /// What tells a program whose manager is meant.
+    const fn option(&self) -> &'static str {
+        match self.own {
+            true => "--user ",
+            false => "",
+        }
+    }
+
+    fn last_lines(&self, failed: &Failed) -> Result<Vec<String>, Unanswered> {
         let unit = format!("--unit={}", failed.name);
         let since = format!("--since={}", failed.since);
         let mut arguments = vec!["--no-pager", "--quiet", "--output=cat", LINES, &*unit];
         if !failed.since.is_empty() {
             arguments.push(&since);
         }
-        let told = self.output("journalctl", &arguments).unwrap_or_default();
-        told.lines().map(ToOwned::to_owned).collect()
+        let told = self.output("journalctl", &arguments)?;
+        Ok(told.lines().map(ToOwned::to_owned).collect())
     }
 
     /// What a program prints, up to a bound.
     fn output(&self, program: &str, arguments: &[&str]) -> Result<String, Unanswered> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Unanswered::NotAsked);
+        }
         let mut command = Command::new(program);
         if self.own {
             command.arg("--user");
@@ -190,7 +234,7 @@ impl Asking<'_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         let mut child = command.spawn().map_err(|_| Unanswered::Silent)?;
-        let told = read(&mut child);
+        let told = read(&mut child, left);
         // It has ended, or is of no use any more.
         child.kill().ok();
         let ended = child.wait();
@@ -208,10 +252,12 @@ enum Unanswered {
     Silent,
     /// It took too long.
     Late,
+    /// There was no time left to ask.
+    NotAsked,
 }
 
 /// All that a program prints until it closes its output; `None` when it takes too long.
-fn read(child: &mut Child) -> Option<String> {
+fn read(child: &mut Child, longest: Duration) -> Option<String> {
     let output = child.stdout.take()?;
     let (done, told) = mpsc::channel();
     thread::spawn(move || {
@@ -221,7 +267,7 @@ fn read(child: &mut Child) -> Option<String> {
             done.send(bytes).ok();
         }
     });
-    let bytes = told.recv_timeout(LONGEST).ok()?;
+    let bytes = told.recv_timeout(longest).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -321,6 +367,82 @@ mod tests {
         shadowed.standing = Standing::Shadowed { by: "x".into() };
         suspect("a.service", "403", &mut [&mut shadowed, &mut one]);
         assert!(shadowed.suspected.is_none() && one.suspected.is_some());
+    }
+
+    /// A machine whose programs of these names are scripts, and a picture with units that use nothing.
+    fn asked(temp: &std::path::Path, scripts: [(&str, &str); 2], units: &[&str]) -> Picture {
+        use std::os::unix::fs::PermissionsExt;
+
+        for (name, script) in scripts {
+            let path = temp.join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let mut environment = crate::Environment::of(None, temp.to_owned());
+        let path = format!("{}:/usr/bin:/bin", temp.display());
+        environment.set("PATH", path);
+        let machine = Machine::local(environment, 1000, bascule_domain::Timestamp::UNIX_EPOCH);
+        let mut picture = Picture::default();
+        for unit in units {
+            picture.units.push(UnitUses {
+                manager: None,
+                name: (*unit).to_owned(),
+                uses: 0..0,
+            });
+        }
+        look_for(Duration::from_millis(500), &machine, &mut picture);
+        picture
+    }
+
+    #[test]
+    fn all_questions_of_a_look_share_one_budget_and_what_is_not_asked_is_told() {
+        let temp = tempfile::tempdir().unwrap();
+        let systemctl = "for unit in a b c; do \
+                         printf 'Id=%s.service\\nActiveState=failed\\nResult=exit-code\\n\\n' $unit; done";
+        let journalctl = format!("echo x >> {}/asked; exec sleep 600", temp.path().display());
+        let picture = asked(
+            temp.path(),
+            [("systemctl", systemctl), ("journalctl", &journalctl)],
+            &["a.service", "b.service", "c.service"],
+        );
+        let told: Vec<_> = picture
+            .gaps
+            .iter()
+            .map(|gap| (&*gap.what, &*gap.why, &*gap.remedy))
+            .collect();
+        let remedy = "look at it yourself: journalctl --unit";
+        let expected = [
+            ("a", "the journal does not answer"),
+            ("b", NO_TIME),
+            ("c", NO_TIME),
+        ]
+        .map(|(unit, why)| {
+            let what = format!("why {unit}.service failed");
+            (what, why, format!("{remedy} {unit}.service"))
+        });
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(what, why, remedy)| (&**what, *why, &**remedy))
+            .collect();
+        assert_eq!(told, expected);
+        let asked = std::fs::read_to_string(temp.path().join("asked")).unwrap();
+        assert_eq!(asked, "x\n", "the others were not asked");
+    }
+
+    #[test]
+    fn a_manager_that_does_not_answer_is_told() {
+        let temp = tempfile::tempdir().unwrap();
+        let never = "exec sleep 600";
+        let picture = asked(
+            temp.path(),
+            [("systemctl", never), ("journalctl", never)],
+            &["a.service"],
+        );
+        let [gap] = &picture.gaps[..] else {
+            panic!("{:?}", picture.gaps)
+        };
+        assert_eq!(gap.what, "which units of the system failed");
+        assert_eq!(gap.why, "systemd does not answer");
     }
 
     #[test]
