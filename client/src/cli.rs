@@ -18,7 +18,7 @@ use crate::{
 ///
 /// The daemon `basculed` must be running. Try it first without one: bascule demo
 #[derive(Debug, Parser)]
-#[command(name = "bascule", version, after_long_help = exit::help(), after_help = "Exit codes and more: bascule --help")]
+#[command(name = "bascule", version, after_long_help = exit::help(), after_help = "Concepts: bascule help. Exit codes and more: bascule --help", disable_help_subcommand = true)]
 pub(crate) struct Arguments {
     /// Print one JSON document instead of text for people
     #[arg(long, global = true)]
@@ -53,6 +53,25 @@ pub(crate) fn refuse(refusal: &clap::Error, arguments: &[OsString]) -> ExitCode 
         Exit::Usage.into()
     } else {
         Exit::Ok.into()
+    }
+}
+
+/// Whether a command line that is shown to people, without what a shell makes of it, is taken.
+#[cfg(test)]
+pub(crate) fn shown_is_taken(line: &str) -> Result<(), String> {
+    let line = line.split(" #").next().unwrap_or_default();
+    let words = line.split_whitespace();
+    let mut own = Vec::new();
+    for word in words.take_while(|word| !matches!(*word, "|" | ">" | "<" | "&&" | ";")) {
+        own.push(word.trim_end_matches(';'));
+        if word.ends_with(';') {
+            break;
+        }
+    }
+    let parsed = Arguments::try_parse_from(own);
+    match parsed {
+        Err(error) if error.use_stderr() => Err(error.to_string()),
+        _ => Ok(()),
     }
 }
 

@@ -63,11 +63,11 @@ impl Exit {
         ),
         (
             Self::Findings,
-            "something uses a key that is dead, paused or retiring (scan, who), or a key is dead or its secret wrong (check)",
+            "something uses a key that is dead, paused or retiring (scan, who), or a key is dead or its secret wrong (check), or something is not well (doctor)",
         ),
         (
             Self::Incomplete,
-            "no such use was found, but not everything could be looked at (scan, who), or a server could not be reached or understood (check)",
+            "no such use was found, but not everything could be looked at (scan, who), or a server could not be reached or understood (check), or nothing was wrong and not everything could be looked at (doctor)",
         ),
         (
             Self::Interrupted,

@@ -10,6 +10,7 @@ pub mod exit;
 
 mod cli;
 mod clock;
+mod complete;
 mod credentials;
 mod demo;
 mod duration;
@@ -35,6 +36,7 @@ use crate::{
 
 /// Runs one command line, program name first, and says with which code to exit.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    complete::answer_a_shell();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,

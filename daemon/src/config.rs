@@ -3,6 +3,7 @@
 //! or bind what a setting names.
 
 mod alerts;
+pub(crate) mod schema;
 mod watch;
 
 use std::{
@@ -102,6 +103,10 @@ pub(crate) enum LogFormat {
 /// Valid settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
+    /// What it was read from, to be read again.
+    pub flags: Flags,
+    /// The file that was read, or would be if it were there.
+    pub file: Option<PathBuf>,
     pub state_dir: PathBuf,
     pub runtime_dir: PathBuf,
     /// Where it is noted how many deaths there were; must not be restored together with the state.
@@ -121,6 +126,8 @@ pub(crate) struct Config {
     pub trusted_proxies: Vec<IpRule>,
     pub max_connections: usize,
     pub header_timeout: Duration,
+    /// Whether addresses beyond loopback may do without TLS.
+    pub allow_plain_http: bool,
     /// How long SIGTERM and a deletion wait for exchanges with a provider to end.
     pub drain_limit: Duration,
     /// How long uses are kept; `None`: they are not recorded.
@@ -136,6 +143,19 @@ pub(crate) struct Config {
 }
 
 impl Config {
+    /// These settings with what another configuration changes at once.
+    pub(crate) fn with_changes_of(&self, other: &Self) -> Self {
+        Self {
+            drain_limit: other.drain_limit,
+            probe: other.probe,
+            sweeps: other.sweeps.clone(),
+            alerts: other.alerts.clone(),
+            log_level: other.log_level,
+            log_access: other.log_access,
+            ..self.clone()
+        }
+    }
+
     /// Every address, the first one first.
     pub(crate) fn listeners(&self) -> impl Iterator<Item = Listen> {
         std::iter::once(self.listen).chain(self.also.iter().copied())
@@ -242,13 +262,18 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                         }
                         "host_suffix" => host_suffix = file.parse(value, parse_host_name),
                         "max_connections" => {
-                            max_connections = file.number(value, 1, 65_536).unwrap_or(max_connections as u64) as usize;
+                            max_connections = file
+                                .number(value, 1, 65_536)
+                                .unwrap_or(max_connections as u64)
+                                as usize;
                         }
                         "header_timeout_seconds" => {
                             header_timeout = file.seconds(value, 300).unwrap_or(header_timeout);
                         }
-                        "drain_seconds" => drain_limit = file.seconds(value, 300).unwrap_or(drain_limit),
-                        other => file.unknown(key.span().start, "gateway", other, "listen, tls_certificate, tls_key, allow_plain_http_beyond_loopback, hosts, host_suffix, trusted_proxies, max_connections, header_timeout_seconds, drain_seconds"),
+                        "drain_seconds" => {
+                            drain_limit = file.seconds(value, 300).unwrap_or(drain_limit)
+                        }
+                        other => file.unknown(key.span().start, "gateway", other),
                     }
                 }
             }
@@ -257,7 +282,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                     match key.get_ref().as_ref() {
                         "enabled" => usage_enabled = file.switch(value).unwrap_or(usage_enabled),
                         "keep" => usage_keep = file.parse(value, parse_keep).unwrap_or(usage_keep),
-                        other => file.unknown(key.span().start, "usage", other, "enabled, keep"),
+                        other => file.unknown(key.span().start, "usage", other),
                     }
                 }
             }
@@ -271,18 +296,11 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                             log_format = file.parse(value, parse_format).unwrap_or(log_format);
                         }
                         "access" => log_access = file.switch(value).unwrap_or(log_access),
-                        other => {
-                            file.unknown(key.span().start, "log", other, "level, format, access");
-                        }
+                        other => file.unknown(key.span().start, "log", other),
                     }
                 }
             }
-            other => file.unknown(
-                at,
-                "",
-                other,
-                "state_dir, runtime_dir, anchor_dir, gateway, usage, watch, alerts, log",
-            ),
+            other => file.unknown(at, "", other),
         }
     }
 
@@ -352,6 +370,8 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
         },
     );
     Some(Config {
+        flags: flags.clone(),
+        file: (!name.as_os_str().is_empty()).then(|| name.to_owned()),
         state_dir: state_dir?,
         runtime_dir: runtime_dir?,
         anchor_dir,
@@ -363,6 +383,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
         trusted_proxies,
         max_connections,
         header_timeout,
+        allow_plain_http,
         drain_limit,
         usage_keep: usage_enabled.then_some(usage_keep),
         probe,
@@ -430,16 +451,21 @@ impl File<'_> {
         });
     }
 
-    fn unknown(&mut self, at: usize, table: &str, key: &str, known: &str) {
+    fn unknown(&mut self, at: usize, table: &str, key: &str) {
         let place = if table.is_empty() {
             String::new()
         } else {
             format!(" in [{table}]")
         };
-        self.report(
-            at,
-            format!("unknown setting {key:?}{place}; known are {known}"),
-        );
+        let hint = match (schema::elsewhere(key), schema::nearest(table, key)) {
+            (Some(full), _) => match full.rsplit_once('.') {
+                Some((table, _)) => format!("it belongs to [{table}]"),
+                None => "it belongs before the first table".to_owned(),
+            },
+            (None, Some(near)) => format!("did you mean {near}?"),
+            (None, None) => format!("known are {}", schema::known(table).join(", ")),
+        };
+        self.report(at, format!("unknown setting {key:?}{place}; {hint}"));
     }
 
     fn table<'v, 'i>(

@@ -3,10 +3,12 @@
 //! Only our own crates may log: what libraries print at debug level (request lines, headers,
 //! computed signatures) can hold secrets, buckets and endpoints, whatever level is asked for.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, sync::OnceLock};
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer, Registry, filter::Targets, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 use crate::config::{Config, LogFormat};
 
@@ -22,12 +24,31 @@ const OWN_CRATES: [&str; 9] = [
     "bascule_watch",
 ];
 
-/// Installs the subscriber. Call once.
-pub(crate) fn install(config: &Config) {
-    let filter = Targets::new()
+/// Changes what may pass.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
+/// What may pass.
+fn filter(config: &Config) -> Targets {
+    Targets::new()
         .with_default(LevelFilter::OFF)
         .with_targets(OWN_CRATES.map(|name| (name, config.log_level)))
-        .with_target(bascule_gateway::ACCESS_LOG, access(config));
+        .with_target(bascule_gateway::ACCESS_LOG, access(config))
+}
+
+/// Lets pass what these settings say from now on.
+pub(crate) fn apply(config: &Config) {
+    if let Some(handle) = FILTER.get()
+        && let Err(error) = handle.reload(filter(config))
+    {
+        tracing::error!(%error, "what is logged could not be changed");
+    }
+}
+
+/// Installs the subscriber. Call once.
+pub(crate) fn install(config: &Config) {
+    let (filter, handle) = reload::Layer::new(filter(config));
+    // It is installed once.
+    FILTER.set(handle).ok();
     let terminal = std::io::stderr().is_terminal();
     let journal = bascule_os::stderr_is_the_journal();
     let layer = match config.log_format {
@@ -57,7 +78,7 @@ const fn access(config: &Config) -> LevelFilter {
     }
 }
 
-type BoxedLayer = Box<dyn Layer<tracing_subscriber::Registry> + Send + Sync>;
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 fn human(terminal: bool) -> BoxedLayer {
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

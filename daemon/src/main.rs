@@ -16,7 +16,11 @@ mod run;
 mod sweeping;
 mod watching;
 
-use std::{io::Read, path::PathBuf, process::ExitCode};
+use std::{
+    io::{Read, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use zeroize::Zeroizing;
@@ -71,6 +75,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Check the configuration and say what it sets, without starting anything
+    CheckConfig,
+    /// Print a configuration file with every setting, its default and its meaning
+    ExampleConfig,
     /// Destroy everything Bascule keeps: connections, keys, tombstones, receipts
     Reset {
         /// Every key stops working, and dead keys are forgotten
@@ -110,6 +118,14 @@ fn read_passphrase() -> anyhow::Result<Zeroizing<Vec<u8>>> {
     Ok(text)
 }
 
+/// Prints what was asked for; a reader that has gone has seen enough.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 #[expect(
     clippy::print_stderr,
     reason = "before logging is installed, and for the person who started it"
@@ -126,6 +142,9 @@ fn main() -> ExitCode {
         allow_plain_http: arguments.allow_plain_http,
         sweep_roots: arguments.sweep_root,
     };
+    if let Some(Command::ExampleConfig) = arguments.command {
+        return print(&config::schema::example());
+    }
     let config = match config::load(&flags) {
         Ok(config) => config,
         Err(problems) => {
@@ -144,6 +163,8 @@ fn main() -> ExitCode {
         }
     };
     let outcome = match arguments.command {
+        Some(Command::ExampleConfig) => Ok(()),
+        Some(Command::CheckConfig) => return print(&config::schema::told(&config)),
         Some(Command::Reset {
             yes_lose_everything,
         }) => run::reset(&config, yes_lose_everything),

@@ -8,7 +8,7 @@ use bascule_gateway::{Gateway, Keyring, Settings, Workers};
 use bascule_os::InstanceLock;
 use bascule_store::{Anchored, Store};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -168,6 +168,7 @@ async fn serve(
     // Installed first, so that a signal during start is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let hangups = signal(SignalKind::hangup())?;
     let addresses: Vec<_> = bound.iter().map(|bound| bound.address).collect();
     let listeners = bound
         .into_iter()
@@ -221,13 +222,9 @@ async fn serve(
     }
     let alarm = Alarm::new().context("the timer for rotations could not be made")?;
     let rotations = tokio::spawn(app.clone().watch_rotations(alarm, stop.clone()));
-    let probes = match config.probe {
-        true => {
-            let alarm = Alarm::new().context("the timer for probes could not be made")?;
-            Some(tokio::spawn(app.clone().watch_probes(alarm, stop.clone())))
-        }
-        false => None,
-    };
+    let alarm = Alarm::new().context("the timer for probes could not be made")?;
+    let probes = tokio::spawn(app.clone().watch_probes(alarm, stop.clone()));
+    let reloads = tokio::spawn(reload_on_hangup(app.clone(), hangups));
     let told = tokio::spawn(alerts::watch(app.clone(), news, stop.clone()));
     let alarm = Alarm::new().context("the timer for keys that expire could not be made")?;
     let consumers = tokio::spawn(watching::watch(app.clone(), alarm, stop.clone()));
@@ -248,15 +245,14 @@ async fn serve(
         }),
     };
     tracing::info!("stopping: waiting for open requests; a second signal stops at once");
+    reloads.abort();
     stop.cancel();
     let drained = async {
         // A defect there is in the log; everything else is stopped all the same.
         let watchers = async {
             rotations.await.ok();
             consumers.await.ok();
-            if let Some(probes) = probes {
-                probes.await.ok();
-            }
+            probes.await.ok();
             sweeps.await.ok();
             told.await.ok();
         };
@@ -265,7 +261,7 @@ async fn serve(
         while servers.join_next().await.is_some() {}
     };
     tokio::select! {
-        drained = tokio::time::timeout(config.drain_limit, drained) => {
+        drained = tokio::time::timeout(app.config().drain_limit, drained) => {
             if drained.is_err() {
                 tracing::warn!("requests were still open after the drain time and were cut");
             }
@@ -284,6 +280,13 @@ async fn serve(
     )
     .ok();
     outcome
+}
+
+/// SIGHUP asks for a reload, as `bascule reload` does. What came of it is in the log and the status.
+async fn reload_on_hangup(app: Arc<App>, mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        app.reload().await.ok();
+    }
 }
 
 /// Ends what keys have open when their time has come.

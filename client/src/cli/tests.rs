@@ -88,6 +88,14 @@ fn every_promised_form_is_taken() {
         "bascule delete n --reason why",
         "bascule deletion cancel del_x --reason why",
         "bascule metrics",
+        "bascule doctor",
+        "bascule doctor --offline --json",
+        "bascule reload",
+        "bascule completions zsh",
+        "bascule man",
+        "bascule man dir",
+        "bascule help",
+        "bascule help key rotate",
         "bascule status",
         "bascule demo",
         "bascule backup f",
@@ -195,4 +203,55 @@ fn every_verb_explains_itself_and_the_exit_codes_are_in_the_help() {
     check(&command);
     let help = command.render_long_help().to_string();
     assert!(help.contains("revoked, verdict pending"), "{help}");
+}
+
+/// Lines that go on are one.
+fn joined(text: &str) -> String {
+    let mut parts = text.split("\\\n");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.trim_start())
+}
+
+#[test]
+fn every_verb_shows_an_example_that_is_taken() {
+    fn check(command: &mut clap::Command, path: &str) {
+        let is_verb = command.get_subcommands().next().is_none();
+        let help = command.render_long_help().to_string();
+        if is_verb {
+            assert!(help.contains("Example"), "{path} has no example");
+        }
+        let help = joined(&help);
+        let examples = help.lines().map(str::trim);
+        for line in examples.filter(|line| line.starts_with("bascule ")) {
+            if let Err(error) = shown_is_taken(line) {
+                panic!("{path}: {line}\n{error}");
+            }
+        }
+        for verb in command.get_subcommands_mut() {
+            let path = format!("{path} {}", verb.get_name());
+            check(verb, &path);
+        }
+    }
+    check(&mut Arguments::command(), "bascule");
+}
+
+#[test]
+fn what_the_readme_shows_is_taken() {
+    let readme = joined(include_str!("../../../README.md"));
+    let mut seen = 0;
+    let mut shell = false;
+    for line in readme.lines() {
+        match line.trim() {
+            "```sh" => shell = true,
+            "```" => shell = false,
+            line if shell && line.starts_with("bascule ") => {
+                seen += 1;
+                if let Err(error) = shown_is_taken(line) {
+                    panic!("{line}\n{error}");
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(seen > 40, "{seen}");
 }

@@ -21,7 +21,7 @@ use crate::{
 ///
 /// Each finding is told once, again when it changes, and when it is resolved: in the daemon's log, as a
 /// notification on the desktop, to a webhook, and to a command of yours. What is set under [alerts] in
-/// the daemon's settings is in force after a restart of the daemon. Copies that no tool reads and what
+/// the daemon's settings is in force with: bascule reload. Copies that no tool reads and what
 /// you acknowledged are never told.
 ///
 /// Examples:
@@ -38,6 +38,10 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
     /// Send a test through every channel in force, and tell what came of each
+    ///
+    /// Example:
+    ///   bascule alerts test
+    #[command(verbatim_doc_comment)]
     Test,
 }
 

@@ -34,8 +34,16 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
     /// List all deletions, the latest first
+    ///
+    /// Example:
+    ///   bascule deletion list --json
+    #[command(verbatim_doc_comment)]
     List,
     /// Show where a deletion stands
+    ///
+    /// Example:
+    ///   bascule deletion show ID --watch
+    #[command(verbatim_doc_comment)]
     Show {
         /// Its id
         id: String,
@@ -50,6 +58,10 @@ pub(crate) enum Action {
     ///
     /// While the verdict is pending that is the manifest of the first survey. Both are kept by following
     /// it: bascule deletion show ID --watch --keep-manifests DIR
+    ///
+    /// Example:
+    ///   bascule deletion manifests ID ~/evidence
+    #[command(verbatim_doc_comment)]
     Manifests {
         /// Its id
         id: String,
@@ -58,6 +70,10 @@ pub(crate) enum Action {
         folder: PathBuf,
     },
     /// Let the countdown of a scream test that a knock has stopped begin anew
+    ///
+    /// Example:
+    ///   bascule deletion go-on ID --reason mended
+    #[command(verbatim_doc_comment)]
     GoOn {
         /// Its id
         id: String,
@@ -65,6 +81,10 @@ pub(crate) enum Action {
         why: Why,
     },
     /// Call a deletion off while its keys are not dead yet
+    ///
+    /// Example:
+    ///   bascule deletion cancel ID
+    #[command(verbatim_doc_comment)]
     Cancel {
         /// Its id
         id: String,
@@ -75,6 +95,10 @@ pub(crate) enum Action {
     ///
     /// The keys are dead already. The verdict is unverifiable, the credentials are erased, and the
     /// receipt says that nobody waited for it.
+    ///
+    /// Example:
+    ///   bascule deletion finish-unverified ID
+    #[command(verbatim_doc_comment)]
     FinishUnverified(finish_unverified::Arguments),
 }
 

@@ -66,11 +66,19 @@ pub(crate) enum Action {
     /// List the findings of a connection or key, or all
     List(Which),
     /// Show one finding: the whole chain, and what to do next
+    ///
+    /// Example:
+    ///   bascule findings show F12
+    #[command(verbatim_doc_comment)]
     Show {
         /// Its id, F12 or W0123456789abcdef; of the latter the beginning may do
         id: String,
     },
     /// Note that you know of a consumer, and hear no more of it until it changes
+    ///
+    /// Example:
+    ///   bascule findings ack W0123456789abcdef --why archived
+    #[command(verbatim_doc_comment)]
     Ack {
         /// Its id, W0123456789abcdef; the beginning may do
         id: String,

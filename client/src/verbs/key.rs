@@ -42,6 +42,10 @@ pub(crate) struct Arguments {
 pub(crate) enum Action {
     Issue(issue::Arguments),
     /// List the keys of a connection, or all; dead ones too
+    ///
+    /// Example:
+    ///   bascule key list photos
+    #[command(verbatim_doc_comment)]
     List {
         /// The connection; all if left out
         name: Option<String>,

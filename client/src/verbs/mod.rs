@@ -6,22 +6,27 @@ mod alerts;
 mod audit;
 mod backup;
 mod check;
+mod completions;
 mod connect;
 mod credentials;
 mod delete;
 mod deletion;
 mod demo;
+mod doctor;
 mod findings;
 pub(crate) mod follow;
+mod help;
 mod key;
 mod leak;
 mod limit;
 mod list;
 mod ls;
+mod man;
 mod metrics;
 mod pause;
 mod receipt;
 mod reconnect_card;
+mod reload;
 mod rename;
 mod reset;
 mod restore;
@@ -38,6 +43,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use crate::{channel::Client, error::Error, exit::Exit, output::Output};
+
+pub(crate) use help::topics;
 
 /// What every verb needs.
 #[derive(Debug)]
@@ -81,12 +88,17 @@ pub(crate) enum Verb {
     Alerts(alerts::Arguments),
     Audit(audit::Arguments),
     Status(status::Arguments),
+    Doctor(doctor::Arguments),
+    Reload(reload::Arguments),
     Metrics(metrics::Arguments),
     Backup(backup::Arguments),
     Restore(restore::Arguments),
     Activate(activate::Arguments),
     Demo(demo::Arguments),
     Reset(reset::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+    Help(help::Arguments),
 }
 
 /// Runs one verb.
@@ -116,11 +128,16 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Alerts(arguments) => alerts::run(arguments, context).await,
         Verb::Audit(arguments) => audit::run(arguments, context).await,
         Verb::Status(arguments) => status::run(arguments, context).await,
+        Verb::Doctor(arguments) => doctor::run(arguments, context).await,
+        Verb::Reload(arguments) => reload::run(arguments, context).await,
         Verb::Metrics(arguments) => metrics::run(arguments, context).await,
         Verb::Backup(arguments) => backup::run(arguments, context).await,
         Verb::Restore(arguments) => restore::run(arguments, context).await,
         Verb::Activate(arguments) => activate::run(arguments, context).await,
         Verb::Demo(arguments) => demo::run(arguments, context).await,
         Verb::Reset(arguments) => reset::run(arguments, context).await,
+        Verb::Completions(arguments) => completions::run(&arguments, context),
+        Verb::Man(arguments) => man::run(arguments, context),
+        Verb::Help(arguments) => help::run(&arguments, context),
     }
 }

@@ -30,8 +30,16 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
     /// List all receipts
+    ///
+    /// Example:
+    ///   bascule receipt list
+    #[command(verbatim_doc_comment)]
     List,
     /// Show one receipt; with --json the receipt itself
+    ///
+    /// Example:
+    ///   bascule receipt show ID --json
+    #[command(verbatim_doc_comment)]
     Show {
         /// The deletion's id
         id: String,

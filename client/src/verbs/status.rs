@@ -20,7 +20,10 @@ use crate::{
 
 /// Show whether the daemon runs, where, and what is not well
 ///
-/// Example:
+/// One screen; bascule doctor looks closer, and says what helps.
+///
+/// Examples:
+///   bascule status
 ///   bascule status --json
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
@@ -42,6 +45,8 @@ struct Document<'a> {
     findings: u32,
     paused: Vec<Paused<'a>>,
     sweep: Option<SweepDocument>,
+    config_file: &'a str,
+    after_restart: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -75,6 +80,8 @@ pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> 
         findings: status.findings,
         paused: status.paused.iter().map(Paused::from).collect(),
         sweep: status.sweep.as_ref().map(Into::into),
+        config_file: &status.config_file,
+        after_restart: &status.after_restart,
     };
     context.output.result(&document, || {
         let mut facts = Facts::default();
@@ -90,12 +97,22 @@ pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> 
             .add("Started", human(status.started_at.as_ref(), clock::now()))
             .add("Gateway", status.gateways.join(", "))
             .add("State", status.state_dir.as_str())
-            .add("Connections", status.connections.to_string())
+            .add("Settings", status.config_file.as_str())
             .add(
-                "Keys",
-                format!("{} living, {} dead", status.living_keys, status.dead_keys),
-            )
-            .add("Requests", format!("{} open", status.open_requests));
+                "Serves",
+                format!(
+                    "{}, {} living and {} dead keys, {} open",
+                    count(status.connections.into(), "connection"),
+                    status.living_keys,
+                    status.dead_keys,
+                    count(status.open_requests.into(), "request"),
+                ),
+            );
+        if !status.after_restart.is_empty() {
+            let names = status.after_restart.join(", ");
+            let text = format!("changed, in force after a restart of the daemon: {names}");
+            facts.add("Settings", Cell::new(text).style(WARN));
+        }
         for id in &status.deletions {
             facts.add("Deletion", Cell::new(format!("{id} under way")).style(WARN));
         }
@@ -118,9 +135,10 @@ pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> 
         facts.render()
     })?;
     if !status.troubles.is_empty() {
+        let troubles = count(status.troubles.len() as u64, "trouble");
         context
             .output
-            .status(&count(status.troubles.len() as u64, "trouble"));
+            .status(&format!("{troubles}; what helps: bascule doctor"));
     }
     Ok(Exit::Ok)
 }

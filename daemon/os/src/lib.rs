@@ -6,11 +6,13 @@
 
 pub mod attribution;
 mod boot;
+mod exposure;
 mod file;
 mod folder;
 #[cfg(target_os = "linux")]
 mod folder_watch;
 mod foreign;
+mod limits;
 mod lock;
 mod mounts;
 mod own_file;
@@ -27,6 +29,7 @@ mod wall_timer;
 mod wiping;
 
 pub use boot::{awake, boot_id, since_boot};
+pub use exposure::{Exposure, exposures};
 pub use file::{
     check_private_file, create_private_file, destroy_file, open_private_file, read_private,
     remove_file, replace_file, write_private,
@@ -38,6 +41,7 @@ pub use foreign::{
     FileIdentity, ForeignError, file_identity, foreign_begins_with, read_foreign,
     read_foreign_secret,
 };
+pub use limits::{MemoryGuard, Space, Watches, memory_guard, space, watches};
 pub use lock::{InstanceLock, LockError};
 pub use mounts::{Mount, MountReach, Mounts, mount_of_file};
 pub use own_file::{OwnFile, OwnFileError, Replaced};

@@ -79,6 +79,8 @@ pub(super) struct Channel {
     /// For the one who works on it.
     waiting: tokio::sync::Mutex<mpsc::Receiver<Arc<Alert>>>,
     account: Mutex<Account>,
+    /// Another has taken its place; what it has is delivered, and then it ends.
+    retired: CancellationToken,
 }
 
 impl Channel {
@@ -89,7 +91,13 @@ impl Channel {
             queue,
             waiting: waiting.into(),
             account: Mutex::default(),
+            retired: CancellationToken::new(),
         }
+    }
+
+    /// Nothing more is queued.
+    pub(super) fn retire(&self) {
+        self.retired.cancel();
     }
 
     fn account(&self) -> MutexGuard<'_, Account> {
@@ -180,7 +188,13 @@ impl Channel {
     pub(super) async fn work(&self, app: &App, stop: &CancellationToken) {
         let mut waiting = self.waiting.lock().await;
         let deliver_all = async {
-            while let Some(alert) = waiting.recv().await {
+            loop {
+                let alert = tokio::select! {
+                    biased;
+                    alert = waiting.recv() => alert,
+                    () = self.retired.cancelled() => None,
+                };
+                let Some(alert) = alert else { return };
                 self.deliver(&alert, app).await;
             }
         };

@@ -12,10 +12,14 @@ mod command;
 mod desktop;
 mod webhook;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bascule_adapters::Guard;
-use tokio::{sync::broadcast::error::RecvError, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{Notify, broadcast::error::RecvError},
+    task::JoinSet,
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -35,43 +39,78 @@ pub(crate) use channel::{Failure, State, Tested};
 
 /// All channels, those not in force too.
 pub(crate) struct Alerts {
-    channels: Vec<Arc<Channel>>,
+    /// What must not be dialled.
+    guard: Guard,
+    channels: RwLock<Vec<Arc<Channel>>>,
+    /// Wakes whoever sets channels to work.
+    replaced: Notify,
+}
+
+fn channels(settings: &AlertSettings, guard: Guard) -> Vec<Arc<Channel>> {
+    let machine = bascule_os::host_name();
+    let webhook = match settings.webhook.clone() {
+        Some(webhook) => Way::Webhook(Webhook::new(webhook, guard, machine.clone())),
+        None => Way::Absent("webhook", "not set: url under [alerts.webhook]"),
+    };
+    let command = match settings.command.clone() {
+        Some(words) => Way::Command(Program::new(words, machine)),
+        None => Way::Absent("command", "not set: command under [alerts]"),
+    };
+    let ways = [
+        Way::Journal,
+        Way::Desktop(Desktop::new(settings.desktop)),
+        webhook,
+        command,
+    ];
+    ways.map(|way| Arc::new(Channel::new(way))).into()
 }
 
 impl Alerts {
     /// Opens, starts and sends nothing yet. `guard` knows what must not be dialled.
     pub(crate) fn new(settings: &AlertSettings, guard: Guard) -> Self {
-        let machine = bascule_os::host_name();
-        let webhook = match settings.webhook.clone() {
-            Some(webhook) => Way::Webhook(Webhook::new(webhook, guard, machine.clone())),
-            None => Way::Absent("webhook", "not set: url under [alerts.webhook]"),
-        };
-        let command = match settings.command.clone() {
-            Some(words) => Way::Command(Program::new(words, machine)),
-            None => Way::Absent("command", "not set: command under [alerts]"),
-        };
-        let ways = [
-            Way::Journal,
-            Way::Desktop(Desktop::new(settings.desktop)),
-            webhook,
-            command,
-        ];
         Self {
-            channels: ways.map(|way| Arc::new(Channel::new(way))).into(),
+            channels: RwLock::new(channels(settings, guard.clone())),
+            guard,
+            replaced: Notify::new(),
+        }
+    }
+
+    /// Goes on with these settings. What waits in a channel that is replaced is still delivered there.
+    pub(crate) fn replace(&self, settings: &AlertSettings) {
+        let new = channels(settings, self.guard.clone());
+        let mut channels = self
+            .channels
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        for old in std::mem::replace(&mut *channels, new) {
+            old.retire();
+        }
+        drop(channels);
+        self.replaced.notify_one();
+    }
+
+    fn channels(&self) -> Vec<Arc<Channel>> {
+        let channels = self.channels.read();
+        channels.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_to_work(&self, workers: &mut JoinSet<()>, app: &Arc<App>, stop: &CancellationToken) {
+        for channel in self.channels() {
+            let (app, stop) = (Arc::clone(app), stop.clone());
+            workers.spawn(async move { channel.work(&app, &stop).await });
         }
     }
 
     /// How each channel is.
     pub(crate) fn states(&self) -> Vec<State> {
-        self.channels
-            .iter()
-            .map(|channel| channel.state())
-            .collect()
+        let channels = self.channels();
+        channels.iter().map(|channel| channel.state()).collect()
     }
 
     /// What the user should know without asking, a sentence for each channel that fails.
     pub(crate) fn troubles(&self) -> Vec<String> {
-        let channels = self.channels.iter();
+        let channels = self.channels();
+        let channels = channels.iter();
         channels.filter_map(|channel| channel.trouble()).collect()
     }
 
@@ -79,8 +118,9 @@ impl Alerts {
     pub(crate) async fn test(&self, app: &Arc<App>) -> Vec<Tested> {
         let open = app.consumers().count();
         let alert = Arc::new(Alert::new(app.now(), open, Told::Test));
-        let channels = self.channels.iter();
+        let channels = self.channels();
         let tests = channels
+            .iter()
             .filter(|channel| channel.off().is_none())
             .map(|channel| {
                 let (app, alert) = (Arc::clone(app), Arc::clone(&alert));
@@ -92,7 +132,9 @@ impl Alerts {
 
     fn hand_over(&self, alert: Alert) {
         let alert = Arc::new(alert);
-        for channel in &self.channels {
+        // Held meanwhile, so that nothing is put into a channel that has delivered its last.
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        for channel in &*channels {
             channel.take(&alert);
         }
     }
@@ -101,10 +143,7 @@ impl Alerts {
 /// Hands news to the channels until it is told to stop.
 pub(crate) async fn watch(app: Arc<App>, mut news: Watcher, stop: CancellationToken) {
     let mut workers = JoinSet::new();
-    for channel in &app.alerts().channels {
-        let (channel, app, stop) = (Arc::clone(channel), Arc::clone(&app), stop.clone());
-        workers.spawn(async move { channel.work(&app, &stop).await });
-    }
+    app.alerts().set_to_work(&mut workers, &app, &stop);
     let mut window = Window::default();
     let mut open = 0;
     loop {
@@ -117,6 +156,11 @@ pub(crate) async fn watch(app: Arc<App>, mut news: Watcher, stop: CancellationTo
                     return;
                 }
                 event = news.events.recv() => event,
+                () = app.alerts().replaced.notified() => {
+                    app.alerts().set_to_work(&mut workers, &app, &stop);
+                    continue;
+                }
+                Some(_) = workers.join_next() => continue,
                 () = end(until) => break,
             };
             match event {

@@ -233,6 +233,7 @@ mod tests {
             url: "https://example.com/topic".parse().unwrap(),
             secret_file: None,
             preset,
+            allow_http: false,
         };
         Webhook::new(settings, Guard::default(), "attic".into())
     }

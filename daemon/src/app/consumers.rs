@@ -199,6 +199,11 @@ impl Consumers {
         troubles.map(|what| what.told.clone()).collect()
     }
 
+    /// When the machine was looked at last.
+    pub(super) fn looked_at(&self) -> Option<Timestamp> {
+        self.board().looked_at
+    }
+
     /// What was not looked at, each in words.
     pub(crate) fn not_checked(&self) -> Vec<String> {
         let board = self.board();

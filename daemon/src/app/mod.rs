@@ -13,6 +13,7 @@ mod consumers;
 mod credentials;
 mod delete;
 mod deletion;
+mod doctor;
 pub(crate) mod error;
 mod findings;
 mod graves;
@@ -32,6 +33,7 @@ mod receipt;
 mod reconnect_card;
 mod recorder;
 pub(crate) mod registry;
+mod reload;
 mod rename;
 mod rotate;
 mod show;
@@ -41,7 +43,7 @@ mod usage;
 mod verify;
 mod watch;
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use bascule_adapters::{Guard, OwnAddresses, Surroundings};
 use bascule_domain::{
@@ -50,6 +52,7 @@ use bascule_domain::{
     backup::Closure,
     connection::Connection,
     ids::KeyId,
+    moment::Moment,
     names::ConnectionName,
 };
 use bascule_gateway::{Keyring, Trouble};
@@ -65,6 +68,7 @@ use self::{
     own_changes::OwnChanges,
     recorder::Recorder,
     registry::{Entry, Registry},
+    reload::Settings,
     rotate::Running,
     sweep::FullSweep,
     watch::Live,
@@ -79,6 +83,7 @@ pub(crate) use delete::{
     BucketUploads, ClientUse, DeletionWish, Holder, ManifestPart, Progress, Subscription,
     SurveyProgress, Wanted,
 };
+pub(crate) use doctor::{Check, Standing};
 pub(crate) use findings::{Caller, Finding, Who};
 pub(crate) use judge::{IssuedState, Judgement};
 pub(crate) use key::{Changed, Issued, KeyView, KeyWish};
@@ -120,8 +125,9 @@ pub(crate) struct App {
     /// That which tools are given first.
     gateways: Vec<Address>,
     state_dir: PathBuf,
-    drain_limit: Duration,
+    settings: Settings,
     started_at: Timestamp,
+    started: Moment,
     /// Successors that may have been used before the start without anything knowing it.
     uses_not_known: BTreeSet<KeyId>,
     /// Whether the daemon before this one was killed.
@@ -177,8 +183,9 @@ impl App {
             surroundings,
             writing: Mutex::new(()),
             state_dir: config.state_dir.clone(),
-            drain_limit: config.drain_limit,
+            settings: Settings::new(config),
             started_at: clock.now(),
+            started: clock.moment(),
             uses_not_known: BTreeSet::new(),
             killed_before,
             closure: std::sync::Mutex::new(closure),
@@ -255,6 +262,11 @@ impl App {
             .first()
             .map(|address| address.to_dial().to_string())
             .unwrap_or_default()
+    }
+
+    /// The settings in force.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.settings.current()
     }
 
     /// The time.

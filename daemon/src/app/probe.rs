@@ -127,7 +127,16 @@ impl App {
         // Not every machine at the same time.
         let second = i64::from(u16::from_be_bytes([high, low])) * DAY / 65_536;
         let mut asked_in = None;
+        let mut settings = self.settings.follow();
         while !stop.is_cancelled() {
+            if !settings.borrow_and_update().probe {
+                self.consumers.not_probed(None);
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    // The settings live as long as we do.
+                    _ = settings.changed() => continue,
+                }
+            }
             let (begin, next) = today(self.clock.now(), second);
             if asked_in != Some(begin) {
                 asked_in = Some(begin);
@@ -137,6 +146,7 @@ impl App {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
+                _ = settings.changed() => {}
                 () = alarm.until(Some(next), &*self.clock) => {}
             }
         }

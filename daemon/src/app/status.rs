@@ -23,6 +23,10 @@ pub(crate) struct Status {
     pub sweep: SweepView,
     /// What is not well, in words.
     pub troubles: Vec<String>,
+    /// The configuration file that is read.
+    pub config_file: String,
+    /// Changed settings that wait for a restart.
+    pub after_restart: Vec<&'static str>,
 }
 
 pub(crate) struct PausedConnection {
@@ -43,6 +47,7 @@ impl App {
         let mut troubles: Vec<String> = self.store_words().into_iter().collect();
         troubles.extend(self.closed_words());
         troubles.extend(self.anchor_words());
+        troubles.extend(self.settings.trouble());
         let trouble_of_connections =
             living
                 .iter()
@@ -73,12 +78,19 @@ impl App {
             paused: living.iter().filter_map(paused).collect(),
             sweep: self.sweep_view(),
             troubles,
+            config_file: self
+                .config()
+                .file
+                .as_ref()
+                .map(|file| file.display().to_string())
+                .unwrap_or_default(),
+            after_restart: self.settings.waiting(),
         }
     }
 }
 
 impl App {
-    fn store_words(&self) -> Option<String> {
+    pub(super) fn store_words(&self) -> Option<String> {
         self.store.has_failed().then(|| {
             "the disk failed the store, so no change is taken any more; when the disk is well again, \
              restart the daemon: basculed"

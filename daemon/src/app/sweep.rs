@@ -29,7 +29,7 @@ use crate::{
 
 /// What is known of sweeps.
 pub(crate) struct FullSweep {
-    settings: SweepSettings,
+    settings: Mutex<SweepSettings>,
     /// Our own folders: what is in them is sealed.
     left_out: Vec<PathBuf>,
     state: Mutex<State>,
@@ -62,7 +62,7 @@ pub(crate) struct SweepView {
 impl FullSweep {
     pub(super) fn new(config: &Config, sweeps: Sweeps, traces: Vec<PathBuf>) -> Self {
         Self {
-            settings: config.sweeps.clone(),
+            settings: Mutex::new(config.sweeps.clone()),
             left_out: vec![config.state_dir.clone(), config.runtime_dir.clone()],
             state: Mutex::new(State {
                 sweeps,
@@ -73,6 +73,16 @@ impl FullSweep {
             woken: Notify::new(),
             found: Notify::new(),
         }
+    }
+
+    /// Goes about it like this from now on.
+    pub(super) fn set(&self, settings: &SweepSettings) {
+        lock(&self.settings).clone_from(settings);
+        self.wake();
+    }
+
+    fn schedule(&self) -> Schedule {
+        lock(&self.settings).schedule
     }
 
     /// A key may have died.
@@ -108,8 +118,9 @@ impl FullSweep {
     }
 
     fn roots(&self, machine: &Machine) -> Vec<PathBuf> {
-        if !self.settings.roots.is_empty() {
-            return self.settings.roots.clone();
+        let set = lock(&self.settings).roots.clone();
+        if !set.is_empty() {
+            return set;
         }
         let scope = Scope {
             everyone: machine.user.uid == 0,
@@ -136,7 +147,7 @@ impl App {
 
     /// When the next sweep is due; `None` as long as nothing is to be searched for.
     pub(crate) fn sweep_due(&self) -> Option<Timestamp> {
-        match self.sweep.settings.schedule {
+        match self.sweep.schedule() {
             Schedule::Off => None,
             Schedule::Daily => {
                 let sweeps = lock(&self.sweep.state).sweeps.clone();
@@ -271,7 +282,7 @@ impl App {
         let state = lock(&self.sweep.state);
         let running = state.running.then(|| state.sweeps.open.clone()).flatten();
         SweepView {
-            schedule: self.sweep.settings.schedule,
+            schedule: self.sweep.schedule(),
             due: due.filter(|_| running.is_none()),
             running,
             last: state.sweeps.last.clone(),
@@ -293,7 +304,7 @@ impl App {
             if nothing_dead {
                 return told;
             }
-            told.push(match self.sweep.settings.schedule {
+            told.push(match self.sweep.schedule() {
                 Schedule::Daily => format!("{FILES}: the first full sweep is not done yet"),
                 Schedule::Off => format!(
                     "{FILES}: sweeps are off ([watch] sweep); for one: bascule findings --sweep"

@@ -10,7 +10,7 @@ use super::{DeValue, File, Value};
 const MOST_WORDS: usize = 64;
 
 /// How people are told.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct AlertSettings {
     /// Absent: where it makes sense.
     pub desktop: Option<bool>,
@@ -20,12 +20,13 @@ pub(crate) struct AlertSettings {
 }
 
 /// A server that is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WebhookSettings {
     pub url: WebAddress,
     /// Set for [`Preset::Signed`].
     pub secret_file: Option<PathBuf>,
     pub preset: Preset,
+    pub allow_http: bool,
 }
 
 /// What the server expects.
@@ -56,12 +57,7 @@ pub(super) fn read(file: &mut File<'_>, value: &Value<'_>) -> AlertSettings {
             "desktop" => settings.desktop = file.switch(value),
             "command" => settings.command = command(file, value),
             "webhook" => settings.webhook = webhook(file, value),
-            other => file.unknown(
-                key.span().start,
-                "alerts",
-                other,
-                "desktop, command, [alerts.webhook]",
-            ),
+            other => file.unknown(key.span().start, "alerts", other),
         }
     }
     settings
@@ -110,15 +106,13 @@ fn webhook(file: &mut File<'_>, value: &Value<'_>) -> Option<WebhookSettings> {
             "secret_file" => secret_file = Some((at, file.path(value))),
             "preset" => preset = file.parse(value, parse_preset).unwrap_or_default(),
             "allow_http" => allow_http = file.switch(value).unwrap_or_default(),
-            other => file.unknown(
-                key.span().start,
-                "alerts.webhook",
-                other,
-                "url, secret_file, preset, allow_http",
-            ),
+            other => file.unknown(key.span().start, "alerts.webhook", other),
         }
     }
     let at = value.span().start;
+    if url.is_none() && matches!(value.get_ref(), DeValue::Table(table) if table.is_empty()) {
+        return None;
+    }
     let Some((url_at, url)) = url else {
         file.report(at, "[alerts.webhook] needs a url".to_owned());
         return None;
@@ -143,6 +137,7 @@ fn webhook(file: &mut File<'_>, value: &Value<'_>) -> Option<WebhookSettings> {
         url,
         secret_file: secret_file.and_then(|(_, file)| file),
         preset,
+        allow_http,
     })
 }
 

@@ -40,12 +40,7 @@ pub(super) fn read(file: &mut File<'_>, value: &Value<'_>) -> (SweepSettings, bo
             "sweep" => settings.schedule = file.parse(value, parse_schedule).unwrap_or_default(),
             "sweep_roots" => settings.roots = file.each(value, super::parse_absolute),
             "probe" => probe = file.parse(value, parse_probe).unwrap_or(probe),
-            other => file.unknown(
-                key.span().start,
-                "watch",
-                other,
-                "probe, sweep, sweep_roots",
-            ),
+            other => file.unknown(key.span().start, "watch", other),
         }
     }
     (settings, probe)

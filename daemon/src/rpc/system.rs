@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
 use super::{asked, convert, status::status};
-use crate::app::{App, BackupWish, Held, KnownBackup, PausedConnection};
+use crate::app::{App, BackupWish, Check, Held, KnownBackup, PausedConnection, Standing};
 
 type Pieces = Pin<Box<dyn Stream<Item = Result<v1::BackupPiece, Status>> + Send>>;
 
@@ -46,6 +46,30 @@ impl System for Service {
             findings: status.findings as u32,
             paused: status.paused.iter().map(paused).collect(),
             sweep: Some(convert::sweep(&status.sweep)),
+            config_file: status.config_file,
+            after_restart: names(status.after_restart),
+        }))
+    }
+
+    async fn reload(
+        &self,
+        _: Request<v1::ReloadRequest>,
+    ) -> Result<Response<v1::ReloadResponse>, Status> {
+        let reloaded = self.0.reload().await.map_err(status)?;
+        Ok(Response::new(v1::ReloadResponse {
+            file: reloaded.file,
+            changed: names(reloaded.changed),
+            after_restart: names(reloaded.after_restart),
+        }))
+    }
+
+    async fn examine(
+        &self,
+        request: Request<v1::ExamineRequest>,
+    ) -> Result<Response<v1::ExamineResponse>, Status> {
+        let checks = self.0.examine(request.into_inner().offline).await;
+        Ok(Response::new(v1::ExamineResponse {
+            checks: checks.into_iter().map(check).collect(),
         }))
     }
 
@@ -149,6 +173,25 @@ impl System for Service {
             connections: activated.connections,
             was_active: activated.was_active,
         }))
+    }
+}
+
+fn names(names: Vec<&'static str>) -> Vec<String> {
+    names.into_iter().map(str::to_owned).collect()
+}
+
+fn check(check: Check) -> v1::Check {
+    v1::Check {
+        area: check.area.to_owned(),
+        standing: match check.standing {
+            Standing::Ok => v1::Standing::Ok,
+            Standing::Warning => v1::Standing::Warning,
+            Standing::Problem => v1::Standing::Problem,
+            Standing::NotChecked => v1::Standing::NotChecked,
+        }
+        .into(),
+        told: check.told,
+        remedy: check.remedy.unwrap_or_default(),
     }
 }
 

@@ -367,7 +367,7 @@ impl Driver {
 async fn drain(app: &App, deletion: &Deletion) -> Event {
     let in_doubt = app
         .keyring
-        .cut_and_drain(deletion.connection, app.drain_limit)
+        .cut_and_drain(deletion.connection, app.config().drain_limit)
         .await
         // A connection that the gateway does not know has nothing open.
         .unwrap_or_default();

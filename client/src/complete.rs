@@ -1,0 +1,294 @@
+//! What a shell may complete besides verbs and flags: names that only the daemon knows. It must never keep
+//! anybody waiting for a daemon that is not there, start one, print an error into a line that is being
+//! typed, or offer a secret.
+
+use std::{ffi::OsStr, path::PathBuf, time::Duration};
+
+use bascule_proto::{location, v1};
+use clap::{Command, CommandFactory};
+use clap_complete::{
+    CompleteEnv, Shell,
+    engine::{ArgValueCompleter, CompletionCandidate},
+    env::Shells,
+};
+
+use crate::{
+    channel::Client,
+    cli::Arguments,
+    error::{Error, Kind},
+};
+
+/// Names the shell in the environment of a call that is to complete something.
+const VARIABLE: &str = "BASCULE_COMPLETE";
+/// A daemon that is well answers in a hundredth of that.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// What an argument names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    Connection,
+    Key,
+    /// A connection, or a key as an id or CONNECTION/LABEL.
+    Either,
+    /// A finding's id.
+    Finding,
+    /// A deletion's id.
+    Deletion,
+    /// A deletion's id that has a receipt.
+    Receipt,
+    Backup,
+    Topic,
+}
+
+/// Which arguments of which verbs name something.
+const ARGUMENTS: &[(&str, &str, Names)] = &[
+    ("credentials", "name", Names::Connection),
+    ("show", "name", Names::Connection),
+    ("rename", "old", Names::Connection),
+    ("limit", "name", Names::Connection),
+    ("ls", "place", Names::Connection),
+    ("reconnect-card", "name", Names::Connection),
+    ("pause", "name", Names::Connection),
+    ("resume", "name", Names::Connection),
+    ("delete", "name", Names::Connection),
+    ("leak", "id", Names::Key),
+    ("key issue", "name", Names::Connection),
+    ("key list", "name", Names::Connection),
+    ("key show", "id", Names::Key),
+    ("key restrict", "id", Names::Key),
+    ("key pause", "id", Names::Key),
+    ("key resume", "id", Names::Key),
+    ("key revoke", "id", Names::Key),
+    ("key rotate", "id", Names::Key),
+    ("key rotation", "id", Names::Key),
+    ("usage", "of", Names::Either),
+    ("watch", "of", Names::Either),
+    ("audit", "subject", Names::Either),
+    ("who", "key", Names::Either),
+    ("findings", "of", Names::Either),
+    ("findings list", "of", Names::Either),
+    ("findings show", "id", Names::Finding),
+    ("findings ack", "id", Names::Finding),
+    ("deletion show", "id", Names::Deletion),
+    ("deletion manifests", "id", Names::Deletion),
+    ("deletion go-on", "id", Names::Deletion),
+    ("deletion cancel", "id", Names::Deletion),
+    ("deletion finish-unverified", "id", Names::Deletion),
+    ("receipt show", "id", Names::Receipt),
+    ("backup forget", "id", Names::Backup),
+    ("help", "words", Names::Topic),
+];
+
+/// Answers a shell that asks for completions, and exits then. Returns if none does.
+pub(crate) fn answer_a_shell() {
+    CompleteEnv::with_factory(command)
+        .var(VARIABLE)
+        .bin("bascule")
+        .complete();
+}
+
+/// What makes a shell ask.
+pub(crate) fn script(shell: Shell) -> Result<String, Error> {
+    let shells = Shells::builtins();
+    let name = shell.to_string();
+    let mut script = Vec::new();
+    let written = shells.completer(&name).map(|known| {
+        known.write_registration(VARIABLE, "bascule", "bascule", "bascule", &mut script)
+    });
+    match written {
+        Some(Ok(())) => Ok(String::from_utf8_lossy(&script).into_owned()),
+        _ => Err(Error::new(
+            Kind::Invalid,
+            format!("there are no completions for {name}; there are for bash, zsh and fish"),
+        )),
+    }
+}
+
+/// The command line with what may be completed.
+pub(crate) fn command() -> Command {
+    ARGUMENTS
+        .iter()
+        .fold(Arguments::command(), |command, (verb, argument, names)| {
+            within(
+                command,
+                &verb.split(' ').collect::<Vec<_>>(),
+                argument,
+                *names,
+            )
+        })
+}
+
+fn within(command: Command, path: &[&str], argument: &'static str, names: Names) -> Command {
+    match path {
+        [] => command.mut_arg(argument, |found| {
+            found.add(ArgValueCompleter::new(move |typed: &OsStr| {
+                offered(typed, names)
+            }))
+        }),
+        [verb, rest @ ..] => {
+            let (verb, rest) = ((*verb).to_owned(), rest.to_owned());
+            command.mut_subcommand(verb, |inner| within(inner, &rest, argument, names))
+        }
+    }
+}
+
+/// What begins as it was typed.
+fn offered(typed: &OsStr, names: Names) -> Vec<CompletionCandidate> {
+    let Some(typed) = typed.to_str() else {
+        return Vec::new();
+    };
+    let all = match names {
+        Names::Topic => crate::verbs::topics()
+            .map(|(name, about)| (name.to_owned(), about.to_owned()))
+            .collect(),
+        _ => asked(names).unwrap_or_default(),
+    };
+    all.into_iter()
+        .filter(|(name, _)| name.starts_with(typed))
+        .map(|(name, about)| {
+            CompletionCandidate::new(name).help((!about.is_empty()).then(|| about.into()))
+        })
+        .collect()
+}
+
+/// Every name with a word about it, or nothing if the daemon does not answer at once.
+fn asked(names: Names) -> Option<Vec<(String, String)>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .ok()?;
+    let socket = std::env::var_os("BASCULE_SOCKET").map(PathBuf::from);
+    let socket = socket.or_else(location::socket)?;
+    let answer = runtime.block_on(async {
+        let asked = async {
+            let client = Client::connect(Some(&socket)).await.ok()?;
+            all(&client, names).await.ok()
+        };
+        tokio::time::timeout(PATIENCE, asked).await.ok().flatten()
+    });
+    runtime.shutdown_background();
+    answer
+}
+
+async fn all(client: &Client, names: Names) -> Result<Vec<(String, String)>, tonic::Status> {
+    let mut found = Vec::new();
+    if matches!(names, Names::Connection | Names::Either) {
+        let request = v1::ListConnectionsRequest {};
+        let answer = client.connections().list(request).await?.into_inner();
+        let connections = answer.connections.into_iter();
+        found.extend(
+            connections.map(|c| (c.name, format!("connection to {}", c.buckets.join(", ")))),
+        );
+    }
+    match names {
+        Names::Key | Names::Either => {
+            let request = v1::ListKeysRequest::default();
+            let keys = client.keys().list(request).await?.into_inner().keys;
+            // Of a dead one only the end of its id is left.
+            for key in keys
+                .into_iter()
+                .filter(|key| key.state() != v1::KeyState::Dead)
+            {
+                let labelled = format!("{}/{}", key.connection, key.label);
+                found.push((labelled.clone(), format!("key {}", key.access_key_id)));
+                found.push((key.access_key_id, labelled));
+            }
+        }
+        Names::Finding => {
+            let request = v1::ListFindingsRequest::default();
+            let answer = client.findings().list(request).await?.into_inner();
+            found.extend(
+                answer
+                    .findings
+                    .into_iter()
+                    .map(|finding| (finding.id, String::new())),
+            );
+        }
+        Names::Deletion => {
+            let request = v1::ListDeletionsRequest {};
+            let answer = client.deletions().list(request).await?.into_inner();
+            found.extend(answer.deletions.into_iter().map(|d| (d.id, d.connection)));
+        }
+        Names::Receipt => {
+            let request = v1::ListReceiptsRequest {};
+            let answer = client
+                .deletions()
+                .list_receipts(request)
+                .await?
+                .into_inner();
+            found.extend(answer.receipts.into_iter().map(|r| (r.id, r.connection)));
+        }
+        Names::Backup => {
+            let request = v1::ListBackupsRequest {};
+            let answer = client.system().list_backups(request).await?.into_inner();
+            found.extend(
+                answer
+                    .backups
+                    .into_iter()
+                    .map(|backup| (backup.id, backup.file)),
+            );
+        }
+        Names::Connection | Names::Topic => {}
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every argument that stands for something by its place.
+    fn positional(command: &Command, path: &str, found: &mut Vec<(String, String)>) {
+        for argument in command.get_positionals() {
+            found.push((path.to_owned(), argument.get_id().to_string()));
+        }
+        for verb in command.get_subcommands() {
+            positional(verb, format!("{path} {}", verb.get_name()).trim(), found);
+        }
+    }
+
+    #[test]
+    fn every_argument_that_names_something_is_completed() {
+        // Those that are new names, files or texts of other tools.
+        const OTHERS: &[(&str, &str)] = &[("connect", "name"), ("rename", "new")];
+        let mut found = Vec::new();
+        positional(&Arguments::command(), "", &mut found);
+        for (verb, argument) in &found {
+            let is_listed = ARGUMENTS.iter().any(|(v, a, _)| v == verb && a == argument);
+            let is_name = matches!(
+                argument.as_str(),
+                "name" | "id" | "key" | "of" | "old" | "words"
+            );
+            let is_other = OTHERS.contains(&(verb.as_str(), argument.as_str()));
+            // Its argument is a key that is not ours.
+            let is_foreign = verb.contains("mark-dead") || verb == "check";
+            assert!(
+                is_listed || !is_name || is_other || is_foreign,
+                "{verb} {argument}"
+            );
+        }
+        for (verb, argument, _) in ARGUMENTS {
+            let exists = found.iter().any(|(v, a)| v == verb && a == argument);
+            assert!(exists, "there is no {verb} {argument}");
+        }
+        command().debug_assert();
+    }
+
+    #[test]
+    fn each_shell_gets_a_script_that_calls_back() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let script = script(shell).unwrap();
+            assert!(
+                script.contains(VARIABLE) && script.contains("bascule"),
+                "{script}"
+            );
+        }
+    }
+
+    #[test]
+    fn topics_are_offered_by_how_they_begin() {
+        let offered = offered(OsStr::new("del"), Names::Topic);
+        assert_eq!(offered.len(), 1);
+        assert_eq!(offered[0].get_value(), "deletion");
+    }
+}
