@@ -2,7 +2,9 @@
 //! is opened. It must report every bad setting, not only the first, and must never open, create
 //! or bind what a setting names.
 
+mod access;
 mod alerts;
+mod metrics;
 pub(crate) mod schema;
 mod watch;
 
@@ -17,7 +19,9 @@ use bascule_domain::key::IpRule;
 use bascule_proto::location;
 use toml::de::{DeTable, DeValue};
 
+pub(crate) use access::Access;
 pub(crate) use alerts::{AlertSettings, Preset, WebhookSettings};
+pub(crate) use metrics::MetricsAt;
 pub(crate) use watch::{Schedule, SweepSettings};
 
 /// What the command line says about settings.
@@ -136,6 +140,9 @@ pub(crate) struct Config {
     pub probe: bool,
     pub sweeps: SweepSettings,
     pub alerts: AlertSettings,
+    pub access: Access,
+    /// Where metrics are read from; `None`: nowhere.
+    pub metrics: Option<MetricsAt>,
     pub log_level: tracing::Level,
     pub log_format: LogFormat,
     /// One line for each request, without its query string.
@@ -237,6 +244,8 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     let mut probe = false;
     let mut sweeps = SweepSettings::default();
     let mut alerts = AlertSettings::default();
+    let mut access = Access::default();
+    let mut metrics = None;
     let mut log_level = tracing::Level::INFO;
     let mut log_format = LogFormat::Auto;
     let mut log_access = false;
@@ -271,7 +280,7 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
                             header_timeout = file.seconds(value, 300).unwrap_or(header_timeout);
                         }
                         "drain_seconds" => {
-                            drain_limit = file.seconds(value, 300).unwrap_or(drain_limit)
+                            drain_limit = file.seconds(value, 300).unwrap_or(drain_limit);
                         }
                         other => file.unknown(key.span().start, "gateway", other),
                     }
@@ -288,6 +297,8 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
             }
             "watch" => (sweeps, probe) = self::watch::read(&mut file, value),
             "alerts" => alerts = self::alerts::read(&mut file, value),
+            "access" => access = self::access::read(&mut file, value),
+            "metrics" => metrics = self::metrics::read(&mut file, value),
             "log" => {
                 for (key, value) in file.table("log", value) {
                     match key.get_ref().as_ref() {
@@ -359,6 +370,15 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     if runtime_dir.is_none() {
         flag("--runtime-dir", no_home.to_owned());
     }
+    if access.operators.is_some()
+        && let (Some(runtime), Some(state)) = (&runtime_dir, &state_dir)
+        && runtime.starts_with(state)
+    {
+        flag(
+            "operators",
+            "the socket is in the state folder, where no group may come; set runtime_dir too, such as to /run/bascule".to_owned(),
+        );
+    }
     let anchor_dir = anchor_dir.or_else(location::anchor_dir);
     let mut listen = listen.into_iter();
     let first = listen.next().unwrap_or(Listen::DEFAULT);
@@ -389,6 +409,8 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
         probe,
         sweeps,
         alerts,
+        access,
+        metrics,
         log_level,
         log_format,
         log_access,

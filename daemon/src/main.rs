@@ -10,6 +10,7 @@ mod crash;
 mod gateway_port;
 mod listeners;
 mod logging;
+mod metrics;
 mod random;
 mod rpc;
 mod run;

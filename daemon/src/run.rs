@@ -21,7 +21,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Config,
     listeners::{self, Address, Bound},
-    rpc, sweeping, watching,
+    metrics, rpc, sweeping, watching,
 };
 
 const LOCK_NAME: &str = "lock";
@@ -187,7 +187,12 @@ async fn serve(
     .context("the stored connections could not be opened")?;
     // Before anything can happen that somebody wants to hear of.
     let news = app.watch("").context("news can't be followed")?;
-    let socket = rpc::socket::open(&config.runtime_dir)?;
+    let operators = config.access.operators.as_deref();
+    let socket = rpc::socket::open(&config.runtime_dir, operators)?;
+    let scraped = match &config.metrics {
+        Some(at) => Some((at.clone(), metrics::bind(at).await?)),
+        None => None,
+    };
     let stop = CancellationToken::new();
     let workers = Workers::start().context("the gateway's threads could not be started")?;
     let gateway = Gateway::new(
@@ -202,6 +207,7 @@ async fn serve(
             host_suffix: config.host_suffix.clone(),
             hosts: config.hosts.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
+            allow_uids: config.access.allow_uid.clone(),
             ..Settings::default()
         },
     );
@@ -231,6 +237,13 @@ async fn serve(
     let alarm = Alarm::new().context("the timer for sweeps could not be made")?;
     let sweeps = tokio::spawn(sweeping::sweep(app.clone(), clock, alarm, stop.clone()));
     servers.spawn(rpc::serve(app.clone(), socket, stop.clone()));
+    if let Some((at, listener)) = scraped {
+        let (app, stop) = (app.clone(), stop.clone());
+        servers.spawn(async move {
+            metrics::serve(app, at, listener, stop).await;
+            Ok(())
+        });
+    }
     bascule_os::release();
     announce(&config, &addresses);
 

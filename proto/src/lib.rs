@@ -5,6 +5,7 @@
 //! be known to both.
 
 pub mod document;
+pub mod exposition;
 pub mod location;
 
 /// Messages, clients and servers of `bascule.v1`.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bascule_proto::v1;
+use bascule_proto::{
+    exposition::{self, Form, exposition},
+    v1,
+};
 use clap::Args;
 use serde::Serialize;
 
@@ -11,8 +14,8 @@ use crate::{error::Error, exit::Exit};
 
 /// Print what was counted since the daemon started, in the text format of Prometheus
 ///
-/// Nothing listens on the network for it. To have it scraped, write it to a file that the
-/// node exporter collects, from a timer.
+/// Nothing listens for it unless the daemon's settings ask for that: listen under [metrics], a Unix socket
+/// or a loopback port. Or write it to a file that the node exporter collects, from a timer.
 ///
 /// Examples:
 ///   bascule metrics
@@ -53,7 +56,9 @@ pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> 
     let document = Document {
         metrics: families.iter().map(family).collect(),
     };
-    context.output.result(&document, || exposition(&families))?;
+    context
+        .output
+        .result(&document, || exposition(&families, Form::Text))?;
     Ok(Exit::Ok)
 }
 
@@ -68,81 +73,8 @@ fn family(wire: &v1::MetricFamily) -> Family<'_> {
     });
     Family {
         name: &wire.name,
-        kind: kind(wire.kind()),
+        kind: exposition::kind(wire.kind()),
         help: &wire.help,
         samples: samples.collect(),
-    }
-}
-
-const fn kind(wire: v1::MetricKind) -> &'static str {
-    match wire {
-        v1::MetricKind::Counter => "counter",
-        v1::MetricKind::Gauge => "gauge",
-        v1::MetricKind::Unspecified => "untyped",
-    }
-}
-
-/// The text format, version 0.0.4.
-fn exposition(families: &[v1::MetricFamily]) -> String {
-    let mut text = String::new();
-    for family in families {
-        let (name, kind) = (&family.name, kind(family.kind()));
-        let help = family.help.replace('\\', "\\\\").replace('\n', "\\n");
-        text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
-        for sample in &family.samples {
-            let labels: Vec<_> = sample
-                .labels
-                .iter()
-                .map(|label| format!("{}=\"{}\"", label.name, escaped(&label.value)))
-                .collect();
-            text.push_str(name);
-            if !labels.is_empty() {
-                text.push_str(&format!("{{{}}}", labels.join(",")));
-            }
-            text.push_str(&format!(" {}\n", sample.value));
-        }
-    }
-    text
-}
-
-fn escaped(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_text_is_what_prometheus_reads() {
-        let label = |name: &str, value: &str| v1::MetricLabel {
-            name: name.into(),
-            value: value.into(),
-        };
-        let families = [v1::MetricFamily {
-            name: "bascule_requests_total".into(),
-            help: "Back\\slash\nand line.".into(),
-            kind: v1::MetricKind::Counter.into(),
-            samples: vec![
-                v1::MetricSample {
-                    labels: vec![label("connection", "a\"b\\c\nd"), label("status", "2xx")],
-                    value: 3,
-                },
-                v1::MetricSample {
-                    labels: vec![],
-                    value: 0,
-                },
-            ],
-        }];
-        assert_eq!(
-            exposition(&families),
-            "# HELP bascule_requests_total Back\\\\slash\\nand line.\n\
-             # TYPE bascule_requests_total counter\n\
-             bascule_requests_total{connection=\"a\\\"b\\\\c\\nd\",status=\"2xx\"} 3\n\
-             bascule_requests_total 0\n"
-        );
     }
 }

@@ -41,6 +41,7 @@ mod reason;
 mod reply;
 mod respond;
 mod route;
+mod scrape;
 mod serve;
 mod throttle;
 mod tls;
@@ -61,6 +62,7 @@ pub use ports::{
 };
 pub use reason::Reason;
 pub use route::{ConditionalWrites, Trouble};
+pub use scrape::{Render, ScrapeListener, scrape};
 pub use serve::{Gateway, Listener, Settings};
 pub use tls::{Certificate, CertificateError};
 pub use upstream::{

@@ -1,5 +1,5 @@
 //! Metrics as they are handed out: families of samples, in the terms of Prometheus. How they are
-//! written down is the client's matter.
+//! written down is nobody's matter here.
 
 /// What kind of figure a family holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -127,6 +127,25 @@ pub fn of_peer(local: SocketAddr, peer: SocketAddr) -> Result<Process, Unknown> 
     Err(Unknown::NotSupported)
 }
 
+/// The user whose program is at the other end of a connection that was accepted here. `None` if it comes from
+/// another machine or network namespace; one that comes by loopback never does. Takes some ten microseconds
+/// on Linux, and as long as [`of_peer`] on macOS.
+///
+/// The caller keeps the connection open meanwhile.
+pub fn user_of_peer(local: SocketAddr, peer: SocketAddr) -> Result<Option<u32>, Unknown> {
+    #[cfg(target_os = "linux")]
+    let user = linux::user_of_peer(local, peer);
+    #[cfg(target_os = "macos")]
+    let user = macos::of_peer(local, peer).map(|process| process.uid);
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    let user = Err(Unknown::NotSupported);
+    match user {
+        // Nobody else's socket can have a loopback address.
+        Err(Unknown::NoSuchSocket) if !on_this_machine(local, peer) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 /// Whether the other end of a connection is on this machine, by its addresses.
 #[must_use]
 pub fn on_this_machine(local: SocketAddr, peer: SocketAddr) -> bool {

@@ -12,6 +12,7 @@ mod folder;
 #[cfg(target_os = "linux")]
 mod folder_watch;
 mod foreign;
+mod group;
 mod limits;
 mod lock;
 mod mounts;
@@ -41,6 +42,7 @@ pub use foreign::{
     FileIdentity, ForeignError, file_identity, foreign_begins_with, read_foreign,
     read_foreign_secret,
 };
+pub use group::{give, group_dir, group_id, peer_is_in};
 pub use limits::{MemoryGuard, Space, Watches, memory_guard, space, watches};
 pub use lock::{InstanceLock, LockError};
 pub use mounts::{Mount, MountReach, Mounts, mount_of_file};

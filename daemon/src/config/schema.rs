@@ -152,7 +152,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         is_default: true,
         shown: |config| {
             let days = config.usage_keep.map(|keep| keep.as_secs() / DAY);
-            days.map(|days| quoted(format!("{days}d")))
+            days.map(|days| quoted(&format!("{days}d")))
                 .unwrap_or_default()
         },
     },
@@ -261,12 +261,44 @@ pub(crate) const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "access.operators",
+        applies: Applies::AfterRestart,
+        meaning: "A group whose members may use the control socket as its owner does; each change is in the\naudit with its user. runtime_dir must be where the group can reach it. Default: nobody.",
+        example: "\"group:storage\"",
+        is_default: false,
+        shown: |config| {
+            let group = config.access.operators.as_ref();
+            group
+                .map(|group| quoted(&format!("group:{group}")))
+                .unwrap_or_default()
+        },
+    },
+    Setting {
+        name: "access.allow_uid",
+        applies: Applies::AfterRestart,
+        meaning: "Users of this machine who may connect to the gateway, by number; the system is asked at\neach connection, and whose is unknown is closed. Default: every user, as loopback is.",
+        example: "[1000, 1001]",
+        is_default: false,
+        shown: |config| {
+            let uids = config.access.allow_uid.as_ref();
+            uids.map(|uids| format!("{uids:?}")).unwrap_or_default()
+        },
+    },
+    Setting {
+        name: "metrics.listen",
+        applies: Applies::AfterRestart,
+        meaning: "Where Prometheus may read metrics at /metrics: \"unix:/PATH\" (mode 0600) or a loopback\naddress. They name connections, never keys, buckets or objects. Default: nowhere.",
+        example: "\"127.0.0.1:9642\"",
+        is_default: false,
+        shown: |config| config.metrics.as_ref().map(quoted).unwrap_or_default(),
+    },
+    Setting {
         name: "log.level",
         applies: Applies::AtOnce,
         meaning: "error, warn, info, debug or trace. No level shows a secret.",
         example: "\"info\"",
         is_default: true,
-        shown: |config| quoted(config.log_level.as_str().to_ascii_lowercase()),
+        shown: |config| quoted(&config.log_level.as_str().to_ascii_lowercase()),
     },
     Setting {
         name: "log.format",
@@ -294,17 +326,17 @@ pub(crate) const SETTINGS: &[Setting] = &[
 ];
 
 /// Texts as TOML takes them.
-fn quoted(text: impl ToString) -> String {
+fn quoted<T: ToString + ?Sized>(text: &T) -> String {
     // JSON escapes nothing that TOML does not.
     serde_json::Value::String(text.to_string()).to_string()
 }
 
 fn path(path: Option<&Path>) -> String {
-    path.map(|path| quoted(path.display())).unwrap_or_default()
+    path.map(|path| quoted(&path.display())).unwrap_or_default()
 }
 
 fn list<T: ToString>(all: impl IntoIterator<Item = T>) -> String {
-    let all: Vec<_> = all.into_iter().map(quoted).collect();
+    let all: Vec<_> = all.into_iter().map(|item| quoted(&item)).collect();
     match all.is_empty() {
         true => String::new(),
         false => format!("[{}]", all.join(", ")),
@@ -380,7 +412,8 @@ pub(crate) fn told(config: &Config) -> String {
     };
     for setting in SETTINGS {
         let shown = (setting.shown)(config);
-        if !shown.is_empty() && !(setting.is_default && shown == setting.example) {
+        let is_default = setting.is_default && shown == setting.example;
+        if !shown.is_empty() && !is_default {
             let _ = writeln!(text, "{} = {shown}", setting.name);
         }
     }
@@ -521,6 +554,8 @@ mod tests {
             include_str!("../config.rs"),
             include_str!("alerts.rs"),
             include_str!("watch.rs"),
+            include_str!("access.rs"),
+            include_str!("metrics.rs"),
         ];
         let arms = source
             .iter()

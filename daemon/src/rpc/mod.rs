@@ -16,11 +16,12 @@ mod status;
 mod system;
 mod usage;
 
+pub(crate) use system::families;
+
 use std::sync::Arc;
 
 use bascule_domain::audit::{Asked, Caller};
 use bascule_proto::v1;
-use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Status,
@@ -32,7 +33,7 @@ use crate::app::App;
 /// Serves until stopped, then lets open calls end.
 pub(crate) async fn serve(
     app: Arc<App>,
-    listener: UnixListener,
+    listener: socket::Control,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -104,10 +105,7 @@ pub(crate) async fn serve(
             stop: stop.clone(),
         }))
         .add_service(v1::system_server::SystemServer::new(system::Service(app)))
-        .serve_with_incoming_shutdown(
-            Box::pin(socket::own_peers(listener)),
-            stop.cancelled_owned(),
-        )
+        .serve_with_incoming_shutdown(Box::pin(listener.peers()), stop.cancelled_owned())
         .await?;
     Ok(())
 }

@@ -1,7 +1,12 @@
-//! The owner-only Unix socket: made in a private folder, replaced only when nobody answers, and
-//! open only to the daemon's own user.
+//! The control socket: made in a private folder, replaced only when nobody answers, and open only to the
+//! daemon's own user and, if the settings say so, to the members of a group.
 
-use std::{io, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{
+    io,
+    os::{fd::AsFd, unix::fs::PermissionsExt},
+    path::Path,
+    time::Duration,
+};
 
 use bascule_proto::location::SOCKET_NAME;
 use futures_util::{Stream, stream};
@@ -14,6 +19,14 @@ pub(crate) enum SocketError {
     Folder(#[source] bascule_os::PathError),
     #[error("the socket's place can't be used")]
     Place(#[source] bascule_os::SocketError),
+    #[error("there is no group {0:?}, which operators under [access] names")]
+    NoGroup(String),
+    #[error("the group {name:?} can't be looked up")]
+    Group {
+        name: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("another process answers at {0}")]
     Live(String),
     #[error("the socket {path} could not be made")]
@@ -24,9 +37,17 @@ pub(crate) enum SocketError {
     },
 }
 
-/// Opens `runtime_dir/bascule.sock`, 0600 in a 0700 folder.
-pub(crate) fn open(runtime_dir: &Path) -> Result<UnixListener, SocketError> {
-    bascule_os::private_dir(runtime_dir).map_err(SocketError::Folder)?;
+/// The open socket, and the group whose members may use it besides the daemon's own user.
+pub(crate) struct Control {
+    listener: UnixListener,
+    operators: Option<u32>,
+}
+
+/// Opens `runtime_dir/bascule.sock`: 0600 in a 0700 folder, or, for a group, 0660 in a folder that it may
+/// pass through.
+pub(crate) fn open(runtime_dir: &Path, operators: Option<&str>) -> Result<Control, SocketError> {
+    let operators = operators.map(group).transpose()?;
+    bascule_os::group_dir(runtime_dir, operators).map_err(SocketError::Folder)?;
     let path = runtime_dir.join(SOCKET_NAME);
     let failed = |source| SocketError::Bind {
         path: path.display().to_string(),
@@ -38,46 +59,73 @@ pub(crate) fn open(runtime_dir: &Path) -> Result<UnixListener, SocketError> {
         bascule_os::SocketState::Stale => std::fs::remove_file(&path).map_err(failed)?,
     }
     let listener = UnixListener::bind(&path).map_err(failed)?;
-    // Nobody else can get in meanwhile: the folder is 0700.
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(failed)?;
-    Ok(listener)
-}
-
-/// Connections of our own user only; others are dropped before a byte is read. A failed accept, as
-/// for want of file descriptors, is waited out: tonic would end the server (threats.md H2).
-pub(crate) fn own_peers(listener: UnixListener) -> impl Stream<Item = io::Result<UnixStream>> {
-    const PAUSE: Duration = Duration::from_millis(100);
-    let own = bascule_os::effective_uid();
-    stream::unfold((listener, true), move |(listener, mut well)| async move {
-        loop {
-            match listener.accept().await {
-                Ok((peer, _)) => {
-                    well = true;
-                    if is_of(own, &peer) {
-                        return Some((Ok(peer), (listener, well)));
-                    }
-                }
-                Err(error) => {
-                    if std::mem::take(&mut well) {
-                        tracing::warn!(%error, "a call could not be accepted; it is tried again");
-                    }
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        }
+    // Whoever gets in meanwhile is asked who it is all the same.
+    let mode = |mode| std::fs::set_permissions(&path, PermissionsExt::from_mode(mode));
+    mode(0o600).map_err(failed)?;
+    if let Some(group) = operators {
+        bascule_os::give(&path, group).map_err(SocketError::Folder)?;
+        mode(0o660).map_err(failed)?;
+    }
+    Ok(Control {
+        listener,
+        operators,
     })
 }
 
-fn is_of(own: u32, peer: &UnixStream) -> bool {
-    match peer.peer_cred() {
-        Ok(credentials) if credentials.uid() == own => true,
-        Ok(credentials) => {
-            tracing::warn!(
-                uid = credentials.uid(),
-                "refused a connection of another user"
-            );
-            false
-        }
-        Err(_) => false,
+fn group(name: &str) -> Result<u32, SocketError> {
+    match bascule_os::group_id(name) {
+        Ok(Some(group)) => Ok(group),
+        Ok(None) => Err(SocketError::NoGroup(name.to_owned())),
+        Err(source) => Err(SocketError::Group {
+            name: name.to_owned(),
+            source,
+        }),
     }
+}
+
+impl Control {
+    /// Connections of our own user and of operators only; others are dropped before a byte is read. A failed
+    /// accept, as for want of file descriptors, is waited out: tonic would end the server (threats.md H2).
+    pub(crate) fn peers(self) -> impl Stream<Item = io::Result<UnixStream>> {
+        const PAUSE: Duration = Duration::from_millis(100);
+        let own = bascule_os::effective_uid();
+        stream::unfold((self, true), move |(control, mut well)| async move {
+            loop {
+                match control.listener.accept().await {
+                    Ok((peer, _)) => {
+                        well = true;
+                        if may(own, control.operators, &peer) {
+                            return Some((Ok(peer), (control, well)));
+                        }
+                    }
+                    Err(error) => {
+                        if std::mem::take(&mut well) {
+                            tracing::warn!(%error, "a call could not be accepted; it is tried again");
+                        }
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// Asked at each connection: a socket's mode alone would let in whoever it was handed to.
+fn may(own: u32, operators: Option<u32>, peer: &UnixStream) -> bool {
+    let Ok(credentials) = peer.peer_cred() else {
+        return false;
+    };
+    if credentials.uid() == own {
+        return true;
+    }
+    let is_operator = operators.is_some_and(|group| {
+        bascule_os::peer_is_in(peer.as_fd(), credentials.gid(), group).unwrap_or(false)
+    });
+    if !is_operator {
+        tracing::warn!(
+            uid = credentials.uid(),
+            "refused a connection of another user"
+        );
+    }
+    is_operator
 }

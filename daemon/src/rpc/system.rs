@@ -77,7 +77,7 @@ impl System for Service {
         &self,
         _: Request<v1::MetricsRequest>,
     ) -> Result<Response<v1::MetricsResponse>, Status> {
-        let families = self.0.metrics().into_iter().map(family).collect();
+        let families = families(&self.0);
         Ok(Response::new(v1::MetricsResponse { families }))
     }
 
@@ -280,6 +280,11 @@ fn paused(paused: &PausedConnection) -> v1::PausedConnection {
         }
         .to_owned(),
     }
+}
+
+/// What was counted, as it is told.
+pub(crate) fn families(app: &App) -> Vec<v1::MetricFamily> {
+    app.metrics().into_iter().map(family).collect()
 }
 
 fn family(family: Family) -> v1::MetricFamily {

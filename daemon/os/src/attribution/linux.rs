@@ -37,6 +37,11 @@ pub(super) fn of_peer(local: SocketAddr, peer: SocketAddr) -> Result<Process, Un
     })
 }
 
+/// The user that made the socket at the other end.
+pub(super) fn user_of_peer(local: SocketAddr, peer: SocketAddr) -> Result<u32, Unknown> {
+    sock_diag::find(peer, local).map(|socket| socket.uid)
+}
+
 /// The process that holds the socket with this inode of this user's, if that can be told.
 pub(crate) fn holder_of(inode: u32, uid: u32) -> Option<u32> {
     let socket = sock_diag::Socket {
