@@ -60,6 +60,14 @@ pub(crate) fn refuse(refusal: &clap::Error, arguments: &[OsString]) -> ExitCode 
 #[cfg(test)]
 pub(crate) fn shown_is_taken(line: &str) -> Result<(), String> {
     let line = line.split(" #").next().unwrap_or_default();
+    // What stands in quotes is one word.
+    let parts = line.split(['\'', '"']).enumerate();
+    let line: String = parts
+        .map(|(number, part)| match number % 2 {
+            0 => part.to_owned(),
+            _ => part.replace(' ', "_"),
+        })
+        .collect();
     let words = line.split_whitespace();
     let mut own = Vec::new();
     for word in words.take_while(|word| !matches!(*word, "|" | ">" | "<" | "&&" | ";")) {

@@ -103,7 +103,7 @@ fn operators_do_what_the_owner_does_and_the_audit_tells_who_it_was() {
     as_nobody(&home, "", &["status"]).exits(5);
     as_nobody(&home, &gid.to_string(), &["status"]).ok();
     let folder = home.path("home/storage");
-    fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(folder.join("box")).unwrap();
     let place = folder.display().to_string();
     let connect = [
         "connect",
@@ -261,7 +261,7 @@ fn a_container_beside_this_machine_uses_a_key_that_names_its_address_and_no_othe
     let at = gateways.iter().filter_map(|at| at.as_str());
     let at = at
         .filter(|at| at.contains(&beside.here))
-        .last()
+        .next_back()
         .unwrap()
         .to_owned();
     let let_in = Issued::of(

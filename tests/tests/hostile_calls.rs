@@ -215,9 +215,6 @@ fn h5_a_flood_of_frames_costs_the_connection_and_nothing_else() {
     flood("empty data", open, &mut |_| {
         Frames::none().add(DATA, 0, 1, b"")
     });
-    flood("settings", Frames::greeting(), &mut |_| {
-        Frames::none().add(SETTINGS, 0, 0, &[])
-    });
     let after = resident(&daemon);
     assert!(
         after < before + 32 * 1024,

@@ -76,6 +76,7 @@ mod tests {
     #[test]
     fn what_others_can_reach_is_named_and_nothing_else() {
         let temp = tempfile::tempdir().unwrap();
+        fs::set_permissions(temp.path(), PermissionsExt::from_mode(0o700)).unwrap();
         let at = |name: &str| temp.path().join(name);
         let make = |name: &str, mode| {
             fs::write(at(name), "x").unwrap();
