@@ -258,12 +258,8 @@ fn a_container_beside_this_machine_uses_a_key_that_names_its_address_and_no_othe
     world.connect("photos", &[&bucket]);
     let status = world.cli().run(&["status"]).ok();
     let gateways: Vec<_> = status["gateways"].as_array().unwrap().clone();
-    let at = gateways.iter().filter_map(|at| at.as_str());
-    let at = at
-        .filter(|at| at.contains(&beside.here))
-        .next_back()
-        .unwrap()
-        .to_owned();
+    let mut at = gateways.iter().filter_map(|at| at.as_str());
+    let at = at.rfind(|at| at.contains(&beside.here)).unwrap().to_owned();
     let let_in = Issued::of(
         &world
             .cli()
