@@ -49,7 +49,7 @@ use receipt_file::ReceiptFile;
 ///   bascule delete photos --yes --receipt photos-receipt.json
 ///   bascule delete photos --yes --ack quiet --ack jobs-moved
 ///   bascule delete photos --yes --scream 14d
-///   bascule delete photos --yes --plan-id PLAN   (refused when that plan does not hold any more)
+///   bascule delete photos --yes --plan-id PLAN   # refused when that plan does not hold any more
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
