@@ -64,6 +64,10 @@ pub(crate) struct Which {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
     /// List the findings of a connection or key, or all
+    ///
+    /// Example:
+    ///   bascule findings list photos
+    #[command(verbatim_doc_comment)]
     List(Which),
     /// Show one finding: the whole chain, and what to do next
     ///
