@@ -521,7 +521,7 @@ mod tests {
                 "[gatway]\nlisten = \"127.0.0.1:1\"",
                 "did you mean gateway?",
             ),
-            ("listen = \"127.0.0.1:1\"", "it belongs to [gateway]"),
+            ("drain_seconds = 3", "it belongs to [gateway]"),
             (
                 "[alerts.webhook]\nsecret = \"/x\"",
                 "did you mean secret_file?",
