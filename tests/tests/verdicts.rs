@@ -336,6 +336,12 @@ fn manifests_are_kept_when_the_user_leaves_before_the_verdict_and_again_when_it_
             watching.output().contains("revoked").then_some(())
         });
     }
+    recorder.rule(|_| Treat::Drop);
+    for watching in &watching {
+        wait::until("the follower to be told what it waits for", || {
+            watching.output().contains("waits: ").then_some(())
+        });
+    }
     recorder.pass();
     for watching in &mut watching {
         let ended = watching.wait("the verdict");
