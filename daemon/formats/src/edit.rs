@@ -34,6 +34,41 @@ pub fn apply(text: &str, edits: &[Edit]) -> Result<Zeroizing<String>, Misplaced>
     Ok(changed)
 }
 
+/// Makes one more change, of the text as it is after the others: it becomes one of them, with its place
+/// in the text that they began with. One that undoes a part of another and more is refused.
+pub(crate) fn then(edits: &mut Vec<Edit>, new: Edit) -> Result<(), Misplaced> {
+    // How many bytes the changes before have added and taken away.
+    let (mut added, mut taken) = (0, 0);
+    let mut index = 0;
+    while let Some(edit) = edits.get_mut(index) {
+        let start = edit.span.start + added - taken;
+        let end = start + edit.text.len();
+        if start <= new.span.start && new.span.end <= end {
+            let (head, tail) = (new.span.start - start, new.span.end - start);
+            let parts = [&edit.text[..head], &new.text, &edit.text[tail..]];
+            let length = parts.iter().map(|part| part.len()).sum();
+            let mut text = Zeroizing::new(String::with_capacity(length));
+            for part in parts {
+                text.push_str(part);
+            }
+            edit.text = text;
+            return Ok(());
+        }
+        if new.span.end <= start {
+            break;
+        }
+        if new.span.start < end {
+            return Err(Misplaced);
+        }
+        added += edit.text.len();
+        taken += edit.span.len();
+        index += 1;
+    }
+    let span = new.span.start + taken - added..new.span.end + taken - added;
+    edits.insert(index, Edit { span, ..new });
+    Ok(())
+}
+
 impl fmt::Debug for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Edit")
