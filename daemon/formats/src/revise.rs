@@ -5,13 +5,17 @@
 //! wanted, and of everything else what it said before. It must never guess which of several settings
 //! a tool takes, and never put a value into an error.
 
+mod compose;
 mod environment;
 mod ini;
 mod managed;
 mod quoting;
 mod setting;
+mod shell;
+mod structured;
 #[cfg(test)]
 mod tests;
+mod unit;
 mod verbatim;
 
 use std::fmt;

@@ -31,19 +31,12 @@ pub(super) fn rclone(text: &str, reading: &mut Reading) -> Result<(), CannotRevi
     let lines = Lines::of(text);
     for section in document.sections() {
         for entry in &section.entries {
-            let mut setting = setting(text, &lines, section.name, entry);
+            let mut setting = setting(text, &lines, section.name, entry, &["\"\"\"", "`"]);
             // `%(name)s` is replaced.
             if let Some((_, behind)) = entry.value.split_once("%(")
                 && behind.contains(")s")
             {
                 setting.value = Value::Computed(Zeroizing::new(entry.value.to_owned()));
-            }
-            for mark in ["\"\"\"", "`"] {
-                let (before, behind) = (&text[..setting.span.start], &text[setting.span.end..]);
-                if before.ends_with(mark) && behind.starts_with(mark) {
-                    setting.raw = setting.span.start - mark.len()..setting.span.end + mark.len();
-                    break;
-                }
             }
             reading.settings.push(setting);
         }
@@ -88,12 +81,12 @@ pub(super) fn aws(text: &str, reading: &mut Reading) -> Result<(), CannotRevise>
     let lines = Lines::of(text);
     for section in document.sections() {
         for entry in &section.entries {
-            let mut outer = setting(text, &lines, section.name, entry);
+            let mut outer = setting(text, &lines, section.name, entry, &[]);
             if entry.folded {
                 outer.value = Value::Folded(Zeroizing::new(entry.value.to_owned()));
             }
             let nested = entry.nested.iter().map(|nested| {
-                let mut inner = setting(text, &lines, section.name, nested);
+                let mut inner = setting(text, &lines, section.name, nested, &[]);
                 inner.name = format!("{}.{}", entry.key, nested.key).to_lowercase();
                 inner
             });
@@ -130,63 +123,52 @@ pub(super) fn s3cfg(text: &str, reading: &mut Reading) -> Result<(), CannotRevis
         let [Step::Name(name)] = leaf.path.as_slice() else {
             continue;
         };
-        let line = lines.around(&leaf.span);
+        let line = lines.line(leaf.line);
         let Some(at) = text[line.clone()].find(&**name) else {
             continue;
         };
         let name_span = line.start + at..line.start + at + name.len();
-        let raw = match quoted(text, &leaf.span, "\"") {
-            Some(raw) => raw,
-            None => leaf.span.clone(),
-        };
+        let (raw, quote) = quoted(text, &leaf.span, &["\""]);
         let value = Zeroizing::new(leaf.value.to_string());
-        reading.settings.push(Setting {
-            section: String::new(),
-            name: name.to_string(),
-            // s3cmd replaces variables of its surroundings.
-            value: if value.contains('$') {
-                Value::Computed(value)
-            } else {
-                Value::Literal(value)
-            },
-            token: name_span.start..raw.end,
-            name_span,
-            span: leaf.span.clone(),
-            raw,
-            whole: false,
-            line,
-            line_number: leaf.line,
-            alone: true,
-            counts: true,
-        });
+        // s3cmd replaces variables of its surroundings.
+        let value = if value.contains('$') {
+            Value::Computed(value)
+        } else {
+            Value::Literal(value)
+        };
+        let setting = Setting::new(&lines, ("", name), value, name_span, raw, quote);
+        reading.settings.push(setting);
     }
     Ok(())
 }
 
 /// A span with the quotes around it, if there are some.
-fn quoted(text: &str, span: &Range<usize>, mark: &str) -> Option<Range<usize>> {
-    let around = text[..span.start].ends_with(mark) && text[span.end..].starts_with(mark);
-    around.then(|| span.start - mark.len()..span.end + mark.len())
+fn quoted(
+    text: &str,
+    span: &Range<usize>,
+    marks: &[&'static str],
+) -> (Range<usize>, Option<&'static str>) {
+    let (before, behind) = (&text[..span.start], &text[span.end..]);
+    let mark = marks
+        .iter()
+        .find(|mark| before.ends_with(**mark) && behind.starts_with(**mark));
+    match mark {
+        Some(mark) => (span.start - mark.len()..span.end + mark.len(), Some(mark)),
+        None => (span.clone(), None),
+    }
 }
 
-fn setting(text: &str, lines: &Lines<'_>, section: &str, entry: &Entry<'_>) -> Setting {
-    let span = entry.value_span.clone();
-    let whole = entry.key_span.start..span.end;
-    debug_assert!(text.get(whole.clone()).is_some());
-    Setting {
-        section: section.to_owned(),
-        name: entry.key.to_owned(),
-        value: Value::Literal(Zeroizing::new(entry.value.to_owned())),
-        name_span: entry.key_span.clone(),
-        raw: span.clone(),
-        span,
-        line: lines.around(&whole),
-        token: whole,
-        whole: false,
-        line_number: entry.line,
-        alone: true,
-        counts: true,
-    }
+fn setting(
+    text: &str,
+    lines: &Lines<'_>,
+    section: &str,
+    entry: &Entry<'_>,
+    marks: &[&'static str],
+) -> Setting {
+    let (raw, quote) = quoted(text, &entry.value_span, marks);
+    let value = Value::Literal(Zeroizing::new(entry.value.to_owned()));
+    let name_span = entry.key_span.clone();
+    Setting::new(lines, (section, entry.key), value, name_span, raw, quote)
 }
 
 /// A setting of the AWS tools, which may go into a block such as `s3 =`.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 use super::Syntax;
-use crate::environment_file::Dialect;
+use crate::{environment_file::Dialect, leaves::Structure};
 
 /// A kind of quotes: the mark, and the characters that are written differently within them.
 #[derive(Clone, Copy)]
@@ -23,8 +23,10 @@ pub(super) struct Quotes {
 enum Bare {
     /// Every text, with some characters written differently.
     Any(&'static [(char, &'static str)]),
-    /// Only what no shell and no YAML takes for anything else.
+    /// Only what no shell takes for anything else.
     Plain,
+    /// Only what YAML takes for a text, and for nothing else.
+    Text,
     Never,
 }
 
@@ -32,6 +34,12 @@ const RAW: &[(char, &str)] = &[];
 const SHELL: &[(char, &str)] = &[('\\', "\\\\"), ('"', "\\\""), ('$', "\\$"), ('`', "\\`")];
 const DOTENV: &[(char, &str)] = &[('\\', "\\\\"), ('"', "\\\""), ('$', "\\$")];
 const BACKSLASH: &[(char, &str)] = &[('\\', "\\\\"), ('"', "\\\"")];
+const XML: &[(char, &str)] = &[
+    ('&', "&amp;"),
+    ('<', "&lt;"),
+    ('>', "&gt;"),
+    ('"', "&quot;"),
+];
 const UNIT: &[(char, &str)] = &[('\\', "\\\\"), ('"', "\\\""), ('\'', "\\'"), ('%', "%%")];
 
 /// The quotes that a syntax knows, the best first.
@@ -50,7 +58,7 @@ pub(super) const fn of(syntax: Syntax) -> Quotes {
         Syntax::Shell => (Bare::Plain, &[Quote("'", RAW), Quote("\"", SHELL)]),
         Syntax::Unit => (Bare::Any(UNIT), &[Quote("\"", UNIT), Quote("'", UNIT)]),
         Syntax::Compose => (
-            Bare::Plain,
+            Bare::Text,
             &[
                 Quote("\"", &[('\\', "\\\\"), ('"', "\\\""), ('$', "$$")]),
                 Quote("'", &[('\'', "''"), ('$', "$$")]),
@@ -60,8 +68,28 @@ pub(super) const fn of(syntax: Syntax) -> Quotes {
         Syntax::AwsCredentials
         | Syntax::AwsConfig
         | Syntax::EnvironmentFile(Dialect::Docker)
-        | Syntax::S3fsPasswords
-        | Syntax::Structured(_) => (Bare::Any(RAW), &[]),
+        | Syntax::S3fsPasswords => (Bare::Any(RAW), &[]),
+        Syntax::Structured(structure) => match structure {
+            Structure::Json => (Bare::Never, &[Quote("\"", BACKSLASH)]),
+            Structure::Braces => (Bare::Never, &[Quote("\"", BACKSLASH)]),
+            Structure::Toml => (Bare::Never, &[Quote("\"", BACKSLASH), Quote("'", RAW)]),
+            Structure::Php => (
+                Bare::Never,
+                &[
+                    Quote("'", &[('\\', "\\\\"), ('\'', "\\'")]),
+                    Quote("\"", DOTENV),
+                ],
+            ),
+            Structure::Yaml => (
+                Bare::Text,
+                &[Quote("\"", BACKSLASH), Quote("'", &[('\'', "''")])],
+            ),
+            Structure::Xml | Structure::Hadoop | Structure::Plist => (Bare::Any(XML), &[]),
+            Structure::Properties => (Bare::Any(&[('\\', "\\\\")]), &[]),
+            Structure::Assignments => (Bare::Plain, &[Quote("\"", SHELL), Quote("'", RAW)]),
+            Structure::S3fsPasswords => (Bare::Any(RAW), &[]),
+            Structure::Ini(_) => (Bare::Any(RAW), &[Quote("\"", RAW), Quote("'", RAW)]),
+        },
     };
     Quotes { bare, quotes }
 }
@@ -79,7 +107,8 @@ impl Quotes {
     pub(super) fn bare(self, text: &str) -> Option<Zeroizing<String>> {
         match self.bare {
             Bare::Any(escapes) => Some(written(text, escapes)),
-            Bare::Plain => is_plain(text).then(|| Zeroizing::new(text.to_owned())),
+            Bare::Text if !is_text(text) => None,
+            Bare::Plain | Bare::Text => is_plain(text).then(|| Zeroizing::new(text.to_owned())),
             Bare::Never => None,
         }
     }
@@ -112,12 +141,26 @@ pub(super) fn joined(parts: &[&str]) -> Zeroizing<String> {
 }
 
 /// The quotes that a part of a text is in.
-pub(super) fn around<'t>(text: &'t str, raw: &Range<usize>) -> Option<&'t str> {
+pub(super) fn around(text: &str, raw: &Range<usize>) -> Option<&'static str> {
     let raw = text.get(raw.clone())?;
-    ["\"\"\"", "\"", "'", "`"].into_iter().find_map(|mark| {
+    ["\"", "'", "`"].into_iter().find_map(|mark| {
         let quoted = raw.len() >= 2 * mark.len() && raw.starts_with(mark) && raw.ends_with(mark);
-        quoted.then(|| &raw[..mark.len()])
+        quoted.then_some(mark)
     })
+}
+
+/// Whether a bare word is a truth, a number or nothing, where a format tells these from texts.
+pub(super) fn is_typed(text: &str) -> bool {
+    let word = text.to_ascii_lowercase();
+    let named = [
+        "true", "false", "yes", "no", "on", "off", "y", "n", "null", "~",
+    ];
+    named.contains(&word.as_str()) || word.parse::<f64>().is_ok()
+}
+
+fn is_text(text: &str) -> bool {
+    let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '_');
+    begins && !text.ends_with(':') && !is_typed(text)
 }
 
 fn is_plain(text: &str) -> bool {
@@ -126,8 +169,8 @@ fn is_plain(text: &str) -> bool {
 }
 
 fn written(text: &str, escapes: &[(char, &str)]) -> Zeroizing<String> {
-    // No escape is longer than two characters for one.
-    let mut written = Zeroizing::new(String::with_capacity(2 * text.len()));
+    // As long as if every character were the longest escape, so that it never grows.
+    let mut written = Zeroizing::new(String::with_capacity(6 * text.len()));
     for c in text.chars() {
         match escapes.iter().find(|(escaped, _)| *escaped == c) {
             Some((_, escape)) => written.push_str(escape),

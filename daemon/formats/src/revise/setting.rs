@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-use super::{CannotRevise, Scope, Syntax, environment, ini, quoting};
+use super::{
+    CannotRevise, Scope, Syntax, compose, environment, ini, quoting, shell, structured, unit,
+};
 use crate::{
     aws,
     edit::Edit,
@@ -39,6 +41,8 @@ pub(super) struct Setting {
     pub(super) raw: Range<usize>,
     /// Name and value, with all quotes: what goes where the line holds more.
     pub(super) token: Range<usize>,
+    /// The quotes that the value's bytes stand in.
+    pub(super) quote: Option<&'static str>,
     /// Whether quotes go around name and value together.
     pub(super) whole: bool,
     /// The whole logical line, its line break included.
@@ -51,6 +55,34 @@ pub(super) struct Setting {
 }
 
 impl Setting {
+    /// A setting whose value may be in quotes of its own, with its line to itself.
+    pub(super) fn new(
+        lines: &Lines<'_>,
+        (section, name): (&str, &str),
+        value: Value,
+        name_span: Range<usize>,
+        raw: Range<usize>,
+        quote: Option<&'static str>,
+    ) -> Self {
+        let mark = quote.map_or(0, str::len);
+        let token = name_span.start..raw.end;
+        Self {
+            section: section.to_owned(),
+            name: name.to_owned(),
+            value,
+            span: raw.start + mark..raw.end - mark,
+            line_number: lines.number(name_span.start),
+            line: lines.around(&token),
+            name_span,
+            raw,
+            token,
+            quote,
+            whole: false,
+            alone: true,
+            counts: true,
+        }
+    }
+
     pub(super) fn literal(&self) -> Result<&Zeroizing<String>, CannotRevise> {
         let (name, line) = (self.name.clone(), self.line_number);
         match &self.value {
@@ -100,8 +132,14 @@ impl Reading {
             Syntax::Rclone => ini::rclone(text, &mut reading)?,
             Syntax::AwsCredentials | Syntax::AwsConfig => ini::aws(text, &mut reading)?,
             Syntax::S3cfg => ini::s3cfg(text, &mut reading)?,
+            Syntax::Mc => structured::mc(text, &mut reading)?,
             Syntax::EnvironmentFile(dialect) => environment::file(text, dialect, &mut reading),
-            _ => return Err(CannotRevise::Unclear { line: 1 }),
+            Syntax::Shell => shell::read(text, &mut reading)?,
+            Syntax::Unit => unit::read(text, &mut reading),
+            Syntax::Crontab => environment::crontab(text, &mut reading),
+            Syntax::Compose => compose::read(text, &mut reading)?,
+            Syntax::Structured(structure) => structured::read(text, structure, &mut reading)?,
+            Syntax::S3fsPasswords => structured::s3fs(text, &mut reading)?,
         }
         Ok(reading)
     }
@@ -117,7 +155,12 @@ impl Reading {
         let several = found.next().is_some();
         let last_counts = matches!(
             self.syntax,
-            Syntax::Rclone | Syntax::S3cfg | Syntax::Mc | Syntax::EnvironmentFile(_) | Syntax::Unit
+            Syntax::Rclone
+                | Syntax::S3cfg
+                | Syntax::Mc
+                | Syntax::EnvironmentFile(_)
+                | Syntax::Unit
+                | Syntax::Compose
         );
         match last {
             Some(at) if several && !last_counts => Err(self.repeated(at)),
@@ -141,10 +184,16 @@ impl Reading {
     }
 
     fn all(&self, scope: &Scope<'_>, name: &str) -> impl DoubleEndedIterator<Item = usize> {
+        let path = structured::path(scope, name);
         let same = move |setting: &Setting| {
             setting.counts
-                && in_scope(self.syntax, scope, &setting.section)
-                && same_name(self.syntax, &setting.name, name)
+                && match self.syntax {
+                    Syntax::Structured(_) => setting.section == path,
+                    _ => {
+                        in_scope(self.syntax, scope, &setting.section)
+                            && same_name(self.syntax, &setting.name, name)
+                    }
+                }
         };
         let places = self.settings.iter().enumerate();
         places.filter_map(move |(at, setting)| same(setting).then_some(at))
@@ -312,12 +361,11 @@ pub(super) fn forms(text: &str, syntax: Syntax, setting: &Setting, value: &str) 
         }));
     };
     let quotes = quoting::of(syntax);
-    let outer = if setting.whole {
-        quoting::around(text, &setting.token)
-    } else {
-        quoting::around(text, &setting.raw)
-    };
-    match outer.and_then(|quote| quotes.find(quote)) {
+    // A number or a truth stays one, where another could be a text.
+    if quoting::is_typed(&text[setting.raw.clone()]) && quoting::is_typed(value) {
+        form(&setting.raw, Some(Zeroizing::new(value.to_owned())));
+    }
+    match setting.quote.and_then(|quote| quotes.find(quote)) {
         Some(quote) => form(&setting.span, quotes.inside(quote, value)),
         None => form(&setting.raw, quotes.bare(value)),
     }
@@ -365,7 +413,12 @@ pub(super) fn addition(
     if matches!(syntax, Syntax::AwsCredentials | Syntax::AwsConfig) {
         return ini::addition(text, reading, at, name, value);
     }
-    line_before(text, syntax, reading, at, name, value)
+    match syntax {
+        Syntax::Structured(_) | Syntax::S3fsPasswords => None,
+        Syntax::Mc => structured::member(text, reading, at, name, value),
+        Syntax::Shell | Syntax::Compose if !reading.settings[at].alone => None,
+        _ => line_before(text, syntax, reading, at, name, value),
+    }
 }
 
 /// A line like the one of the setting at a place, and before it.
@@ -383,13 +436,13 @@ pub(super) fn line_before(
     let mut words = Vec::new();
     let begins = if beside.whole {
         let pair = quoting::pair(name, "=", value);
-        let outer = quoting::around(text, &beside.token).and_then(|quote| quotes.find(quote));
+        let outer = beside.quote.and_then(|quote| quotes.find(quote));
         words.extend(outer.map(|quote| quotes.within(quote, &pair)));
         words.push(quotes.bare(&pair));
         words.extend(quotes.all().map(|quote| quotes.within(quote, &pair)));
         text[beside.line.start..beside.token.start].to_owned()
     } else {
-        let outer = quoting::around(text, &beside.raw).and_then(|quote| quotes.find(quote));
+        let outer = beside.quote.and_then(|quote| quotes.find(quote));
         words.extend(outer.map(|quote| quotes.within(quote, value)));
         words.push(quotes.bare(value));
         words.extend(quotes.all().map(|quote| quotes.within(quote, value)));
@@ -447,6 +500,8 @@ pub(super) fn removal(
     match syntax {
         Syntax::AwsCredentials | Syntax::AwsConfig => ini::removal(reading, at),
         Syntax::Structured(_) | Syntax::S3fsPasswords => None,
+        Syntax::Shell | Syntax::Compose if !setting.alone => None,
+        Syntax::Mc => Some((at..at + 1, structured::member_span(text, setting))),
         _ if setting.alone => Some((at..at + 1, setting.line.clone())),
         _ => {
             // With the blanks that part it from what follows, or else from what stands before.
@@ -491,6 +546,13 @@ impl<'t> Lines<'t> {
             .find('\n')
             .map_or(self.text.len(), |at| span.end + at + 1);
         start..end
+    }
+
+    /// A line by its number, counted from 1, with its break.
+    pub(super) fn line(&self, number: u32) -> Range<usize> {
+        let index = number.saturating_sub(1) as usize;
+        let at = |index: usize| self.starts.get(index).copied().unwrap_or(self.text.len());
+        at(index)..at(index + 1)
     }
 
     /// The number of a byte's line, counted from 1.
