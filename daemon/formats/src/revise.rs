@@ -197,6 +197,7 @@ pub fn read(
 /// The changes after which every wanted setting reads as wanted, in the order of their places. A
 /// setting that is not there goes on a line of its own directly before the first of the wanted ones that
 /// is, or else before the first of the scope; taking it away again gives the former text exactly.
+/// What refers to a setting by its name follows it.
 pub fn revise(
     text: &str,
     syntax: Syntax,
@@ -326,9 +327,8 @@ impl Revision<'_> {
                 continue;
             }
             reads_back = true;
-            if proof.holds(before, &reading, self.scope)
-                && edit::then(&mut self.edits, form).is_ok()
-            {
+            if proof.holds(before, &reading, self.scope) {
+                edit::then(&mut self.edits, form);
                 self.text = after;
                 return Ok(());
             }

@@ -214,14 +214,8 @@ pub(super) fn addition(
 
 /// The head of the block that a setting is in, or the setting itself.
 fn outer_of(reading: &Reading, at: usize) -> usize {
-    (0..=at)
-        .rev()
-        .find(|head| !reading.settings[*head].name.contains('.') || !is_within(reading, at, *head))
-        .unwrap_or(at)
-}
-
-fn is_within(reading: &Reading, at: usize, head: usize) -> bool {
-    head == at && (0..at).rev().any(|head| is_nested_in(reading, at, head))
+    let head = (0..at).rev().find(|head| is_nested_in(reading, at, *head));
+    head.unwrap_or(at)
 }
 
 fn is_nested_in(reading: &Reading, at: usize, head: usize) -> bool {
@@ -240,9 +234,8 @@ pub(super) fn removal(reading: &Reading, at: usize) -> Option<(Range<usize>, Ran
     if matches!(setting.value, Value::Folded(_)) {
         return None;
     }
-    let head = (0..at).rev().find(|head| is_nested_in(reading, at, *head));
-    match head {
-        Some(head) if inner(head).count() == 1 => {
+    match outer_of(reading, at) {
+        head if head < at && inner(head).count() == 1 => {
             Some((head..head + 2, reading.settings[head].line.clone()))
         }
         _ => Some((at..at + 1 + inner(at).count(), setting.line.clone())),

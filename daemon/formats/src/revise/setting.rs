@@ -431,6 +431,10 @@ pub(super) fn line_before(
     value: &str,
 ) -> Option<Addition> {
     let beside = &reading.settings[at];
+    let first = reading
+        .settings
+        .iter()
+        .position(|setting| setting.line == beside.line);
     let quotes = quoting::of(syntax);
     let newline = newline(text, &beside.line);
     let mut words = Vec::new();
@@ -440,7 +444,9 @@ pub(super) fn line_before(
         words.extend(outer.map(|quote| quotes.within(quote, &pair)));
         words.push(quotes.bare(&pair));
         words.extend(quotes.all().map(|quote| quotes.within(quote, &pair)));
-        text[beside.line.start..beside.token.start].to_owned()
+        // Of several on the line, up to the first.
+        let first = first.map_or(beside, |first| &reading.settings[first]);
+        text[beside.line.start..first.token.start].to_owned()
     } else {
         let outer = beside.quote.and_then(|quote| quotes.find(quote));
         words.extend(outer.map(|quote| quotes.within(quote, value)));
@@ -466,7 +472,7 @@ pub(super) fn line_before(
         }
     });
     Some(Addition {
-        at,
+        at: first.unwrap_or(at),
         number: 1,
         forms: forms.collect(),
     })

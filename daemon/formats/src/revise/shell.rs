@@ -10,6 +10,8 @@ use super::{
 };
 use crate::shell::{self, Assignment, Command, Node, Part, Word};
 
+/// Commands that set what stands behind them.
+const SETTERS: [&str; 4] = ["export", "readonly", "declare", "typeset"];
 /// What may stand before an assignment that has its line to itself.
 const PREFIXES: [&str; 6] = [
     "",
@@ -78,7 +80,17 @@ impl Walk<'_> {
         let is_export = words.first().and_then(Word::literal) == Some("export");
         let names = words.iter().skip(1).filter_map(Word::literal);
         self.exports_apart |= is_export && names.clone().any(|name| !name.starts_with('-'));
-        self.reading.rest.extend(words.iter().map(shown));
+        // A line of its own that exports something new changes nothing else.
+        let only_sets = words.split_first().is_some_and(|(first, rest)| {
+            let flag = |word: &Word| word.literal().is_some_and(|word| word.starts_with('-'));
+            first
+                .literal()
+                .is_some_and(|first| SETTERS.contains(&first))
+                && rest.iter().all(flag)
+        });
+        if !only_sets || command.assignments.is_empty() {
+            self.reading.rest.extend(words.iter().map(shown));
+        }
         for assignment in &command.assignments {
             let setting = self.assignment(assignment, placed);
             self.reading.settings.push(setting);
