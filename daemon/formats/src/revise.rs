@@ -28,7 +28,7 @@ use crate::{
     ini::ParseError,
     leaves::{Step, Structure},
 };
-use setting::{Proof, Reading, Setting};
+use setting::{Proof, Reading};
 
 pub use managed::managed;
 pub use verbatim::verbatim;
@@ -206,14 +206,14 @@ pub fn revise(
 ) -> Result<Vec<Edit>, CannotRevise> {
     let mut revision = Revision {
         text: Zeroizing::new(text.to_owned()),
+        reading: Reading::of(text, syntax)?,
         syntax,
         scope,
         edits: Vec::new(),
     };
-    let reading = Reading::of(text, syntax)?;
     let mut beside = None;
     for wanted in wanted {
-        if beside.is_none() && reading.find(scope, wanted.name)?.is_some() {
+        if beside.is_none() && revision.reading.find(scope, wanted.name)?.is_some() {
             beside = Some(wanted.name);
         }
     }
@@ -235,6 +235,8 @@ pub fn revise(
 /// A text on its way: every step is proved against the one before.
 struct Revision<'s> {
     text: Zeroizing<String>,
+    /// Of the text as it is now.
+    reading: Reading,
     syntax: Syntax,
     scope: &'s Scope<'s>,
     /// Of the text that it began with.
@@ -243,7 +245,7 @@ struct Revision<'s> {
 
 impl Revision<'_> {
     fn add(&mut self, name: &str, value: &str, beside: Option<&str>) -> Result<(), CannotRevise> {
-        let reading = Reading::of(&self.text, self.syntax)?;
+        let reading = &self.reading;
         if reading.find(self.scope, name)?.is_some() {
             return Ok(());
         }
@@ -255,7 +257,7 @@ impl Revision<'_> {
             None => reading.first(self.scope),
         };
         let at = at.ok_or_else(no_place)?;
-        let addition = setting::addition(&self.text, self.syntax, &reading, at, name, value)
+        let addition = setting::addition(&self.text, self.syntax, reading, at, name, value)
             .ok_or_else(no_place)?;
         let proof = Proof::Added {
             at: addition.at,
@@ -264,11 +266,11 @@ impl Revision<'_> {
             value,
         };
         let beside = reading.settings[at].line_number;
-        self.step(&reading, addition.forms, &proof, beside)
+        self.step(addition.forms, &proof, beside)
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), CannotRevise> {
-        let reading = Reading::of(&self.text, self.syntax)?;
+        let reading = &self.reading;
         let Some(at) = reading.find(self.scope, name)? else {
             return Ok(());
         };
@@ -277,44 +279,37 @@ impl Revision<'_> {
             return Ok(());
         }
         let forms = setting::forms(&self.text, self.syntax, setting, value);
-        let proof = Proof::Set { at, name, value };
-        self.step(&reading, forms, &proof, setting.line_number)
+        let (proof, line) = (Proof::Set { at, name, value }, setting.line_number);
+        self.step(forms, &proof, line)
     }
 
     fn remove(&mut self, name: &str) -> Result<(), CannotRevise> {
-        let reading = Reading::of(&self.text, self.syntax)?;
+        let reading = &self.reading;
         let Some(at) = reading.find(self.scope, name)? else {
             return Ok(());
         };
         reading.only(self.scope, name)?;
-        let (setting, not_alone) = (&reading.settings[at], |setting: &Setting| {
-            CannotRevise::NotAlone {
-                name: name.to_owned(),
-                line: setting.line_number,
-            }
-        });
-        let (settings, span) = setting::removal(&self.text, self.syntax, &reading, at)
-            .ok_or_else(|| not_alone(setting))?;
+        let line = reading.settings[at].line_number;
+        let not_alone = || CannotRevise::NotAlone {
+            name: name.to_owned(),
+            line,
+        };
+        let (settings, span) =
+            setting::removal(&self.text, self.syntax, reading, at).ok_or_else(not_alone)?;
         let edit = Edit {
             span,
             text: Zeroizing::new(String::new()),
         };
         let proof = Proof::Removed { settings, name };
-        self.step(&reading, vec![edit], &proof, setting.line_number)
+        self.step(vec![edit], &proof, line)
             .map_err(|error| match error {
-                CannotRevise::NoForm { .. } => not_alone(setting),
+                CannotRevise::NoForm { .. } => not_alone(),
                 other => other,
             })
     }
 
     /// Makes the first change of several that proves to be right.
-    fn step(
-        &mut self,
-        before: &Reading,
-        forms: Vec<Edit>,
-        proof: &Proof<'_>,
-        line: u32,
-    ) -> Result<(), CannotRevise> {
+    fn step(&mut self, forms: Vec<Edit>, proof: &Proof<'_>, line: u32) -> Result<(), CannotRevise> {
         let mut reads_back = false;
         for form in forms {
             let Ok(after) = edit::apply(&self.text, std::slice::from_ref(&form)) else {
@@ -327,9 +322,9 @@ impl Revision<'_> {
                 continue;
             }
             reads_back = true;
-            if proof.holds(before, &reading, self.scope) {
+            if proof.holds(&self.reading, &reading, self.scope) {
                 edit::then(&mut self.edits, form);
-                self.text = after;
+                (self.text, self.reading) = (after, reading);
                 return Ok(());
             }
         }
