@@ -5,10 +5,12 @@
 //! wanted, and of everything else what it said before. It must never guess which of several settings
 //! a tool takes, and never put a value into an error.
 
+mod change;
 mod compose;
 mod environment;
 mod ini;
 mod managed;
+mod proof;
 mod quoting;
 mod setting;
 mod shell;
@@ -28,7 +30,8 @@ use crate::{
     ini::ParseError,
     leaves::{Step, Structure},
 };
-use setting::{Proof, Reading};
+use proof::Proof;
+use setting::Reading;
 
 pub use managed::managed;
 pub use verbatim::verbatim;
@@ -190,7 +193,7 @@ pub fn read(
         Some(setting) if !(syntax == Syntax::Rclone && setting.is_blank()) => {
             setting.literal().cloned().map(Some)
         }
-        _ => reading.inherited(scope, name),
+        _ => Ok(reading.inherited(scope, name)),
     }
 }
 
@@ -257,7 +260,7 @@ impl Revision<'_> {
             None => reading.first(self.scope),
         };
         let at = at.ok_or_else(no_place)?;
-        let addition = setting::addition(&self.text, self.syntax, reading, at, name, value)
+        let addition = change::addition(&self.text, self.syntax, reading, at, name, value)
             .ok_or_else(no_place)?;
         let proof = Proof::Added {
             at: addition.at,
@@ -278,7 +281,7 @@ impl Revision<'_> {
         if setting.literal()?.as_str() == value {
             return Ok(());
         }
-        let forms = setting::forms(&self.text, self.syntax, setting, value);
+        let forms = change::forms(&self.text, self.syntax, setting, value);
         let (proof, line) = (Proof::Set { at, name, value }, setting.line_number);
         self.step(forms, &proof, line)
     }
@@ -295,7 +298,7 @@ impl Revision<'_> {
             line,
         };
         let (settings, span) =
-            setting::removal(&self.text, self.syntax, reading, at).ok_or_else(not_alone)?;
+            change::removal(&self.text, self.syntax, reading, at).ok_or_else(not_alone)?;
         let edit = Edit {
             span,
             text: Zeroizing::new(String::new()),

@@ -5,8 +5,10 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 use super::{
-    CannotRevise, Syntax, quoting,
-    setting::{Addition, Inherited, Lines, Reading, Setting, Value, line_before, newline},
+    CannotRevise, Syntax,
+    change::{Addition, line_before, newline},
+    quoting,
+    setting::{Inherited, Lines, Reading, Setting, Value},
 };
 use crate::{
     ini::{Dialect, Document, Entry},
@@ -198,7 +200,7 @@ pub(super) fn addition(
     let beside = &reading.settings[at];
     let indent = &text[beside.line.start..beside.name_span.start];
     let separator = &text[beside.name_span.end..beside.raw.start];
-    let separator = super::setting::separator_like(separator, beside.raw.is_empty());
+    let separator = super::change::separator_like(separator, beside.raw.is_empty());
     let newline = newline(text, &beside.line);
     let block = [indent, block, separator.trim_end(), newline];
     let inner = [indent, "  ", inner, &separator, value, newline];

@@ -6,8 +6,10 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 use super::{
-    CannotRevise, Scope, Syntax, quoting,
-    setting::{Addition, Lines, Reading, Setting, Value, newline},
+    CannotRevise, Scope, Syntax,
+    change::{Addition, newline},
+    quoting,
+    setting::{Lines, Reading, Setting, Value},
 };
 use crate::{
     edit::Edit,

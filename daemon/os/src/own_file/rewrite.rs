@@ -315,7 +315,7 @@ mod tests {
                     b"kept"
                 ),
                 Err(errno) => {
-                    eprintln!("not shown: attributes, which this file system has not ({errno})")
+                    eprintln!("not shown: attributes, which this file system has not ({errno})");
                 }
             }
         }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// The last two are YAML, whose parser takes its time without optimisation.
 const KINDS: usize = 13;
 /// The settings that are wanted: any of them may be there.
 const NAMES: [&str; 4] = ["KEY_ID", "SECRET", "ENDPOINT", "STYLE"];
