@@ -36,7 +36,7 @@ pub fn apply(text: &str, edits: &[Edit]) -> Result<Zeroizing<String>, Misplaced>
 
 /// Makes one more change, of the text as it is after the others: it becomes one of them, with its place
 /// in the text that they began with. Where it touches others it becomes one with them.
-pub(crate) fn then(edits: &mut Vec<Edit>, new: Edit) {
+pub(crate) fn then(edits: &mut Vec<Edit>, new: &Edit) {
     // How many bytes the changes before have added and taken away.
     let (mut added, mut taken) = (0, 0);
     let mut touched = 0..0;
@@ -132,7 +132,7 @@ mod tests {
                 let start = (*from).min(now.len());
                 let change = edit(start..(start + length).min(now.len()), new);
                 now = apply(&now, std::slice::from_ref(&change)).unwrap();
-                then(&mut edits, change);
+                then(&mut edits, &change);
             }
             prop_assert_eq!(apply(&text, &edits), Ok(now));
         }

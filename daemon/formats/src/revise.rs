@@ -326,7 +326,7 @@ impl Revision<'_> {
             }
             reads_back = true;
             if proof.holds(&self.reading, &reading, self.scope) {
-                edit::then(&mut self.edits, form);
+                edit::then(&mut self.edits, &form);
                 (self.text, self.reading) = (after, reading);
                 return Ok(());
             }

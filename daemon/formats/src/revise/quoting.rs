@@ -143,10 +143,9 @@ pub(super) fn joined(parts: &[&str]) -> Zeroizing<String> {
 /// The quotes that a part of a text is in.
 pub(super) fn around(text: &str, raw: &Range<usize>) -> Option<&'static str> {
     let raw = text.get(raw.clone())?;
-    ["\"", "'", "`"].into_iter().find_map(|mark| {
-        let quoted = raw.len() >= 2 * mark.len() && raw.starts_with(mark) && raw.ends_with(mark);
-        quoted.then_some(mark)
-    })
+    ["\"", "'", "`"]
+        .into_iter()
+        .find(|mark| raw.len() >= 2 && raw.starts_with(*mark) && raw.ends_with(*mark))
 }
 
 /// Whether a bare word is a truth, a number or nothing, where a format tells these from texts.

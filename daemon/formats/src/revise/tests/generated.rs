@@ -29,9 +29,10 @@ struct Configuration {
 
 fn line() -> impl Strategy<Value = Line> {
     let name = proptest::option::weighted(0.6, 0..NAMES.len());
-    (name, "[A-Za-z][A-Za-z0-9/+]{0,12}", 0..12_usize).prop_map(|(name, value, style)| Line {
+    // Strings made from a pattern take most of the time.
+    (name, any::<u32>(), 0..12_usize).prop_map(|(name, value, style)| Line {
         name,
-        value,
+        value: format!("V/{value:x}+"),
         style,
     })
 }
