@@ -40,7 +40,8 @@ pub(crate) fn then(edits: &mut Vec<Edit>, new: &Edit) {
     // How many bytes the changes before have added and taken away.
     let (mut added, mut taken) = (0, 0);
     let mut touched = 0..0;
-    let (mut span, mut head, mut tail) = (None, String::new(), String::new());
+    let mut span = None;
+    let (mut head, mut tail) = (Zeroizing::default(), Zeroizing::default());
     for (index, edit) in edits.iter().enumerate() {
         let start = edit.span.start + added - taken;
         let end = start + edit.text.len();
@@ -50,12 +51,12 @@ pub(crate) fn then(edits: &mut Vec<Edit>, new: &Edit) {
             let to = new.span.end.min(end) - start;
             if span.is_none() {
                 touched = index..index;
-                head.push_str(&edit.text[..from]);
+                head = Zeroizing::new(edit.text[..from].to_owned());
                 let before = start.saturating_sub(new.span.start);
                 span = Some(edit.span.start - before..0);
             }
             touched.end = index + 1;
-            tail = edit.text[to..].to_owned();
+            tail = Zeroizing::new(edit.text[to..].to_owned());
             let behind = new.span.end.saturating_sub(end);
             span = span.map(|span| span.start..edit.span.end + behind);
             if within {
@@ -70,10 +71,9 @@ pub(crate) fn then(edits: &mut Vec<Edit>, new: &Edit) {
         added += edit.text.len();
         taken += edit.span.len();
     }
-    let (head, tail) = (Zeroizing::new(head), Zeroizing::new(tail));
     let apart = || new.span.start + taken - added..new.span.end + taken - added;
     let span = span.unwrap_or_else(apart);
-    let parts = [head.as_str(), &new.text, &tail];
+    let parts: [&str; 3] = [&head, &new.text, &tail];
     let length = parts.iter().map(|part| part.len()).sum();
     let mut text = Zeroizing::new(String::with_capacity(length));
     for part in parts {

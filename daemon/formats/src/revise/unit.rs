@@ -74,7 +74,7 @@ fn assignment(text: &str, lines: &Lines<'_>, word: &str, token: Range<usize>) ->
     let around = quoting::around(text, &token).filter(|mark| *mark != "`");
     let start = token.start + around.map_or(0, str::len);
     let end = token.end - around.map_or(0, str::len);
-    let written = text[token.clone()].to_owned();
+    let written = Zeroizing::new(text[token.clone()].to_owned());
     let from = start + name.len() + 1;
     let as_expected = text
         .get(start..from)
@@ -85,9 +85,9 @@ fn assignment(text: &str, lines: &Lines<'_>, word: &str, token: Range<usize>) ->
         None => quoting::around(text, &raw).filter(|mark| *mark != "`"),
     };
     let value = if written.contains('\n') {
-        Value::Folded(Zeroizing::new(written))
+        Value::Folded(written)
     } else if !as_expected || value.replace("%%", "").contains('%') {
-        Value::Computed(Zeroizing::new(written))
+        Value::Computed(written)
     } else {
         Value::Literal(Zeroizing::new(value.replace("%%", "%")))
     };
