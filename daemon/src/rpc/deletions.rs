@@ -311,6 +311,7 @@ fn holder(held: &Holder) -> v1::PlanHolder {
         rank: found.rank.as_str().to_owned(),
         next_run: found.next_run.as_ref().map(super::findings::next_run),
         user: found.user.clone().unwrap_or_default(),
+        ..v1::PlanHolder::default()
     }
 }
 
