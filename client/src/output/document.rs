@@ -415,6 +415,8 @@ pub(crate) struct AuditEntry {
     pub(crate) successor_id: Option<String>,
     pub(crate) foreign_key: Option<String>,
     pub(crate) finding_id: Option<String>,
+    pub(crate) adoption_id: Option<String>,
+    pub(crate) consumer: Option<String>,
 }
 
 impl From<&v1::AuditEntry> for AuditEntry {
@@ -435,6 +437,8 @@ impl From<&v1::AuditEntry> for AuditEntry {
             successor_id: given(&wire.successor_id),
             foreign_key: given(&wire.foreign_key),
             finding_id: given(&wire.finding_id),
+            adoption_id: given(&wire.adoption_id),
+            consumer: given(&wire.consumer),
         }
     }
 }

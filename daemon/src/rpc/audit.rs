@@ -82,6 +82,10 @@ fn entry(entry: Entry) -> v1::AuditEntry {
             Change::FindingAcknowledged { finding, .. } => finding.to_string(),
             _ => String::new(),
         },
+        adoption_id: match change {
+            Change::Adoption { adoption, .. } => adoption.to_string(),
+            _ => String::new(),
+        },
         deletion_id,
         phase: phase.into(),
         erased,
@@ -92,6 +96,10 @@ fn entry(entry: Entry) -> v1::AuditEntry {
         label: details
             .label
             .map(|label| label.to_string())
+            .unwrap_or_default(),
+        consumer: details
+            .consumer
+            .map(|consumer| consumer.to_string())
             .unwrap_or_default(),
         differences: details
             .differences
