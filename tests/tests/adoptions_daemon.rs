@@ -154,7 +154,12 @@ fn what_stood_in_files_is_durable_when_the_answer_arrives_and_comes_back_byte_fo
         content
     };
     let files: Vec<_> = (1..=8)
-        .map(|n| file(&format!("/home/a/{n}.conf"), &bytes(n * 2_654_435_761)))
+        .map(|n| {
+            file(
+                &format!("/home/a/{n}.conf"),
+                &bytes(n.wrapping_mul(2_654_435_761)),
+            )
+        })
         .collect();
     let prepared = adoptions.prepare(&key, "rclone:r2", &files, "").unwrap();
     assert_eq!(prepared.state, "prepared");
