@@ -154,7 +154,7 @@ fn what_stood_in_files_is_durable_when_the_answer_arrives_and_comes_back_byte_fo
         content
     };
     let files: Vec<_> = (1..=8)
-        .map(|n| {
+        .map(|n: u32| {
             file(
                 &format!("/home/a/{n}.conf"),
                 &bytes(n.wrapping_mul(2_654_435_761)),
