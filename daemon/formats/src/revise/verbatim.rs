@@ -35,8 +35,10 @@ pub fn verbatim(text: &str, line: u32, old: &str, new: &str) -> Result<Vec<Edit>
         (from..to).filter(|at| text.is_char_boundary(*at) && text[*at..to].starts_with(old));
     let place = places.next().ok_or(absent)?;
     let (before, behind) = (&text[..place], &text[place + old.len()..]);
+    // What a key is made of holds no dot or colon; behind a server a path may begin.
+    let path_begins = old.contains(['.', ':']) && behind.starts_with('/');
     let longer = (old.starts_with(is_word) && before.ends_with(is_word))
-        || (old.ends_with(is_word) && behind.starts_with(is_word));
+        || (old.ends_with(is_word) && behind.starts_with(is_word) && !path_begins);
     if places.next().is_some() || longer || new.contains(char::is_control) {
         return Err(CannotRevise::Ambiguous { line });
     }
