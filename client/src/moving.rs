@@ -4,6 +4,7 @@
 
 pub(crate) mod carry;
 pub(crate) mod connection;
+pub(crate) mod encrypted;
 pub(crate) mod files;
 pub(crate) mod issue;
 pub(crate) mod preview;

@@ -142,13 +142,13 @@ async fn write_and_try(
     plan: &Plan,
     way: &Way<'_>,
 ) -> Result<(), Failure> {
-    files::write(plan).map_err(Failure::PutBack)?;
+    files::write(plan).await.map_err(Failure::PutBack)?;
     let buckets = names(&issued.buckets);
     let checked = verify::check(way.seen, &consumer.name, &issued.access, &buckets).await;
     let Err(NotWorking(why)) = checked else {
         return Ok(());
     };
-    Err(match files::put_back(&plan.files) {
+    Err(match files::put_back(&plan.files).await {
         Ok(()) => Failure::PutBack(Error::new(Kind::Failed, why)),
         Err(error) => {
             let message = format!("{why}; and it could not be put back: {}", error.message);

@@ -10,6 +10,7 @@ use bascule_watch::adopt::{FilePlan, Plan};
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
+use super::encrypted;
 use crate::error::{Error, Kind};
 
 /// No tool's configuration is larger (threats.md F2).
@@ -27,6 +28,9 @@ pub(crate) fn text(path: &Path) -> Result<Zeroizing<String>, String> {
         .bytes()
         .ok_or_else(|| "it is not there any more".to_owned())?;
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
+    if let Some(opened) = encrypted::opened(text) {
+        return opened;
+    }
     if let Some(line) = revise::managed(text) {
         return Err(format!(
             "another program manages it ({line}): change it there, since what is written here would be lost"
@@ -35,18 +39,33 @@ pub(crate) fn text(path: &Path) -> Result<Zeroizing<String>, String> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
+/// The bytes of a file as they are now, encrypted or not.
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, Error> {
+    let refused = |why: String| Error::new(Kind::Refused, format!("{}: {why}", path.display()));
+    let file = OwnFile::look(path, LARGEST_FILE).map_err(|error| refused(told(&error)))?;
+    let bytes = file
+        .bytes()
+        .ok_or_else(|| refused("it is not there any more".into()))?;
+    Ok(bytes.to_vec())
+}
+
+/// Whether a file is one that only its tool writes.
+pub(crate) fn is_encrypted(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(bascule_formats::rclone::is_encrypted)
+}
+
 /// Writes the files of a plan, the later ones only when the earlier ones are written. When one can't be,
 /// those before it are put back.
-pub(crate) fn write(plan: &Plan) -> Result<(), Error> {
+pub(crate) async fn write(plan: &Plan) -> Result<(), Error> {
     for (at, file) in plan.files.iter().enumerate() {
-        if let Err(error) = replace(&file.path, file.before.as_bytes(), file.after.as_bytes()) {
-            let kept = put_back(&plan.files[..at]);
+        if let Err(error) = put(file, Direction::There).await {
+            let kept = put_back(&plan.files[..at]).await;
             return Err(match kept {
                 Ok(()) => error,
-                Err(second) => Error::new(
-                    Kind::Failed,
-                    format!("{}; and {}", error.message, second.message),
-                ),
+                Err(second) => {
+                    let message = format!("{}; and {}", error.message, second.message);
+                    Error::new(Kind::Failed, message)
+                }
             });
         }
     }
@@ -54,15 +73,40 @@ pub(crate) fn write(plan: &Plan) -> Result<(), Error> {
 }
 
 /// Puts back what stood in the files, where nobody has changed them since.
-pub(crate) fn put_back(files: &[FilePlan]) -> Result<(), Error> {
+pub(crate) async fn put_back(files: &[FilePlan]) -> Result<(), Error> {
     let mut first = None;
     for file in files.iter().rev() {
-        let back = replace(&file.path, file.after.as_bytes(), file.before.as_bytes());
-        if let Err(error) = back {
+        if let Err(error) = put(file, Direction::Back).await {
             first.get_or_insert(error);
         }
     }
     first.map_or(Ok(()), Err)
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    There,
+    Back,
+}
+
+async fn put(file: &FilePlan, direction: Direction) -> Result<(), Error> {
+    let (from, to) = match direction {
+        Direction::There => (&file.before, &file.after),
+        Direction::Back => (&file.after, &file.before),
+    };
+    if !is_encrypted(&bytes(&file.path)?) {
+        return replace(&file.path, from.as_bytes(), to.as_bytes());
+    }
+    let remote = file.part.trim_start_matches('[').trim_end_matches(']');
+    let settings = file.changes.iter().map(|change| {
+        let value = match direction {
+            Direction::There => &change.after,
+            Direction::Back => &change.before,
+        };
+        (change.name.as_str(), value.as_deref().map(String::as_str))
+    });
+    let settings: Vec<_> = settings.collect();
+    encrypted::set(&file.path, remote, &settings).await
 }
 
 /// Replaces a file that holds exactly what is expected.

@@ -30,7 +30,7 @@ pub(crate) struct Kept {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct KeptFile {
     pub(crate) path: PathBuf,
-    /// SHA-256 of its bytes.
+    /// SHA-256 of its bytes; empty for an encrypted one, which its tool writes as it likes.
     pub(crate) after: String,
 }
 
@@ -83,23 +83,27 @@ pub(crate) async fn prepare(
     if let Some(former) = former {
         inherit(&mut layout, Kept::of(former)?.layout);
     }
-    let kept = Kept {
-        files: plan
-            .files
-            .iter()
-            .map(|file| KeptFile {
-                path: file.path.clone(),
-                after: digest_of(file.after.as_bytes()),
-            })
-            .collect(),
+    let mut kept = Kept {
+        files: Vec::new(),
         layout,
     };
+    let mut originals = Vec::new();
+    for file in &plan.files {
+        let content = files::bytes(&file.path)?;
+        kept.files.push(KeptFile {
+            path: file.path.clone(),
+            after: match files::is_encrypted(&content) {
+                true => String::new(),
+                false => digest_of(file.after.as_bytes()),
+            },
+        });
+        originals.push(v1::OriginalFile {
+            path: file.path.display().to_string(),
+            content,
+        });
+    }
     let layout = serde_json::to_string(&kept)
         .map_err(|error| Error::new(Kind::Failed, format!("the record has no form: {error}")))?;
-    let files = plan.files.iter().map(|file| v1::OriginalFile {
-        path: file.path.display().to_string(),
-        content: file.before.as_bytes().to_vec(),
-    });
     let request = v1::PrepareAdoptionRequest {
         key: key.to_owned(),
         // It may have been told by its place since.
@@ -107,7 +111,7 @@ pub(crate) async fn prepare(
             .map_or(consumer, |former| &former.consumer)
             .to_owned(),
         layout,
-        files: files.collect(),
+        files: originals,
         replaces: former.map(|former| former.id.clone()).unwrap_or_default(),
         reason: reason.to_owned(),
     };
@@ -190,6 +194,11 @@ pub(crate) async fn finish_interrupted(client: &Client, output: Output) -> Resul
         if adoption.state != "prepared" {
             continue;
         }
+        if encrypted_and_changed(client, &adoption).await? {
+            // Whatever rclone wrote is whole, and can be ejected.
+            settle(client, &adoption.id, "adopted", "interrupted").await?;
+            continue;
+        }
         let told = match put_back(client, &adoption).await {
             Ok(()) => {
                 settle(client, &adoption.id, "rolled-back", "interrupted").await?;
@@ -209,12 +218,26 @@ pub(crate) async fn finish_interrupted(client: &Client, output: Output) -> Resul
     Ok(())
 }
 
+/// Whether an adoption changed a file that only its tool writes.
+async fn encrypted_and_changed(client: &Client, adoption: &v1::Adoption) -> Result<bool, Error> {
+    let kept = Kept::of(adoption)?;
+    if kept.files.iter().all(|file| !file.after.is_empty()) {
+        return Ok(false);
+    }
+    let originals = originals(client, &adoption.id).await?;
+    Ok(kept.files.iter().any(|file| {
+        let now = files::bytes(&file.path).unwrap_or_default();
+        let was = originals.get(&file.path);
+        was.is_some_and(|was| was.as_bytes() != now)
+    }))
+}
+
 /// Puts the originals of an adoption back, where the files are as it left them.
 pub(crate) async fn put_back(client: &Client, adoption: &v1::Adoption) -> Result<(), Error> {
     let kept = Kept::of(adoption)?;
     let originals = originals(client, &adoption.id).await?;
     for file in kept.files.iter().rev() {
-        let Some(original) = originals.get(&file.path) else {
+        let Some(original) = originals.get(&file.path).filter(|_| !file.after.is_empty()) else {
             continue;
         };
         let now = files::text(&file.path)

@@ -360,12 +360,12 @@ impl Chosen<'_> {
         };
         let plan = plan(self.consumer, goal, files::text)
             .map_err(|why| Error::new(Kind::Refused, why.to_string()))?;
-        files::write(&plan)?;
+        files::write(&plan).await?;
         let buckets = names(&self.connection.buckets);
         if let Err(NotWorking(why)) =
             verify::check(seen, &self.consumer.name, &access, &buckets).await
         {
-            let back = files::put_back(&plan.files);
+            let back = files::put_back(&plan.files).await;
             let back = back.err().map_or_else(String::new, |error| {
                 format!("; and it could not be put back: {}", error.message)
             });

@@ -3,7 +3,10 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use bascule_tests::cli::{REFUSED, STEPS_REMAIN};
+use bascule_tests::{
+    cli::{self, REFUSED, STEPS_REMAIN},
+    tools,
+};
 
 use crate::Stage;
 
@@ -300,4 +303,96 @@ fn a_rotation_moves_who_holds_the_old_key() {
         .rclone(&["lsf", &format!("r2:{}", stage.bucket)]);
     assert_eq!(ls.code, Some(0), "{ls}");
     stage.bascule(&["eject", "rclone:r2", "--yes"]).ok();
+}
+
+#[test]
+fn an_encrypted_configuration_is_changed_by_rclone_itself() {
+    let Some(stage) = stage() else { return };
+    let before = stage.text();
+    let path = stage.home(CONF);
+    let rclone = tools::get("rclone");
+    let path_with_rclone = {
+        let mut folders = vec![rclone.parent().unwrap().to_owned()];
+        folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+        std::env::join_paths(folders).unwrap()
+    };
+    let with_password = |mut command: std::process::Command, args: &[&str]| {
+        command.args(args);
+        command
+            .env("RCLONE_CONFIG_PASS", "a password")
+            .env("PATH", &path_with_rclone);
+        cli::finish(command, "", args.join(" "))
+    };
+    // rclone asks for the new password on its input.
+    let mut command = stage.world.home.command(&rclone);
+    command.args(["config", "encryption", "set"]);
+    let set = cli::finish(
+        command,
+        "a password\na password\n",
+        "rclone config encryption set".into(),
+    );
+    assert!(
+        std::fs::read_to_string(&path)
+            .unwrap()
+            .contains("RCLONE_ENCRYPT_V0"),
+        "{set}"
+    );
+    let shown =
+        || with_password(stage.world.home.command(&rclone), &["config", "show", "r2"]).stdout;
+    let bascule = |args: &[&str]| {
+        let mut command = stage.world.cli().command();
+        command.arg("--json");
+        with_password(command, args)
+    };
+    let locked = stage.bascule(&["adopt", path.to_str().unwrap(), "--yes"]);
+    assert_ne!(locked.code, Some(0), "{locked}");
+
+    let adopted = bascule(&["adopt", "rclone:r2", "--yes"]).ok();
+    assert!(
+        std::fs::read_to_string(&path)
+            .unwrap()
+            .contains("RCLONE_ENCRYPT_V0")
+    );
+    let key = adopted["moved"][0]["key"].as_str().unwrap().to_owned();
+    assert!(shown().contains(&key), "{}", shown());
+    let list = ["lsf", &format!("r2:{}", stage.bucket)];
+    assert_eq!(
+        with_password(stage.world.home.command(&rclone), &list).code,
+        Some(0)
+    );
+    let id = adopted["moved"][0]["id"].as_str().unwrap();
+    bascule(&["adopt", "--undo", id, "--yes"]).exits(REFUSED);
+    bascule(&["eject", "rclone:r2", "--yes"]).ok();
+    for line in before.lines().filter(|line| line.contains(" = ")) {
+        assert!(shown().contains(line), "{line}: {}", shown());
+    }
+    assert_eq!(
+        with_password(stage.world.home.command(&rclone), &list).code,
+        Some(0)
+    );
+}
+
+#[test]
+fn two_runs_at_once_do_not_take_one_another_for_interrupted() {
+    let Some(stage) = stage() else { return };
+    let mut command = stage.world.cli().command();
+    command.args(["--json", "adopt", "rclone:r2", "--yes"]);
+    command
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    let mut first = command.spawn().unwrap();
+    let second = stage.bascule(&["adopt", "rclone:r2", "--yes"]);
+    let first = first.wait().unwrap();
+    // One of them moves it; the other one waits for nobody, or comes after it.
+    assert!(first.success() || second.code == Some(0), "{second}");
+    let text = stage.text();
+    assert!(text.contains("BSC"), "{text}");
+    let list = stage.bascule(&["adopt", "--list"]).ok();
+    let adopted = list["adoptions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|a| a["state"] == "adopted")
+        .count();
+    assert_eq!(adopted, 1, "{list}");
 }

@@ -122,6 +122,11 @@ pub(super) async fn undo(
         let original = originals
             .get(&file.path)
             .ok_or_else(|| Error::new(Kind::Failed, format!("what stood in {path} is not kept")))?;
+        if file.after.is_empty() {
+            let message = format!("{path} is encrypted, so only its tool writes it");
+            let next = format!("bascule eject {}", adoption.consumer);
+            return Err(Error::new(Kind::Refused, message).next(next));
+        }
         let now = files::text(&file.path)
             .map_err(|why| Error::new(Kind::Refused, format!("{path}: {why}")))?;
         if now == *original {

@@ -9,7 +9,7 @@ use bascule_formats::{
     revise::{self, Scope, Syntax},
 };
 
-use crate::picture::{LinkKind, Use};
+use crate::picture::{Link, LinkKind, Use};
 
 /// A part of a file in which settings stand side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,15 @@ pub(super) fn of(found: &Use, path: &Path, line: u32, text: &str) -> Option<Site
     let kind = &*found.kind;
     let name = path.file_name()?.to_str()?;
     let has_end = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+    // Lines of an encrypted file are not known, its remotes are.
+    let s3 = |link: &&Link| link.kind == LinkKind::Entry && link.name.ends_with(": (s3)");
+    if line == 0
+        && let Some(link) = found.chain.iter().rev().find(s3)
+        && let Some(remote) = link.name.strip_suffix(": (s3)")
+        && has_type(text, remote)
+    {
+        return Some(Site::section(Syntax::Rclone, remote));
+    }
     if let Some(section) = section_at(text, Dialect::Rclone, line)
         && (name == "rclone.conf" || has_type(text, &section))
     {
