@@ -21,7 +21,7 @@ use std::{
 use bascule_domain::access_key::AccessKeyId;
 use bascule_proto::v1;
 use bascule_watch::{
-    Machine, Picture,
+    HeldKey, Machine, Picture, Place, Use,
     adopt::{Consumer, Selector, consumers},
     scan::{self, Scope},
 };
@@ -44,12 +44,24 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// Looks at the known places and jobs, and into files that are named.
-    pub(crate) async fn now(context: &Context, named: &[Selector]) -> Result<Self, Error> {
-        let files = named.iter().filter_map(|selector| match selector {
+    pub(crate) async fn now(
+        context: &Context,
+        named: &[Selector],
+        adoptions: &[v1::Adoption],
+    ) -> Result<Self, Error> {
+        let named = named.iter().filter_map(|selector| match selector {
             Selector::File(path) => Some(path.clone()),
             Selector::All | Selector::Named(_) => None,
         });
-        Self::at(machine(), files.collect(), context).await
+        // No known place may lead to what was adopted by its file.
+        let open = adoptions
+            .iter()
+            .filter(|adoption| adoption.state == "adopted");
+        let adopted = open.flat_map(|adoption| adoption.paths.iter().map(PathBuf::from));
+        let mut files: Vec<_> = named.chain(adopted).filter(|path| path.is_file()).collect();
+        files.sort();
+        files.dedup();
+        Self::at(machine(), files, context).await
     }
 
     async fn at(machine: Machine, files: Vec<PathBuf>, context: &Context) -> Result<Self, Error> {
@@ -59,7 +71,14 @@ impl Seen {
             (machine, files, picture)
         })
         .await?;
-        let states = judged(&picture.uses, context).await.unwrap_or_default();
+        let states = judged(&picture.uses, context).await;
+        let states = states.ok_or_else(|| {
+            Error::new(
+                Kind::Failed,
+                "the daemon did not tell what it knows of the keys that were found",
+            )
+            .next("bascule status")
+        })?;
         Ok(Self {
             consumers: consumers(&picture, home.as_deref()),
             home,
@@ -67,6 +86,36 @@ impl Seen {
             machine,
             files,
         })
+    }
+
+    /// A consumer as it is now, its places included. It is refused when another one is there meanwhile.
+    pub(crate) async fn again(&self, consumer: &Consumer) -> Result<Consumer, Error> {
+        let (machine, files, home) = (self.machine.clone(), self.files.clone(), self.home.clone());
+        let found = look(move || {
+            let picture = pictured(&machine, Scope::OWN, &files);
+            consumers(&picture, home.as_deref())
+        })
+        .await?;
+        let (id, entry) = (consumer.id().clone(), consumer.entry().map(str::to_owned));
+        let path = |of: &Consumer| of.first().key.place.file().map(|(path, _)| path.to_owned());
+        let at = path(consumer);
+        let same = |found: &Consumer| {
+            *found.id() == id && path(found) == at && found.entry().map(str::to_owned) == entry
+        };
+        let mut same = found.into_iter().filter(same);
+        same.next().ok_or_else(|| {
+            let message = format!("{} was changed meanwhile", consumer.name);
+            Error::new(Kind::Refused, message).next("look again: bascule scan")
+        })
+    }
+
+    /// Whether another consumer takes the same key.
+    pub(crate) fn is_shared(&self, consumer: &Consumer) -> bool {
+        let others = self
+            .consumers
+            .iter()
+            .filter(|other| other.id() == consumer.id());
+        others.count() > 1
     }
 
     /// What the daemon knows of a consumer's key.
@@ -81,9 +130,15 @@ impl Seen {
 
     /// The consumers that are meant, each once, in the order of the look.
     pub(crate) fn selected(&self, selectors: &[Selector]) -> Vec<&Consumer> {
+        let is_one = |name: &str| self.consumers.iter().any(|consumer| consumer.name == name);
+        let selects = |selector: &Selector, consumer: &Consumer| match selector {
+            // Of two that a name could stand for, it is the one that is called so.
+            Selector::Named(name) if is_one(name) => consumer.name == *name,
+            selector => selector.selects(consumer),
+        };
         let meant = |consumer: &&Consumer| {
             let mut selectors = selectors.iter();
-            selectors.any(|selector| selector.selects(consumer))
+            selectors.any(|selector| selects(selector, consumer))
         };
         self.consumers.iter().filter(meant).collect()
     }
@@ -114,7 +169,22 @@ pub(crate) fn pictured(machine: &Machine, scope: Scope, files: &[PathBuf]) -> Pi
     let mut picture = scan::known(machine, scope);
     if !files.is_empty() {
         let named = scan::paths(machine, files, |_| ControlFlow::Continue(()));
-        picture.uses.extend(named.uses);
+        // What is known to be used there by a job is told by that better than by the file alone.
+        let in_file = |found: &Use, path: &Path| {
+            let places = found.chain.iter().filter_map(|link| link.place.as_ref());
+            let mut places = places.chain([&found.key.place]).filter_map(Place::file);
+            places.any(|(at, _)| at == path)
+        };
+        let known = picture.uses.clone();
+        let is_known = |key: &HeldKey| {
+            let path = key.place.file().map(|(path, _)| path);
+            let same = |known: &Use| {
+                known.key.id == key.id && path.is_some_and(|path| in_file(known, path))
+            };
+            known.iter().any(same)
+        };
+        let uses = named.uses.into_iter().filter(|found| !is_known(&found.key));
+        picture.uses.extend(uses);
         picture.settle();
     }
     picture

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     Seen,
     connection::names,
-    files,
+    files::{self, Failure},
     issue::{self, Issued},
     preview::FileDocument,
     record,
@@ -75,37 +75,47 @@ pub(crate) async fn move_to_own_key(
     way: &Way<'_>,
 ) -> Result<Moved, Error> {
     let issued = issue::issue(way.client, connection, consumer, way.reason).await?;
-    let moved = give(consumer, &issued, former, way).await;
-    if moved.is_err() {
-        record::revoke(way.client, &issued.key.id, "its adoption failed").await;
+    match give(consumer, &issued, former, way).await {
+        Ok(moved) => Ok(moved),
+        Err(Failure::PutBack(error)) => {
+            record::revoke(way.client, &issued.key.id, "its adoption failed").await;
+            Err(error)
+        }
+        // A file holds it.
+        Err(Failure::Stuck(error)) => Err(error),
     }
-    moved
 }
 
-/// Gives a consumer a key that there is already. On an error its files are as they were.
+/// Gives a consumer a key that there is already.
 pub(crate) async fn give(
     consumer: &Consumer,
     issued: &Issued,
     former: Option<&v1::Adoption>,
     way: &Way<'_>,
-) -> Result<Moved, Error> {
+) -> Result<Moved, Failure> {
     let (client, reason) = (way.client, way.reason);
+    // What moved before may have changed the lines of the same file.
+    let consumer = &way.seen.again(consumer).await.map_err(Failure::PutBack)?;
     let plan = plan(consumer, Goal::Gateway(&issued.access), files::text)
-        .map_err(|why| Error::new(Kind::Refused, why.to_string()))?;
+        .map_err(|why| Failure::PutBack(Error::new(Kind::Refused, why.to_string())))?;
     let key = &issued.key.id;
-    let adoption = record::prepare(client, key, &consumer.name, &plan, former, reason).await?;
-    if let Err(error) = write_and_try(consumer, issued, &plan, way).await {
-        return match error {
-            Failure::PutBack(error) => {
-                record::settle(client, &adoption.id, "rolled-back", reason).await?;
-                Err(error)
-            }
-            Failure::Stuck(error) => {
-                Err(error.next(format!("bascule adopt --undo {}", adoption.id)))
-            }
-        };
+    let adoption = record::prepare(client, key, &consumer.name, &plan, former, reason)
+        .await
+        .map_err(Failure::PutBack)?;
+    let done = write_and_try(consumer, issued, &plan, &adoption.id, way).await;
+    match done {
+        Ok(()) => {}
+        Err(Failure::PutBack(error)) => {
+            record::settle(client, &adoption.id, "rolled-back", reason)
+                .await
+                .map_err(Failure::PutBack)?;
+            return Err(Failure::PutBack(error));
+        }
+        Err(Failure::Stuck(error)) => {
+            let next = format!("bascule adopt --undo {}", adoption.id);
+            return Err(Failure::Stuck(error.next(next)));
+        }
     }
-    let adoption = record::settle(client, &adoption.id, "adopted", reason).await?;
     let paths = files::paths(&plan);
     let mut restart = restart::needed(consumer, &paths);
     if way.restarts {
@@ -128,31 +138,22 @@ pub(crate) async fn give(
     })
 }
 
-/// Why a consumer was not moved.
-enum Failure {
-    /// Its files are as they were.
-    PutBack(Error),
-    /// Somebody changed them at the same moment.
-    Stuck(Error),
-}
-
+/// Writes the files, tries the key, and has the daemon know; puts the files back if one of it fails.
 async fn write_and_try(
     consumer: &Consumer,
     issued: &Issued,
     plan: &Plan,
+    adoption: &str,
     way: &Way<'_>,
 ) -> Result<(), Failure> {
-    files::write(plan).await.map_err(Failure::PutBack)?;
+    files::write(plan).await?;
     let buckets = names(&issued.buckets);
     let checked = verify::check(way.seen, &consumer.name, &issued.access, &buckets).await;
-    let Err(NotWorking(why)) = checked else {
-        return Ok(());
-    };
-    Err(match files::put_back(&plan.files).await {
-        Ok(()) => Failure::PutBack(Error::new(Kind::Failed, why)),
-        Err(error) => {
-            let message = format!("{why}; and it could not be put back: {}", error.message);
-            Failure::Stuck(Error::new(Kind::Failed, message))
-        }
-    })
+    if let Err(NotWorking(why)) = checked {
+        return Err(files::after(Error::new(Kind::Failed, why), &plan.files).await);
+    }
+    match record::settle(way.client, adoption, "adopted", way.reason).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(files::after(error, &plan.files).await),
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bascule_formats::revise;
-use bascule_os::{OwnFile, OwnFileError};
+use bascule_os::{Link, OwnFile, OwnFileError};
 use bascule_watch::adopt::{FilePlan, Plan};
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
@@ -27,6 +27,12 @@ pub(crate) fn text(path: &Path) -> Result<Zeroizing<String>, String> {
     let bytes = file
         .bytes()
         .ok_or_else(|| "it is not there any more".to_owned())?;
+    if let Some(Link::WorkTree { root, .. }) = file.link() {
+        return Err(format!(
+            "it is a link into a Git work tree ({}), where a key would be committed: put the file there outside of it, or move it by hand",
+            root.display()
+        ));
+    }
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
     if let Some(opened) = encrypted::opened(text) {
         return opened;
@@ -56,24 +62,48 @@ pub(crate) fn is_encrypted(bytes: &[u8]) -> bool {
 
 /// Writes the files of a plan, the later ones only when the earlier ones are written. When one can't be,
 /// those before it are put back.
-pub(crate) async fn write(plan: &Plan) -> Result<(), Error> {
+pub(crate) async fn write(plan: &Plan) -> Result<(), Failure> {
     for (at, file) in plan.files.iter().enumerate() {
         if let Err(error) = put(file, Direction::There).await {
-            let kept = put_back(&plan.files[..at]).await;
-            return Err(match kept {
-                Ok(()) => error,
-                Err(second) => {
-                    let message = format!("{}; and {}", error.message, second.message);
-                    Error::new(Kind::Failed, message)
-                }
-            });
+            return Err(after(error, &plan.files[..at]).await);
         }
     }
     Ok(())
 }
 
+/// Why files were not changed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// They are as they were.
+    PutBack(Error),
+    /// Some could not be put back: what they hold now is in use.
+    Stuck(Error),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::PutBack(error) | Failure::Stuck(error) => error,
+        }
+    }
+}
+
+/// Puts back what was written before something failed.
+pub(crate) async fn after(error: Error, files: &[FilePlan]) -> Failure {
+    match put_back(files).await {
+        Ok(()) => Failure::PutBack(error),
+        Err(second) => {
+            let message = format!(
+                "{}; and it could not be put back: {}",
+                error.message, second.message
+            );
+            Failure::Stuck(Error::new(Kind::Failed, message))
+        }
+    }
+}
+
 /// Puts back what stood in the files, where nobody has changed them since.
-pub(crate) async fn put_back(files: &[FilePlan]) -> Result<(), Error> {
+async fn put_back(files: &[FilePlan]) -> Result<(), Error> {
     let mut first = None;
     for file in files.iter().rev() {
         if let Err(error) = put(file, Direction::Back).await {

@@ -39,12 +39,13 @@ pub(crate) async fn issue(
     reason: &str,
 ) -> Result<Issued, Error> {
     let base = plain(&consumer.name.replace(':', "-"));
+    let old = living(client, connection, consumer).await?;
     for number in 1..=LABELS {
         let label = match number {
             1 => base.clone(),
             _ => format!("{base}-{number}"),
         };
-        let request = v1::IssueKeyRequest {
+        let mut request = v1::IssueKeyRequest {
             connection: connection.to_owned(),
             label,
             permission: wire(consumer.need().permission).into(),
@@ -52,6 +53,12 @@ pub(crate) async fn issue(
             reason: reason.to_owned(),
             ..v1::IssueKeyRequest::default()
         };
+        if let Some(old) = &old {
+            request.permission = old.permission;
+            request.buckets.clone_from(&old.buckets);
+            request.prefixes.clone_from(&old.prefixes);
+            request.addresses.clone_from(&old.addresses);
+        }
         match client.keys().issue(request).await.map_err(Error::from) {
             Ok(answer) => return Issued::of(answer.into_inner()),
             Err(error) if error.kind == Kind::AlreadyExists => {}
@@ -60,6 +67,26 @@ pub(crate) async fn issue(
     }
     let message = format!("a hundred keys of {connection} are called {base} already");
     Err(Error::new(Kind::Refused, message).next(format!("bascule show {connection}")))
+}
+
+/// The consumer's key, if it is one of this connection's that is not dead: what takes its place may do no
+/// more than it.
+async fn living(
+    client: &Client,
+    connection: &str,
+    consumer: &Consumer,
+) -> Result<Option<v1::Key>, Error> {
+    let request = v1::ShowKeyRequest {
+        key: consumer.id().as_str().to_owned(),
+    };
+    match client.keys().show(request).await.map_err(Error::from) {
+        Ok(answer) => Ok(answer
+            .into_inner()
+            .key
+            .filter(|key| key.state() != v1::KeyState::Dead && key.connection == connection)),
+        Err(error) if matches!(error.kind, Kind::NotFound | Kind::Invalid) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 impl Issued {

@@ -111,30 +111,17 @@ pub(crate) fn between(before: &str, after: &str) -> String {
     text
 }
 
-/// A line with every long word of a key's characters masked.
+/// A line with what it sets masked: everything behind its first `=` or `:`, and long words before.
 fn masked(line: &str) -> String {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '_');
-    let mut text = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(at) = rest.find(is_word) {
-        text.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-        let word = &rest[..end];
-        // What is set to a key is joined to its name by the sign.
-        let (name, value) = word
-            .split_once('=')
-            .map_or(("", word), |(name, value)| (name, value));
-        let joined = if name.is_empty() { "" } else { "=" };
-        let key_like = value.len() >= 16 && value.bytes().any(|b| b.is_ascii_digit());
-        match key_like {
-            true => text.push_str(&format!("{name}{joined}{DOTS}")),
-            false => text.push_str(word),
+    let sets = line.find(['=', ':']).map(|at| line.split_at(at + 1));
+    match sets {
+        Some((name, value)) if !value.trim().is_empty() && name.len() < 64 => {
+            let blank = value.len() - value.trim_start().len();
+            format!("{name}{}{DOTS}", &value[..blank])
         }
-        rest = &rest[end..];
+        _ if line.trim_start().len() > 24 => DOTS.to_owned(),
+        _ => line.to_owned(),
     }
-    text.push_str(rest);
-    text
 }
 
 #[cfg(test)]
@@ -150,9 +137,16 @@ mod tests {
             text,
             "  from line 2\n  - access_key_id = ••••\n  + access_key_id = ••••\n  + # mine\n"
         );
-        assert_eq!(
-            masked("AWS_SECRET_ACCESS_KEY=abc/def+0123456789abcdef x"),
-            "AWS_SECRET_ACCESS_KEY=•••• x"
-        );
+        for (line, shown) in [
+            (
+                "AWS_SECRET_ACCESS_KEY=short x",
+                "AWS_SECRET_ACCESS_KEY=••••",
+            ),
+            ("pass: obscured-word", "pass: ••••"),
+            ("AKIAIOSFODNN7EXAMPLEAKIAIOSFODNN7EXAMPLE", "••••"),
+            ("[r2]", "[r2]"),
+        ] {
+            assert_eq!(masked(line), shown);
+        }
     }
 }

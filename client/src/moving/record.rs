@@ -156,7 +156,7 @@ pub(crate) async fn all(client: &Client) -> Result<Vec<v1::Adoption>, Error> {
         .adoptions)
 }
 
-/// The adoption that a consumer's present key came with: each key is one consumer's.
+/// The adoption that a consumer's present key came with. A rotation may have given several one key.
 pub(crate) fn current<'a>(
     adoptions: &'a [v1::Adoption],
     consumer: &str,
@@ -169,8 +169,13 @@ pub(crate) fn current<'a>(
             .filter(|adoption| adoption.state == "adopted")
     };
     let of_key =
-        adopted().find(|adoption| adoption.label == label && adoption.connection == connection);
-    of_key.or_else(|| adopted().find(|adoption| adoption.consumer == consumer))
+        |adoption: &&v1::Adoption| adoption.label == label && adoption.connection == connection;
+    let own = adopted().find(|adoption| adoption.consumer == consumer);
+    let mut sharing = adopted().filter(of_key);
+    own.or_else(|| match (sharing.next(), sharing.next()) {
+        (Some(only), None) => Some(only),
+        _ => None,
+    })
 }
 
 /// The files as they were before an adoption.
@@ -202,9 +207,18 @@ pub(crate) async fn finish_interrupted(client: &Client, output: Output) -> Resul
         let told = match put_back(client, &adoption).await {
             Ok(()) => {
                 settle(client, &adoption.id, "rolled-back", "interrupted").await?;
-                revoke(client, &adoption.key_id, "its adoption was interrupted").await;
+                revoke_unless_shared(client, &adoption, "its adoption was interrupted").await?;
                 format!(
                     "{} was interrupted: its files are as they were before",
+                    adoption.consumer
+                )
+            }
+            Err(_) if !holds_its_key(client, &adoption).await? => {
+                // Somebody changed the files, and nothing of it is left in them.
+                settle(client, &adoption.id, "rolled-back", "interrupted").await?;
+                revoke_unless_shared(client, &adoption, "its adoption was interrupted").await?;
+                format!(
+                    "{} was interrupted, and its files were changed since by somebody else",
                     adoption.consumer
                 )
             }
@@ -252,6 +266,42 @@ pub(crate) async fn put_back(client: &Client, adoption: &v1::Adoption) -> Result
             ));
         }
         files::replace(&file.path, now.as_bytes(), original.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Whether a file of an adoption holds the key that it gave.
+pub(crate) async fn holds_its_key(client: &Client, adoption: &v1::Adoption) -> Result<bool, Error> {
+    let request = v1::ShowKeyRequest {
+        key: adoption.key_id.clone(),
+    };
+    let key = match client.keys().show(request).await.map_err(Error::from) {
+        Ok(answer) => answer.into_inner().key.unwrap_or_default(),
+        Err(error) if error.kind == Kind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    // Of a dead one only the end is left.
+    let id = key.access_key_id.trim_start_matches('…').to_owned();
+    let holds = |path: &String| {
+        let text = files::text(path.as_ref());
+        text.is_ok_and(|text| text.contains(&id))
+    };
+    Ok(adoption.paths.iter().any(holds))
+}
+
+/// As [`revoke`], of the key that an adoption gave: a rotation may have given several tools the same.
+pub(crate) async fn revoke_unless_shared(
+    client: &Client,
+    adoption: &v1::Adoption,
+    reason: &str,
+) -> Result<(), Error> {
+    let shares = |other: &v1::Adoption| {
+        other.id != adoption.id
+            && other.key_id == adoption.key_id
+            && matches!(other.state.as_str(), "prepared" | "adopted")
+    };
+    if !all(client).await?.iter().any(shares) {
+        revoke(client, &adoption.key_id, reason).await;
     }
     Ok(())
 }

@@ -66,8 +66,9 @@ pub(crate) async fn check(
     }
     let elsewhere = uses().find(|found| {
         let endpoint = found.key.endpoint.as_ref();
-        endpoint.is_some_and(|endpoint| *endpoint != access.endpoint)
-            || endpoint.is_none() && !is_amazons(&access.endpoint)
+        endpoint.is_some_and(|endpoint| {
+            *endpoint != access.endpoint && !(is_amazons(endpoint) && is_amazons(&access.endpoint))
+        }) || endpoint.is_none() && !is_amazons(&access.endpoint)
     });
     if let Some(found) = elsewhere {
         let place = found.key.endpoint_place.as_ref();

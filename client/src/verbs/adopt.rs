@@ -57,7 +57,7 @@ pub(crate) struct Arguments {
     #[arg(long = "bucket", value_name = "BUCKET", conflicts_with_all = ["undo", "list"])]
     buckets: Vec<String>,
     /// Show what would change, and change nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["undo", "list"])]
     dry_run: bool,
     /// Change it without asking
     #[arg(long)]
@@ -111,7 +111,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             Some(turn)
         }
     };
-    let seen = Seen::now(context, &selectors).await?;
+    let adoptions = record::all(&client).await?;
+    let seen = Seen::now(context, &selectors, &adoptions).await?;
     let meant = seen.selected(&selectors);
     if meant.is_empty() && !arguments.all {
         return Err(seen.nothing(&asked));

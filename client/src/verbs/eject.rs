@@ -66,7 +66,6 @@ pub(crate) struct Arguments {
 struct Chosen<'s> {
     consumer: &'s Consumer,
     connection: v1::Connection,
-    label: String,
     former: Option<v1::Adoption>,
     layout: Layout,
     originals: BTreeMap<PathBuf, Zeroizing<String>>,
@@ -88,6 +87,8 @@ struct Ejected {
     former_key: String,
     files: Vec<FileDocument>,
     restart: Vec<Restart>,
+    /// Whether its key of Bascule's was not revoked, since something uses it still.
+    key_lives: bool,
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
@@ -102,7 +103,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             Some(turn)
         }
     };
-    let seen = Seen::now(context, &selectors).await?;
+    let adoptions = record::all(&client).await?;
+    let seen = Seen::now(context, &selectors, &adoptions).await?;
     let listed = client
         .connections()
         .list(v1::ListConnectionsRequest {})
@@ -112,7 +114,6 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     if meant.is_empty() && !arguments.all {
         return Err(seen.nothing(&asked));
     }
-    let adoptions = record::all(&client).await?;
     let mut document = Document {
         dry_run: arguments.dry_run,
         ejected: Vec::new(),
@@ -129,6 +130,9 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
                 .push(Left::of(consumer, "it uses no key of Bascule's")),
             Err(why) => document.left.push(Left::of(consumer, why)),
         }
+    }
+    if arguments.all {
+        document.left.extend(unseen(&adoptions, &seen));
     }
     if !context.output.is_json() {
         context.output.stderr(&told(&chosen, &document.left, &seen));
@@ -163,6 +167,15 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
                     let told = format!(
                         "{} goes on with what it read before until: {}",
                         restart.what, restart.command
+                    );
+                    context
+                        .output
+                        .status(&format!("  {} {}", styled(NEXT, "→"), escape(&told)));
+                }
+                if ejected.key_lives {
+                    let told = format!(
+                        "its key lives, since something uses it still; then: bascule key revoke {}",
+                        one.consumer.id()
                     );
                     context
                         .output
@@ -225,10 +238,34 @@ fn meant<'s>(
             })
         })
     };
+    let named = seen.selected(selectors);
     let selected = |consumer: &&Consumer| {
-        selectors.iter().any(|selector| selector.selects(consumer)) || of_connection(consumer)
+        named.iter().any(|one| std::ptr::eq(*one, *consumer)) || of_connection(consumer)
     };
     seen.consumers.iter().filter(selected).collect()
+}
+
+/// Adopted tools that no look finds any more: their files are gone, unreadable or changed by hand.
+fn unseen(adoptions: &[v1::Adoption], seen: &Seen) -> Vec<Left> {
+    let is_seen = |adoption: &v1::Adoption| {
+        seen.states.values().any(|judgement| {
+            judgement.label == adoption.label && judgement.connection_id == adoption.connection_id
+        })
+    };
+    let open = adoptions
+        .iter()
+        .filter(|adoption| adoption.state == "adopted");
+    let unseen = open.filter(|adoption| !is_seen(adoption));
+    unseen
+        .map(|adoption| Left {
+            consumer: adoption.consumer.clone(),
+            key: format!("{}/{}", adoption.connection, adoption.label),
+            why: format!(
+                "its key was not found in {} any more; look at it yourself",
+                adoption.paths.join(", ")
+            ),
+        })
+        .collect()
 }
 
 /// `None` for a consumer whose key is none of ours.
@@ -247,7 +284,7 @@ async fn choose<'s>(
         "dead"
             if connections
                 .iter()
-                .all(|there| there.name != judgement.connection) =>
+                .all(|there| there.id != judgement.connection_id) =>
         {
             return Err(format!(
                 "its connection {} is deleted, so there are no credentials to give back; give it another one first: bascule repair {}",
@@ -260,7 +297,7 @@ async fn choose<'s>(
     }
     let found = connections
         .iter()
-        .find(|there| there.name == judgement.connection);
+        .find(|there| there.id == judgement.connection_id);
     let connection = found.ok_or("its connection is gone")?.clone();
     if !connection.deletion_id.is_empty() {
         return Err(format!("a deletion of {} is under way", connection.name));
@@ -305,7 +342,6 @@ async fn choose<'s>(
     let plan = plan(consumer, goal, files::text).map_err(|why| why.to_string())?;
     Ok(Some(Chosen {
         consumer,
-        label: judgement.label.clone(),
         connection,
         former,
         layout,
@@ -342,6 +378,7 @@ impl Chosen<'_> {
             former_key: self.consumer.id().masked(),
             files: plan.files.iter().map(Into::into).collect(),
             restart,
+            key_lives: false,
         }
     }
 
@@ -358,29 +395,35 @@ impl Chosen<'_> {
             layout: &self.layout,
             originals: &self.originals,
         };
-        let plan = plan(self.consumer, goal, files::text)
+        // What was ejected before may have changed the lines of the same file.
+        let consumer = &seen.again(self.consumer).await?;
+        let plan = plan(consumer, goal, files::text)
             .map_err(|why| Error::new(Kind::Refused, why.to_string()))?;
         files::write(&plan).await?;
         let buckets = names(&self.connection.buckets);
-        if let Err(NotWorking(why)) =
-            verify::check(seen, &self.consumer.name, &access, &buckets).await
+        let checked = verify::check(seen, &consumer.name, &access, &buckets).await;
+        if let Err(NotWorking(why)) = checked {
+            return Err(files::after(Error::new(Kind::Failed, why), &plan.files)
+                .await
+                .into());
+        }
+        if let Some(former) = &self.former
+            && let Err(error) = record::settle(client, &former.id, "ejected", &reason).await
         {
-            let back = files::put_back(&plan.files).await;
-            let back = back.err().map_or_else(String::new, |error| {
-                format!("; and it could not be put back: {}", error.message)
-            });
-            return Err(Error::new(Kind::Failed, format!("{why}{back}")));
+            return Err(files::after(error, &plan.files).await.into());
         }
-        if let Some(former) = &self.former {
-            record::settle(client, &former.id, "ejected", &reason).await?;
-        }
-        let key = format!("{}/{}", self.connection.name, self.label);
-        record::revoke(client, &key, "its tool was ejected").await;
-        let mut restart = restart::needed(self.consumer, &files::paths(&plan));
+        let mut restart = restart::needed(consumer, &files::paths(&plan));
         if arguments.restart {
             restart = restart::perform(restart);
         }
-        Ok(self.document(&plan, restart))
+        // Whoever runs with it still, or shares it, goes on.
+        let kept = seen.is_shared(consumer) || !restart.is_empty();
+        if !kept {
+            record::revoke(client, consumer.id().as_str(), "its tool was ejected").await;
+        }
+        let mut ejected = self.document(&plan, restart);
+        ejected.key_lives = kept;
+        Ok(ejected)
     }
 }
 

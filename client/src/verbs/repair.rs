@@ -80,14 +80,14 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         }
     };
     let selectors = adopt::selectors(&arguments.subjects, false)?;
-    let seen = Seen::now(context, &selectors).await?;
+    let adoptions = record::all(&client).await?;
+    let seen = Seen::now(context, &selectors, &adoptions).await?;
     let meant = meant(&seen, &arguments, &client).await?;
     let listed = client
         .connections()
         .list(v1::ListConnectionsRequest {})
         .await?;
     let connections = listed.into_inner().connections;
-    let adoptions = record::all(&client).await?;
     let access = placeholder(&gateway(&client).await?);
     let mut document = Document::new(arguments.dry_run);
     let mut chosen = Vec::new();
@@ -279,29 +279,31 @@ fn destination(
     named: Option<&str>,
 ) -> Result<String, String> {
     let usable = |there: &&v1::Connection| there.deletion_id.is_empty();
-    if let Some(named) = named {
-        let there = connections.iter().find(|there| there.name == named);
-        return match there.filter(usable) {
-            Some(there) => Ok(there.name.clone()),
-            None => Err(format!("there is no connection {named} that lives")),
-        };
-    }
-    let own = seen
-        .judgement(consumer)
-        .map(|judgement| judgement.connection.as_str());
-    let own = connections
-        .iter()
-        .filter(usable)
-        .find(|there| Some(there.name.as_str()) == own);
-    if let Some(own) = own {
-        return Ok(own.name.clone());
-    }
     let buckets = consumer.buckets();
     let reaches = |there: &&v1::Connection| {
         buckets
             .iter()
             .all(|bucket| there.buckets.iter().any(|has| has == bucket))
     };
+    if let Some(named) = named {
+        let there = connections.iter().find(|there| there.name == named);
+        return match there.filter(usable) {
+            Some(there) if reaches(&there) => Ok(there.name.clone()),
+            Some(there) => Err(format!("{} does not reach what it uses", there.name)),
+            None => Err(format!("there is no connection {named} that lives")),
+        };
+    }
+    // By its id: another one may have its name by now.
+    let own = seen
+        .judgement(consumer)
+        .map(|judgement| judgement.connection_id.as_str());
+    let own = connections
+        .iter()
+        .filter(usable)
+        .find(|there| Some(there.id.as_str()) == own);
+    if let Some(own) = own.filter(reaches) {
+        return Ok(own.name.clone());
+    }
     let fitting: Vec<_> = connections.iter().filter(usable).filter(reaches).collect();
     let which = if buckets.is_empty() {
         "which bucket it uses is not known".to_owned()

@@ -84,7 +84,16 @@ impl Consumer {
     #[must_use]
     pub fn buckets(&self) -> BTreeSet<&str> {
         let named = self.uses.iter().filter_map(|found| found.bucket.as_deref());
-        named.collect()
+        let links = self.uses.iter().flat_map(|found| &found.chain);
+        let commands = links.filter(|link| link.kind == LinkKind::Command);
+        // A use names the first one only.
+        let words = commands.flat_map(|link| link.name.split_whitespace());
+        let on_commands = words.filter_map(|word| {
+            let word = word.trim_matches(['"', '\'']);
+            let bucket = word.strip_prefix("s3://")?.split('/').next()?;
+            Some(bucket).filter(|bucket| !bucket.is_empty())
+        });
+        named.chain(on_commands).collect()
     }
 
     /// Whether a use of it names no bucket, so that it may reach any.
@@ -110,6 +119,14 @@ impl Consumer {
         let in_file = matches!(self.first().key.place, Place::File { .. });
         let entry = |found: &Use| found.chain.iter().any(|link| link.kind == LinkKind::Entry);
         in_file && (self.uses.iter().any(entry) || self.kind == "s3cmd")
+    }
+
+    /// The entry that holds the key, as the look calls it.
+    #[must_use]
+    pub fn entry(&self) -> Option<&str> {
+        let mut links = self.first().chain.iter().rev();
+        let entry = links.find(|link| link.kind == LinkKind::Entry)?;
+        Some(&entry.name)
     }
 
     /// The names of the units that lead to it.

@@ -113,6 +113,16 @@ pub(super) async fn undo(
         );
         return Err(Error::new(Kind::Refused, message).next("bascule adopt --list"));
     }
+    if !adoption.replaces.is_empty() {
+        let message = format!(
+            "{} had another key of Bascule's before, which may be dead by now",
+            adoption.consumer
+        );
+        return Err(Error::new(Kind::Refused, message).next(format!(
+            "back to its provider: bascule eject {}",
+            adoption.consumer
+        )));
+    }
     let kept = Kept::of(&adoption)?;
     let originals = record::originals(&client, &adoption.id).await?;
     let mut differences = String::new();
@@ -175,7 +185,7 @@ pub(super) async fn undo(
         _ => "undone",
     };
     record::settle(&client, &adoption.id, outcome, reason).await?;
-    record::revoke(&client, &adoption.key_id, "its adoption was undone").await;
+    record::revoke_unless_shared(&client, &adoption, "its adoption was undone").await?;
     let document = Undone {
         id: adoption.id.clone(),
         consumer: adoption.consumer.clone(),

@@ -86,6 +86,10 @@ pub(super) fn of<'c>(commands: impl Iterator<Item = &'c str>) -> Need {
 
 /// What a command does; `None` if its tool or verb is not known.
 fn does(command: &str) -> Option<Does> {
+    // A long one is shown in part only.
+    if command.ends_with('…') {
+        return None;
+    }
     let words: Vec<&str> = command.split_whitespace().collect();
     let program = |word: &str| word.rsplit('/').next().unwrap_or(word).to_owned();
     let at = words
@@ -148,21 +152,22 @@ fn rclone(words: &[&str]) -> Option<Does> {
     .concat();
     let (verb, at) = verb(words, &all)?;
     let behind = &words[at + 1..];
+    // Moves what would be overwritten or deleted elsewhere, in the storage.
+    if has(words, "--backup-dir") {
+        return Some(EVERYTHING);
+    }
     if READING.contains(&verb) {
         return Some(READS);
     }
     match verb {
         "copy" | "copyto" => {
-            let paths: Vec<_> = behind
-                .iter()
-                .filter(|word| !word.starts_with('-') && (word.contains(':') || word.contains('/')))
-                .collect();
             // From the storage to a folder is reading; anything else may write.
-            match paths.as_slice() {
-                [from, to, ..] if from.contains(':') && !to.contains(':') => Some(READS),
-                [_, to, ..] if to.contains(':') && has(behind, "--immutable") => Some(ADDS),
-                [_, to, ..] if to.contains(':') => Some(WRITES),
-                _ => None,
+            let (from, to) = operands(behind)?;
+            match (from.contains(':'), to.contains(':')) {
+                (true, false) => Some(READS),
+                (_, true) if has(behind, "--immutable") => Some(ADDS),
+                (_, true) => Some(WRITES),
+                (false, false) => None,
             }
         }
         "rcat" | "touch" => Some(WRITES),
@@ -221,6 +226,7 @@ fn s3cmd(words: &[&str]) -> Option<Does> {
     ];
     let (verb, at) = verb(words, &verbs)?;
     match verb {
+        _ if has(words, "--delete-after-fetch") || has(words, "--delete-after") => Some(EVERYTHING),
         "la" | "get" | "du" | "info" => Some(READS),
         "put" => Some(WRITES),
         "del" => Some(EVERYTHING),
@@ -257,6 +263,56 @@ fn mc(words: &[&str]) -> Option<Does> {
     }
 }
 
+/// Options of the tools that take no value: behind any other one it is not known which words are paths.
+const SWITCHES: [&str; 26] = [
+    "-v",
+    "-vv",
+    "-q",
+    "-P",
+    "-n",
+    "-i",
+    "-u",
+    "-c",
+    "--verbose",
+    "--quiet",
+    "--progress",
+    "--dry-run",
+    "--recursive",
+    "--delete",
+    "--immutable",
+    "--checksum",
+    "--update",
+    "--size-only",
+    "--exact-timestamps",
+    "--no-progress",
+    "--only-show-errors",
+    "--delete-removed",
+    "--fast-list",
+    "--stats-one-line",
+    "--no-traverse",
+    "--ignore-existing",
+];
+
+/// The two paths of a transfer, if there are two and nothing else can be meant. `-` is a path.
+fn operands<'w>(words: &[&'w str]) -> Option<(&'w str, &'w str)> {
+    let mut paths = Vec::new();
+    for word in words {
+        if *word == "-" || !word.starts_with('-') {
+            paths.push(*word);
+        } else if !word.contains('=') && !SWITCHES.contains(word) {
+            // What follows may be its value; paths that came before are paths all the same.
+            if paths.len() < 2 {
+                return None;
+            }
+            break;
+        }
+    }
+    match paths.as_slice() {
+        [from, to] => Some((from, to)),
+        _ => None,
+    }
+}
+
 /// Listings, and transfers whose direction the paths tell.
 fn transfer(verb: &str, behind: &[&str], deletes: &str, begins: &str) -> Option<Does> {
     match verb {
@@ -264,15 +320,8 @@ fn transfer(verb: &str, behind: &[&str], deletes: &str, begins: &str) -> Option<
         "mv" | "rm" => return Some(EVERYTHING),
         _ => {}
     }
-    let paths: Vec<_> = behind
-        .iter()
-        .filter(|word| !word.starts_with('-'))
-        .collect();
-    let (from, to) = match paths.as_slice() {
-        [from, to, ..] => (from, to),
-        _ => return None,
-    };
-    let stores = |path: &&&str| path.trim_start_matches(['\'', '"']).starts_with(begins);
+    let (from, to) = operands(behind)?;
+    let stores = |path: &str| path.trim_start_matches(['\'', '"']).starts_with(begins);
     match (stores(from), stores(to)) {
         (true, false) => Some(READS),
         (_, true) if has(behind, deletes) => Some(EVERYTHING),
@@ -332,6 +381,30 @@ mod tests {
             ),
             ("s3cmd put a s3://photos/", Permission::ReadWriteNoDelete),
             ("mc mirror /data play/photos", Permission::ReadWriteNoDelete),
+            (
+                "aws s3 cp - s3://photos/dump",
+                Permission::ReadWriteNoDelete,
+            ),
+            (
+                "aws s3 cp - s3://photos/dump --sse AES256",
+                Permission::ReadWriteNoDelete,
+            ),
+            (
+                "rclone copy /data r2:cur --backup-dir r2:old",
+                Permission::ReadWrite,
+            ),
+            (
+                "rclone copy --backup-dir r2:old /data r2:cur",
+                Permission::ReadWrite,
+            ),
+            (
+                "rclone copy r2:a s4:b --bwlimit 08:00,512k",
+                Permission::ReadWriteNoDelete,
+            ),
+            (
+                "s3cmd get --delete-after-fetch s3://photos/a",
+                Permission::ReadWrite,
+            ),
         ] {
             let need = of([command].into_iter());
             assert_eq!((need.permission, need.known), (expected, true), "{command}");
@@ -345,6 +418,9 @@ mod tests {
             &["backup-tool --now"],
             &["rclone frobnicate r2:"],
             &["rclone lsf r2:", "x"],
+            &["rclone copy --bwlimit 08:00,512k r2:a /data"],
+            &["aws s3 cp --storage-class X s3://a/b s3://c/d"],
+            &["rclone lsf r2:photos …"],
         ] {
             let need = of(commands.iter().copied());
             assert_eq!(

@@ -348,7 +348,7 @@ impl Planning<'_> {
         ];
         let text = self.text(path)?.to_string();
         let mut elsewhere = None;
-        match self.server_place() {
+        match self.found.key.endpoint_place.clone() {
             // What these name has no place of its own.
             _ if matches!(site.syntax, Syntax::Mc | Syntax::S3cfg) => {
                 wanted.push(self.server_setting(path, site, &names.server, &text));
@@ -389,11 +389,6 @@ impl Planning<'_> {
             self.addressing_beside(path, site)?;
         }
         Ok(())
-    }
-
-    /// Where the server is set. One that is the gateway's by an earlier adoption counts as well.
-    fn server_place(&self) -> Option<Place> {
-        self.found.key.endpoint_place.clone()
     }
 
     fn server_elsewhere(&self, place: Place) -> CannotPlan {
@@ -441,12 +436,12 @@ impl Planning<'_> {
             } => {
                 let original = originals.get(path).and_then(|text| site.value(text, name));
                 match layout.of(Role::Server, path, Some(name)) {
-                    Some(Was { text: None, .. }) => None,
+                    Some(Was { text: None, .. }) if is_amazons(&access.endpoint) => None,
                     _ if original.is_some() => original,
                     Some(Was {
                         text: Some(form), ..
                     }) => Some(self.restored(now.as_deref(), form, access)),
-                    None => {
+                    Some(Was { text: None, .. }) | None => {
                         let scheme = site.syntax != Syntax::S3cfg;
                         Some(self.in_place_of_server(now.as_deref(), &access.endpoint, scheme))
                     }
@@ -578,7 +573,7 @@ impl Planning<'_> {
         let Some(secret) = secret else {
             return Err(CannotPlan::NoFile);
         };
-        let server = self.server_place();
+        let server = self.found.key.endpoint_place.clone();
         let beside = match &server {
             None => Some(self.server_behind_secret(path, line, &secret)?),
             Some(_) if self.was_absent(path) => {
@@ -960,7 +955,7 @@ impl Planning<'_> {
                 changes: text.changes,
             })
             .collect();
-        // What holds the key comes last: as long as it is not written, the old key goes nowhere new.
+        // What holds the key comes last: a new key goes nowhere but to its own server.
         files.sort_by_key(|file| file.changes.iter().any(|change| change.role == Role::Id));
         Plan {
             files,
@@ -987,6 +982,11 @@ fn quote_within(before: &str) -> &'static str {
 }
 
 const STYLE: &str = "s3.addressing_style";
+
+/// Tools go there where no server is set.
+fn is_amazons(endpoint: &Endpoint) -> bool {
+    endpoint.host().ends_with(".amazonaws.com")
+}
 
 const fn is_aws(site: &Site) -> bool {
     matches!(site.syntax, Syntax::AwsCredentials | Syntax::AwsConfig)

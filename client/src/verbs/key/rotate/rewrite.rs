@@ -49,7 +49,8 @@ pub(super) async fn run(
     };
     let old = client.keys().show(show_request).await?.into_inner();
     let old = old.key.unwrap_or_default();
-    let seen = Seen::now(context, &[]).await?;
+    let adoptions = record::all(client).await?;
+    let seen = Seen::now(context, &[], &adoptions).await?;
     let holds = |consumer: &&Consumer| consumer.id().as_str() == old.access_key_id;
     let holders: Vec<_> = seen.consumers.iter().filter(holds).collect();
     let access = placeholder(&gateway(client).await?);
@@ -108,7 +109,6 @@ pub(super) async fn run(
         )));
     };
     let issued = Issued::of(answer)?;
-    let adoptions = record::all(client).await?;
     let way = Way {
         client,
         seen: &seen,
@@ -123,7 +123,8 @@ pub(super) async fn run(
                 tell_moved(&one, seen.home.as_deref(), context);
                 moved.push(one);
             }
-            Err(error) => {
+            Err(failure) => {
+                let error = Error::from(failure);
                 let line = format!("{}: {}", consumer.name, error.message);
                 context.output.status(&format!(
                     "{} {}",
