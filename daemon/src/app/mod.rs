@@ -21,6 +21,7 @@ mod key;
 mod leak;
 mod limit;
 mod list;
+mod liveness;
 mod ls;
 mod mark_dead;
 mod metrics;
