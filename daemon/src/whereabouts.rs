@@ -17,7 +17,8 @@ struct Document<'a> {
     socket: &'a str,
     /// Whether a daemon uses that state folder now.
     running: bool,
-    /// ADDRESS:PORT of the address that tools are given; absent where a daemon runs, who can be asked.
+    /// ADDRESS:PORT of the address that tools are given; absent where a daemon runs, who can be
+    /// asked, or where the store can't be opened.
     gateway: Option<String>,
 }
 
@@ -37,14 +38,18 @@ pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
         Some(Err(LockError::Held { .. })) => (true, None),
         Some(Err(error)) => anyhow::bail!("{}: {error}", config.state_dir.display()),
         lock => {
-            let stored = match &lock {
-                Some(_) if Store::exists_in(&config.state_dir)? => {
-                    run::open_store(config)?.gateway_port()?
-                }
-                _ => None,
+            let fresh = lock.is_none() || !Store::exists_in(&config.state_dir)?;
+            // A store that can't be opened now, such as for want of the manager's credential, keeps its
+            // port to itself.
+            let stored = match fresh {
+                true => Some(None),
+                false => run::open_store(config)
+                    .and_then(|store| Ok(store.gateway_port()?))
+                    .ok(),
             };
-            let address = gateway_port::preview(config.listen, stored)?;
-            (false, Some(address.to_string()))
+            let preview = |stored| gateway_port::preview(config.listen, stored);
+            let address = stored.map(preview).transpose()?;
+            (false, address.map(|address| address.to_string()))
         }
     };
     let socket = config.runtime_dir.join(SOCKET_NAME);

@@ -348,16 +348,18 @@ mod tests {
 
     #[test]
     fn d7_a_lent_root_key_that_is_absent_cut_or_open_to_all_makes_nothing() {
-        use std::os::unix::fs::PermissionsExt;
+        use std::{fs::Permissions, os::unix::fs::PermissionsExt};
         let temp = tempfile::tempdir().unwrap();
         let (folder, credential) = (temp.path().join("state"), temp.path().join("credential"));
         let refused = || Store::open_or_create_with(&folder, Some(&credential)).unwrap_err();
         assert!(matches!(refused(), OpenError::RootKeyMissing { .. }));
         let key = RootKey::generate().unwrap();
+        let mode = |mode| std::fs::set_permissions(&credential, Permissions::from_mode(mode));
         std::fs::write(&credential, &key[1..]).unwrap();
+        mode(0o600).unwrap();
         assert!(matches!(refused(), OpenError::RootKeyDamaged { .. }));
         std::fs::write(&credential, &*key).unwrap();
-        std::fs::set_permissions(&credential, std::fs::Permissions::from_mode(0o644)).unwrap();
+        mode(0o644).unwrap();
         assert!(matches!(refused(), OpenError::Credential(_)));
         assert!(!folder.join("store.redb").exists());
     }
