@@ -209,6 +209,14 @@ impl User<'_> {
             .run(&["mkdir", "-p", "/var/lib/systemd/linger"])
             .exits(0);
         machine.write("/var/lib/systemd/linger/alice", "");
+        // What a session's PAM module sets, which the machine does not have.
+        machine
+            .run(&["mkdir", "-p", "/etc/systemd/system/user@.service.d"])
+            .exits(0);
+        machine.install(
+            "user@.service.d/session.conf",
+            "[Service]\nPAMName=\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n",
+        );
         machine
             .run(&["systemctl", "start", "user@1000.service"])
             .exits(0);
@@ -297,6 +305,9 @@ impl User<'_> {
     fn key(&self, folder: &str) -> Issued {
         self.run(&["mkdir", "-p", &format!("{folder}/pictures")])
             .exits(0);
+        if self.system {
+            self.run(&["chown", "-R", "bascule:", folder]).exits(0);
+        }
         let place = [
             "--provider",
             "local",
@@ -482,7 +493,9 @@ fn j2_j4_a_daemon_that_stands_still_is_started_anew_and_a_crash_loop_ends_with_t
     );
     alice.systemctl(&["restart", SERVICE]).exits(0);
     let frozen = alice.pid();
-    machine.run(&["kill", "-STOP", &frozen]).exits(0);
+    machine
+        .run(&["sh", "-c", &format!("kill -STOP {frozen}")])
+        .exits(0);
     wait::until("the frozen daemon to be replaced", || {
         let pid = alice.pid();
         (pid != frozen && pid != "0" && alice.property(SERVICE, "ActiveState") == "active")
@@ -498,7 +511,7 @@ fn j2_j4_a_daemon_that_stands_still_is_started_anew_and_a_crash_loop_ends_with_t
         }
         let pid = alice.pid();
         if pid != "0" {
-            machine.run(&["kill", "-KILL", &pid]);
+            machine.run(&["sh", "-c", &format!("kill -KILL {pid}")]);
         }
         None
     });
