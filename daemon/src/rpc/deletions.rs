@@ -217,8 +217,10 @@ impl Deletions for Service {
         &self,
         request: Request<v1::TakeManifestsRequest>,
     ) -> Answer<manifests::Parts> {
-        let id = self.id(&request.into_inner().id)?;
-        Ok(Response::new(manifests::take(self.app.clone(), id)))
+        let request = request.into_inner();
+        let id = self.id(&request.id)?;
+        let parts = manifests::take(self.app.clone(), id, request.following);
+        Ok(Response::new(parts))
     }
 
     type VerifyStream = manifests::Verified;
