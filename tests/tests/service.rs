@@ -457,6 +457,7 @@ fn a_user_installs_it_and_it_starts_by_itself_is_hardened_and_sees_who_uses_a_ke
 
     let gone = alice.service("uninstall", &[]).ok();
     assert_eq!(gone["state_dir"], done["state_dir"], "{gone:#}");
+    assert_eq!(gone["living_keys"], 1);
     assert!(TcpStream::connect(gateway.trim_start_matches("http://")).is_err());
     machine
         .run(&["test", "-f", "/home/alice/.local/state/bascule/store.redb"])

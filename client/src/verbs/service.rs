@@ -20,7 +20,7 @@ use super::Context;
 use crate::{
     error::{Error, Kind},
     exit::Exit,
-    output::text::{BAD, GOOD, WARN, escape, styled},
+    output::text::{BAD, GOOD, WARN, count, escape, styled},
     program,
 };
 
@@ -141,6 +141,8 @@ struct Uninstalled {
     files: Vec<Touched>,
     /// Still there, with everything in it; `null` where it is not known.
     state_dir: Option<String>,
+    /// Keys that work again only with a daemon; `null` where it is not known.
+    living_keys: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -250,6 +252,13 @@ fn uninstalled(done: &Uninstalled) -> String {
         false => format!("{}\n", styled(GOOD, "removed")),
     };
     text.push_str(&touched(&done.files));
+    if let Some(keys) = done.living_keys.filter(|keys| *keys > 0) {
+        let keys = count(keys, "key");
+        let text_of_keys = format!(
+            "{keys} of the gateway's: tools that have them fail until a daemon runs again\n"
+        );
+        text.push_str(&styled(WARN, &text_of_keys));
+    }
     if let Some(state) = &done.state_dir {
         text.push_str(&format!(
             "Connections, keys and receipts stay in {}. To destroy them: bascule reset --yes-lose-everything\n",

@@ -226,7 +226,7 @@ fn root_key_of(
         .transpose()?;
     match (present, unlocked) {
         (Some(store), _) if head.is_of(&store.root.store_id) => {
-            root_key_file(&layout).map_err(RestoreError::Present)
+            root_key_file(layout).map_err(RestoreError::Present)
         }
         (Some(_), _) => Err(RestoreError::AnotherInstallation),
         (None, Some(file)) => Ok(file),

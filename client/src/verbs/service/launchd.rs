@@ -124,6 +124,7 @@ pub(super) async fn uninstall(scope: Scope) -> Result<Uninstalled, Error> {
         installed: false,
         system: scope == Scope::System,
         files: remove(&scope.property_list()?)?.into_iter().collect(),
+        living_keys: None,
         state_dir: bascule_proto::location::state_dir().map(|state| state.display().to_string()),
     })
 }

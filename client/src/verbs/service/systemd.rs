@@ -8,6 +8,7 @@ use std::{
     process::{Output as Ended, Stdio},
 };
 
+use bascule_proto::v1::{StatusRequest, StatusResponse};
 use tokio::process::Command;
 
 use super::{
@@ -201,20 +202,14 @@ pub(super) async fn install(scope: Scope, whole_machine: bool) -> Result<Install
     order(scope, &["start", UNITS[0], UNITS[1]]).await?;
     // Comes back when the daemon serves.
     order(scope, &["start", SERVICE_UNIT]).await?;
-    let socket = socket(scope)?;
-    let state = Client::connect(Some(&socket)).await?;
-    let status = state
-        .system()
-        .status(bascule_proto::v1::StatusRequest {})
-        .await?
-        .into_inner();
+    let status = state_of(scope).await?;
     Ok(Installed {
         installed: true,
         system: scope == Scope::System,
         files: touched,
         program: program.display().to_string(),
         gateway: status.gateways.join(", "),
-        socket: socket.display().to_string(),
+        socket: socket(scope)?.display().to_string(),
         state_dir: Some(status.state_dir),
         lingers: lingers(scope),
         undo: scope.undo(),
@@ -322,24 +317,19 @@ pub(super) async fn uninstall(scope: Scope, force: bool) -> Result<Uninstalled, 
     let installed = known
         .get("LoadState")
         .is_some_and(|state| state != "not-found");
-    let state_dir = if installed {
-        let found = state_of(scope).await;
-        match (found, force) {
-            (Ok(state), _) => Some(state),
-            (Err(_), true) => None,
-            (Err(error), false) => {
-                return Err(Error::new(
-                    Kind::Refused,
-                    format!("the daemon can't be asked which tools depend on it: {error}"),
-                )
-                .next(format!(
-                    "bascule service logs; or, whatever depends on it: {} --force",
-                    scope.undo()
-                )));
-            }
-        }
-    } else {
-        None
+    let told = match (installed, force) {
+        (false, _) => None,
+        (true, true) => state_of(scope).await.ok(),
+        (true, false) => Some(state_of(scope).await.map_err(|error| {
+            Error::new(
+                Kind::Refused,
+                format!("the daemon does not answer, so what depends on it is not known: {error}"),
+            )
+            .next(format!(
+                "bascule service logs; or, whatever depends on it: {} --force",
+                scope.undo()
+            ))
+        })?),
     };
     if installed {
         order(scope, &["disable", "--now", UNITS[0], UNITS[1], UNITS[2]]).await?;
@@ -358,19 +348,15 @@ pub(super) async fn uninstall(scope: Scope, force: bool) -> Result<Uninstalled, 
         installed: false,
         system: scope == Scope::System,
         files: touched,
-        state_dir,
+        living_keys: told.as_ref().map(|told| u64::from(told.living_keys)),
+        state_dir: told.map(|told| told.state_dir),
     })
 }
 
-/// Where the daemon keeps its state, told by itself.
-async fn state_of(scope: Scope) -> Result<String, Error> {
+/// What the daemon tells of itself.
+async fn state_of(scope: Scope) -> Result<StatusResponse, Error> {
     let client = Client::connect(Some(&socket(scope)?)).await?;
-    let status = client
-        .system()
-        .status(bascule_proto::v1::StatusRequest {})
-        .await?
-        .into_inner();
-    Ok(status.state_dir)
+    Ok(client.system().status(StatusRequest {}).await?.into_inner())
 }
 
 pub(super) async fn condition(scope: Scope) -> Result<Condition, Error> {
