@@ -202,7 +202,12 @@ pub(super) async fn install(scope: Scope, whole_machine: bool) -> Result<Install
     order(scope, &["start", UNITS[0], UNITS[1]]).await?;
     // Comes back when the daemon serves.
     order(scope, &["start", SERVICE_UNIT]).await?;
-    let status = state_of(scope).await?;
+    let mut status = state_of(scope).await?;
+    if status.version != env!("CARGO_PKG_VERSION") {
+        // It was started before its program was replaced.
+        order(scope, &["restart", SERVICE_UNIT]).await?;
+        status = state_of(scope).await?;
+    }
     Ok(Installed {
         installed: true,
         system: scope == Scope::System,
