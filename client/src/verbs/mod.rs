@@ -2,15 +2,18 @@
 //! and renders the answer; rules live in the daemon.
 
 mod activate;
+mod adopt;
 mod alerts;
 mod audit;
 mod backup;
 mod check;
 mod connect;
+mod consent;
 mod credentials;
 mod delete;
 mod deletion;
 mod demo;
+mod eject;
 mod findings;
 pub(crate) mod follow;
 mod key;
@@ -23,6 +26,7 @@ mod pause;
 mod receipt;
 mod reconnect_card;
 mod rename;
+mod repair;
 mod reset;
 mod restore;
 mod scan;
@@ -37,6 +41,10 @@ mod who;
 use std::path::PathBuf;
 
 use clap::Subcommand;
+
+pub(crate) use adopt::tell_moved;
+pub(crate) use scan::{judged, look, machine};
+pub(crate) use source::provider as provider_of_rclone;
 
 use crate::{channel::Client, error::Error, exit::Exit, output::Output};
 
@@ -76,6 +84,9 @@ pub(crate) enum Verb {
     Scan(scan::Arguments),
     Check(check::Arguments),
     Who(who::Arguments),
+    Adopt(Box<adopt::Arguments>),
+    Repair(repair::Arguments),
+    Eject(eject::Arguments),
     Usage(usage::Arguments),
     Watch(watch::Arguments),
     Findings(findings::Arguments),
@@ -112,6 +123,9 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Scan(arguments) => scan::run(arguments, context).await,
         Verb::Check(arguments) => check::run(arguments, context).await,
         Verb::Who(arguments) => who::run(arguments, context).await,
+        Verb::Adopt(arguments) => adopt::run(*arguments, context).await,
+        Verb::Repair(arguments) => repair::run(arguments, context).await,
+        Verb::Eject(arguments) => eject::run(arguments, context).await,
         Verb::Usage(arguments) => usage::run(arguments, context).await,
         Verb::Watch(arguments) => watch::run(arguments, context).await,
         Verb::Findings(arguments) => findings::run(arguments, context).await,

@@ -41,7 +41,7 @@ pub use foreign::{
 };
 pub use lock::{InstanceLock, LockError};
 pub use mounts::{Mount, MountReach, Mounts, mount_of_file};
-pub use own_file::{OwnFile, OwnFileError, Replaced};
+pub use own_file::{Link, OwnFile, OwnFileError, Replaced};
 pub use path_error::PathError;
 pub use port::{Holder, port_holder};
 pub use process::{

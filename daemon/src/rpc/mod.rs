@@ -1,6 +1,7 @@
 //! The gRPC edge: parses requests into values once, calls the verbs, maps results and errors back.
 //! No rule lives here, and nothing outside of this folder names tonic.
 
+mod adoptions;
 mod alerts;
 mod audit;
 mod connections;
@@ -49,6 +50,9 @@ pub(crate) async fn serve(
         .set_serving::<v1::leaks_server::LeaksServer<leaks::Service>>()
         .await;
     reporter
+        .set_serving::<v1::adoptions_server::AdoptionsServer<adoptions::Service>>()
+        .await;
+    reporter
         .set_serving::<v1::deletions_server::DeletionsServer<deletions::Service>>()
         .await;
     reporter
@@ -84,6 +88,10 @@ pub(crate) async fn serve(
         .add_service(v1::leaks_server::LeaksServer::new(leaks::Service(
             app.clone(),
         )))
+        .add_service(
+            v1::adoptions_server::AdoptionsServer::new(adoptions::Service(app.clone()))
+                .max_decoding_message_size(bascule_proto::LARGEST_REQUEST),
+        )
         .add_service(v1::deletions_server::DeletionsServer::new(
             deletions::Service {
                 app: app.clone(),

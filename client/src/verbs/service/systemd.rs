@@ -8,7 +8,7 @@ use std::{
     process::{Output as Ended, Stdio},
 };
 
-use bascule_proto::v1::{StatusRequest, StatusResponse};
+use bascule_proto::v1::{Adoption, ListAdoptionsRequest, StatusRequest, StatusResponse};
 use tokio::process::Command;
 
 use super::{
@@ -20,7 +20,7 @@ use crate::{
     channel::Client,
     error::{Error, Kind},
     exit::Exit,
-    output::text::escape,
+    output::text::{count, escape},
 };
 
 /// Where the system's daemon keeps things: what its unit has systemd make.
@@ -336,6 +336,9 @@ pub(super) async fn uninstall(scope: Scope, force: bool) -> Result<Uninstalled, 
             ))
         })?),
     };
+    if let (Some(_), false) = (&told, force) {
+        refuse_while_adopted(scope).await?;
+    }
     if installed {
         order(scope, &["disable", "--now", UNITS[0], UNITS[1], UNITS[2]]).await?;
     }
@@ -356,6 +359,37 @@ pub(super) async fn uninstall(scope: Scope, force: bool) -> Result<Uninstalled, 
         living_keys: told.as_ref().map(|told| u64::from(told.living_keys)),
         state_dir: told.map(|told| told.state_dir),
     })
+}
+
+/// Tools whose own settings were changed for the gateway fail without it, and have a way back.
+async fn refuse_while_adopted(scope: Scope) -> Result<(), Error> {
+    let client = Client::connect(Some(&socket(scope)?)).await?;
+    let all = client
+        .adoptions()
+        .list(ListAdoptionsRequest::default())
+        .await?
+        .into_inner();
+    check_adopted(&all.adoptions, scope)
+}
+
+fn check_adopted(all: &[Adoption], scope: Scope) -> Result<(), Error> {
+    let open = all.iter().filter(|one| one.state == "adopted");
+    let consumers: Vec<_> = open.map(|one| one.consumer.as_str()).collect();
+    if consumers.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Refused,
+        format!(
+            "{} still use the gateway by settings that Bascule wrote, and would fail: {}",
+            count(consumers.len() as u64, "consumer"),
+            consumers.join(", ")
+        ),
+    )
+    .next(format!(
+        "give them their own keys back: bascule eject --all; or leave them broken: {} --force",
+        scope.undo()
+    )))
 }
 
 /// What the daemon tells of itself.
@@ -447,4 +481,31 @@ fn entry(line: &str) -> Option<serde_json::Value> {
         "pid": field("_PID"),
         "message": field("MESSAGE"),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consumers_that_are_adopted_and_no_others_stand_in_the_way_of_uninstalling() {
+        let adoption = |consumer: &str, state: &str| Adoption {
+            consumer: consumer.to_owned(),
+            state: state.to_owned(),
+            ..Adoption::default()
+        };
+        let over = ["prepared", "replaced", "rolled-back", "undone", "ejected"];
+        let mut all: Vec<_> = over.map(|state| adoption("rclone:old", state)).into();
+        assert!(check_adopted(&all, Scope::User).is_ok());
+        all.push(adoption("rclone:r2", "adopted"));
+        let refused = check_adopted(&all, Scope::User).unwrap_err();
+        assert_eq!(refused.kind, Kind::Refused);
+        assert!(refused.message.contains("rclone:r2"), "{refused}");
+        assert!(!refused.message.contains("rclone:old"), "{refused}");
+        let next = refused.next.unwrap();
+        assert!(
+            next.contains("bascule eject --all") && next.contains("--force"),
+            "{next}"
+        );
+    }
 }

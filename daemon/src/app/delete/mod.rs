@@ -1,6 +1,7 @@
 //! Deletes a connection: the checklist's enforcement and the start. What is shown before is [`plan`]; the
 //! steps are decided by `domain::deletion` and performed by [`drive`]. Nothing here can change a bucket.
 
+mod adopted;
 mod drive;
 mod journal;
 mod listen;
