@@ -10,11 +10,14 @@ mod crash;
 mod gateway_port;
 mod listeners;
 mod logging;
+mod manager;
+mod passed;
 mod random;
 mod rpc;
 mod run;
 mod sweeping;
 mod watching;
+mod whereabouts;
 
 use std::{io::Read, path::PathBuf, process::ExitCode};
 
@@ -77,6 +80,8 @@ enum Command {
         #[arg(long)]
         yes_lose_everything: bool,
     },
+    /// Print as JSON which folders, socket and address this daemon would use, and whether one runs
+    Whereabouts,
     /// Put a backup back; prints what came of it as JSON
     Restore {
         /// The backup
@@ -147,6 +152,7 @@ fn main() -> ExitCode {
         Some(Command::Reset {
             yes_lose_everything,
         }) => run::reset(&config, yes_lose_everything),
+        Some(Command::Whereabouts) => whereabouts::print(&config),
         Some(Command::Restore {
             file,
             passphrase_stdin,

@@ -30,6 +30,7 @@ mod repair;
 mod reset;
 mod restore;
 mod scan;
+mod service;
 mod show;
 mod source;
 mod status;
@@ -93,6 +94,7 @@ pub(crate) enum Verb {
     Audit(audit::Arguments),
     Status(status::Arguments),
     Metrics(metrics::Arguments),
+    Service(service::Arguments),
     Backup(backup::Arguments),
     Restore(restore::Arguments),
     Activate(activate::Arguments),
@@ -131,6 +133,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Audit(arguments) => audit::run(arguments, context).await,
         Verb::Status(arguments) => status::run(arguments, context).await,
         Verb::Metrics(arguments) => metrics::run(arguments, context).await,
+        Verb::Service(arguments) => service::run(arguments, context).await,
         Verb::Backup(arguments) => backup::run(arguments, context).await,
         Verb::Restore(arguments) => restore::run(arguments, context).await,
         Verb::Activate(arguments) => activate::run(arguments, context).await,

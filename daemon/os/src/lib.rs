@@ -19,6 +19,7 @@ mod port;
 mod process;
 mod resident;
 mod running;
+pub mod service;
 mod socket;
 mod tcp;
 mod tree;

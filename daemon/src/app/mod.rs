@@ -22,6 +22,7 @@ mod key;
 mod leak;
 mod limit;
 mod list;
+mod liveness;
 mod ls;
 mod mark_dead;
 mod metrics;

@@ -244,6 +244,15 @@ impl Rows {
         })
     }
 
+    /// Returns once a change could begin: whoever was making one has come to an end. Changes
+    /// nothing and writes nothing.
+    pub(crate) fn await_writer(&self) -> Result<(), StoreError> {
+        self.guarded(|| {
+            let transaction = self.db.begin_write().map_err(failed)?;
+            transaction.abort().map_err(failed)
+        })
+    }
+
     /// Changes everything or nothing, durably.
     pub(crate) fn write<T>(
         &self,

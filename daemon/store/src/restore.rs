@@ -229,7 +229,7 @@ fn root_key_of(
         .transpose()?;
     match (present, unlocked) {
         (Some(store), _) if head.is_of(&store.root.store_id) => {
-            root_key_file(&layout.root_key()).map_err(RestoreError::Present)
+            root_key_file(layout).map_err(RestoreError::Present)
         }
         (Some(_), _) => Err(RestoreError::AnotherInstallation),
         (None, Some(file)) => Ok(file),
@@ -647,7 +647,7 @@ mod tests {
         store.set_gateway_port(2).unwrap();
         let (_, end) = Head::read(&file).unwrap();
         let state = read_state(&file, end, &store.root).unwrap();
-        let root_file = root_key_file(&layout.root_key()).unwrap();
+        let root_file = root_key_file(&layout).unwrap();
         (temp, layout, root_file, state)
     }
 
