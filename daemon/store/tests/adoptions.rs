@@ -12,6 +12,7 @@ use bascule_domain::{
     Timestamp,
     adoption::{Adoption, AdoptionId, MOST_SETTLED, State},
     audit::AdoptionStep,
+    backup::Place,
     deletion::Phase,
     ids::BackupId,
 };
@@ -156,6 +157,7 @@ fn backup(store: &Store) -> Vec<u8> {
         id,
         made_at: Timestamp::UNIX_EPOCH,
         file: "test".parse().unwrap(),
+        place: Place::Unknown,
         passphrase: Some(b"correct horse".to_vec().into()),
     };
     let entry = entry(bascule_domain::audit::Change::BackedUp { backup: id });
@@ -168,6 +170,7 @@ fn restore(folder: &Folder, file: &[u8]) -> Store {
     Store::restore(
         &folder.path,
         file,
+        Place::Unknown,
         Some(b"correct horse"),
         Timestamp::UNIX_EPOCH,
     )
