@@ -22,6 +22,7 @@ use data_encoding::HEXLOWER;
 use crate::{
     exchange::Exchange,
     guard::Guard,
+    identity,
     probe::{self, ProbeFailure},
     providers::{s3::S3, s3_compatible::S3Compatible},
     registry::{Adapter, Clock, Wish},
@@ -213,6 +214,19 @@ impl Checker {
             Ok(health) => health,
             Err(_) => Health::Unreachable(Obstacle::Timeout),
         }
+    }
+
+    /// The buckets that a server tells these credentials of; none if it does not tell.
+    pub async fn buckets(&self, server: &Server, credentials: &Credentials) -> Vec<BucketName> {
+        let mut buckets = Vec::new();
+        let Ok(transport) = self.transport(&server.endpoint) else {
+            return buckets;
+        };
+        let exchange = Exchange::new(transport, server.location.clone(), self.clock.clone());
+        let asking = identity::each_bucket(&exchange, credentials, |name, _| buckets.push(name));
+        // What was told before the time was over is true all the same.
+        drop(tokio::time::timeout(LIMIT, asking).await);
+        buckets
     }
 
     async fn ask(

@@ -53,6 +53,21 @@ pub(crate) async fn identities<'a>(
         }
         return Ok(found);
     }
+    each_bucket(exchange, credentials, |name, date| {
+        if let (Some(identity), Some(date)) = (found.get_mut(&name), date) {
+            *identity = BucketIdentity::CreationDate(date);
+        }
+    })
+    .await?;
+    Ok(found)
+}
+
+/// Hands over every bucket that a server tells these credentials of, with its creation date.
+pub(crate) async fn each_bucket(
+    exchange: &Exchange,
+    credentials: &Credentials,
+    mut tell: impl FnMut(BucketName, Option<String>),
+) -> Result<(), IdentityError> {
     let mut token: Option<String> = None;
     for _ in 0..PAGES {
         let query: Vec<(&str, &str)> = token
@@ -76,12 +91,8 @@ pub(crate) async fn identities<'a>(
             break;
         };
         for (name, date) in page.buckets {
-            let known = name
-                .parse::<BucketName>()
-                .ok()
-                .and_then(|name| found.get_mut(&name));
-            if let (Some(identity), Some(date)) = (known, date) {
-                *identity = BucketIdentity::CreationDate(date);
+            if let Ok(name) = name.parse() {
+                tell(name, date);
             }
         }
         if page.next.is_none() || page.next == token {
@@ -89,5 +100,5 @@ pub(crate) async fn identities<'a>(
         }
         token = page.next;
     }
-    Ok(found)
+    Ok(())
 }

@@ -13,7 +13,7 @@ use std::{
 use bascule_proto::{
     location,
     v1::{
-        alerts_client::AlertsClient, audit_client::AuditClient,
+        adoptions_client::AdoptionsClient, alerts_client::AlertsClient, audit_client::AuditClient,
         connections_client::ConnectionsClient, deletions_client::DeletionsClient,
         findings_client::FindingsClient, keys_client::KeysClient, leaks_client::LeaksClient,
         rotations_client::RotationsClient, system_client::SystemClient, usage_client::UsageClient,
@@ -110,6 +110,12 @@ impl Client {
     #[must_use]
     pub fn findings(&self) -> FindingsClient<Channel> {
         FindingsClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// Consumers that were given keys of Bascule's, and their way back.
+    #[must_use]
+    pub fn adoptions(&self) -> AdoptionsClient<Channel> {
+        AdoptionsClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
     /// How people hear of findings.

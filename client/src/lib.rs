@@ -17,6 +17,7 @@ mod duration;
 mod edit;
 mod interruption;
 mod moment;
+mod moving;
 mod output;
 mod passphrase;
 mod program;

@@ -72,7 +72,7 @@ impl Listen {
     }
 }
 
-fn is_loopback(ip: IpAddr) -> bool {
+pub(crate) fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
 
@@ -122,6 +122,8 @@ pub(crate) struct Config {
     pub also: Vec<Listen>,
     /// Set exactly if an address is TLS.
     pub tls: Option<TlsFiles>,
+    /// Whether addresses beyond loopback may do without TLS.
+    pub allow_plain_http: bool,
     /// Virtual-host style: `<bucket>.<suffix>`.
     pub host_suffix: Option<String>,
     /// Further names by which tools may call the gateway.
@@ -130,8 +132,6 @@ pub(crate) struct Config {
     pub trusted_proxies: Vec<IpRule>,
     pub max_connections: usize,
     pub header_timeout: Duration,
-    /// Whether addresses beyond loopback may do without TLS.
-    pub allow_plain_http: bool,
     /// How long SIGTERM and a deletion wait for exchanges with a provider to end.
     pub drain_limit: Duration,
     /// How long uses are kept; `None`: they are not recorded.
@@ -183,10 +183,23 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Its name in the folder that a service manager keeps for us.
+const CONFIG_FILE: &str = "config.toml";
+
+/// The folder that a service manager made for us (systemd.exec(5)). Of several it is not known which
+/// one is meant.
+fn managed(variable: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os(variable)?);
+    let several = folder.as_os_str().as_encoded_bytes().contains(&b':');
+    (folder.is_absolute() && !several).then_some(folder)
+}
+
 /// Reads and validates. The file's absence is an error only if it was named.
 pub(crate) fn load(flags: &Flags) -> Result<Config, Vec<Problem>> {
     let mut problems = Vec::new();
-    let path = flags.config.clone().or_else(location::config_file);
+    let of_service = || managed("CONFIGURATION_DIRECTORY").map(|folder| folder.join(CONFIG_FILE));
+    let path = flags.config.clone().or_else(of_service);
+    let path = path.or_else(location::config_file);
     let text = match &path {
         None => String::new(),
         Some(path) => match std::fs::read_to_string(path) {
@@ -358,14 +371,16 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
     }
     let no_home = "there is no home folder to derive it from; set HOME, or say where";
     let state_given = state_dir.is_some();
-    let state_dir = state_dir.or_else(location::state_dir);
+    let state_dir = state_dir
+        .or_else(|| managed("STATE_DIRECTORY"))
+        .or_else(location::state_dir);
     if state_dir.is_none() {
         flag("--state-dir", no_home.to_owned());
     }
     // A daemon with a state folder of its own gets a socket of its own too.
     let runtime_dir = runtime_dir.or_else(|| match &state_dir {
         Some(state) if state_given => Some(state.join("run")),
-        _ => location::runtime_dir(),
+        _ => managed("RUNTIME_DIRECTORY").or_else(location::runtime_dir),
     });
     if runtime_dir.is_none() {
         flag("--runtime-dir", no_home.to_owned());
@@ -379,7 +394,9 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
             "the socket is in the state folder, where no group may come; set runtime_dir too, such as to /run/bascule".to_owned(),
         );
     }
-    let anchor_dir = anchor_dir.or_else(location::anchor_dir);
+    let anchor_dir = anchor_dir
+        .or_else(|| managed("CACHE_DIRECTORY"))
+        .or_else(location::anchor_dir);
     let mut listen = listen.into_iter();
     let first = listen.next().unwrap_or(Listen::DEFAULT);
     let also: Vec<_> = listen.collect();
@@ -398,12 +415,12 @@ fn validate(name: &Path, text: &str, flags: &Flags, problems: &mut Vec<Problem>)
         listen: first,
         also,
         tls,
+        allow_plain_http,
         host_suffix,
         hosts,
         trusted_proxies,
         max_connections,
         header_timeout,
-        allow_plain_http,
         drain_limit,
         usage_keep: usage_enabled.then_some(usage_keep),
         probe,

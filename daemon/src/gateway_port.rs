@@ -41,23 +41,32 @@ pub(crate) fn bind_also(listen: Listen) -> Result<TcpListener, PortError> {
 
 /// Binds the listener whose port tools are given. Blocking; call once at start.
 pub(crate) fn bind(listen: Listen, store: &Store) -> Result<TcpListener, PortError> {
-    let stored = store.gateway_port()?;
+    let listener = choose(listen, store.gateway_port()?)?;
+    keep(&listener, store)?;
+    Ok(listener)
+}
+
+/// Binds what [`bind`] would, given the port that is stored.
+fn choose(listen: Listen, stored: Option<u16>) -> Result<TcpListener, PortError> {
     let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let listener = match (listen.at, stored) {
-        (At::Exactly(address), _) => exactly(address)?,
-        (At::Chosen, Some(port)) => exactly(SocketAddr::new(localhost, port))?,
-        (At::Ephemeral(ip), Some(port)) => exactly(SocketAddr::new(ip, port))?,
-        (At::Ephemeral(ip), None) => exactly(SocketAddr::new(ip, 0))?,
-        (At::Chosen, None) => first_free(localhost)?,
-    };
-    let port = listener
-        .local_addr()
-        .map_err(|source| PortError::Bind {
-            address: SocketAddr::new(localhost, 0),
-            source,
-        })?
-        .port();
-    match stored {
+    match (listen.at, stored) {
+        (At::Exactly(address), _) => exactly(address),
+        (At::Chosen, Some(port)) => exactly(SocketAddr::new(localhost, port)),
+        (At::Ephemeral(ip), Some(port)) => exactly(SocketAddr::new(ip, port)),
+        (At::Ephemeral(ip), None) => exactly(SocketAddr::new(ip, 0)),
+        (At::Chosen, None) => first_free(localhost),
+    }
+}
+
+/// The address that would be bound if the daemon started now, on a state folder with this port.
+pub(crate) fn preview(listen: Listen, stored: Option<u16>) -> Result<SocketAddr, PortError> {
+    address_of(&choose(listen, stored)?)
+}
+
+/// Keeps the port of the listener that tools are given, whoever has bound it.
+pub(crate) fn keep(listener: &TcpListener, store: &Store) -> Result<(), PortError> {
+    let port = address_of(listener)?.port();
+    match store.gateway_port()? {
         None => store.set_gateway_port(port)?,
         // Asked for explicitly, for this run: tools keep the port that was chosen once.
         Some(stored) if stored != port => tracing::warn!(
@@ -67,7 +76,14 @@ pub(crate) fn bind(listen: Listen, store: &Store) -> Result<TcpListener, PortErr
         ),
         Some(_) => {}
     }
-    Ok(listener)
+    Ok(())
+}
+
+fn address_of(listener: &TcpListener) -> Result<SocketAddr, PortError> {
+    listener.local_addr().map_err(|source| PortError::Bind {
+        address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
+        source,
+    })
 }
 
 fn exactly(address: SocketAddr) -> Result<TcpListener, PortError> {

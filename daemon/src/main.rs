@@ -10,12 +10,15 @@ mod crash;
 mod gateway_port;
 mod listeners;
 mod logging;
+mod manager;
 mod metrics;
+mod passed;
 mod random;
 mod rpc;
 mod run;
 mod sweeping;
 mod watching;
+mod whereabouts;
 
 use std::{
     io::{Read, Write},
@@ -86,6 +89,8 @@ enum Command {
         #[arg(long)]
         yes_lose_everything: bool,
     },
+    /// Print as JSON which folders, socket and address this daemon would use, and whether one runs
+    Whereabouts,
     /// Put a backup back; prints what came of it as JSON
     Restore {
         /// The backup
@@ -169,6 +174,7 @@ fn main() -> ExitCode {
         Some(Command::Reset {
             yes_lose_everything,
         }) => run::reset(&config, yes_lose_everything),
+        Some(Command::Whereabouts) => whereabouts::print(&config),
         Some(Command::Restore {
             file,
             passphrase_stdin,

@@ -1,11 +1,16 @@
 //! Starting, serving and stopping: the order in which the rooms are opened and closed.
 
-use std::{io::Write, path::Path, sync::Arc};
+use std::{
+    io::Write,
+    os::unix::net::UnixListener,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use bascule_domain::backup::Place;
 use bascule_gateway::{Gateway, Keyring, Settings, Workers};
-use bascule_os::InstanceLock;
+use bascule_os::{InstanceLock, service::Notice};
 use bascule_store::{Anchored, Store};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -21,10 +26,15 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Config,
     listeners::{self, Address, Bound},
-    metrics, rpc, sweeping, watching,
+    manager::{self, WorkPath},
+    metrics, passed,
+    rpc::{self, socket::ControlSocket},
+    sweeping, watching,
 };
 
-const LOCK_NAME: &str = "lock";
+pub(crate) const LOCK_NAME: &str = "lock";
+/// The credential with the root key.
+const ROOT_KEY: &str = "root.key";
 /// A backup is read whole.
 const LARGEST_BACKUP: u64 = 2 << 30;
 
@@ -37,17 +47,33 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         );
     }
     let config = within_descriptors(config, bascule_os::raise_descriptor_limit());
+    // Before anything else opens a descriptor.
+    let passed = passed::take()?;
     bascule_os::private_dir(&config.state_dir).context("the state folder can't be used")?;
     let lock = lock(&config)?;
-    let store = Store::open_or_create(&config.state_dir)
-        .context("the store was not opened, and nothing in it was changed")?;
+    manager::tell(&[Notice::Status("opening the store")]);
+    let store = open_store(&config)?;
     anchor(&config, &store)?;
-    let bound = listeners::bind(&config, &store)?;
+    let bound = listeners::bind(&config, &store, passed.gateway)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("the runtime could not be started")?
-        .block_on(serve(config, store, bound, lock.left_behind()))
+        .block_on(serve(
+            config,
+            store,
+            bound,
+            passed.control,
+            lock.left_behind(),
+        ))
+}
+
+/// Opens the store with the root key that the service manager keeps, where it does, else with that in
+/// the state folder.
+pub(crate) fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let credential = bascule_os::service::credential(ROOT_KEY);
+    Store::open_or_create_with(&config.state_dir, credential.as_deref())
+        .context("the store was not opened, and nothing in it was changed")
 }
 
 /// Each client connection may need one to a provider, and the daemon needs some for itself.
@@ -163,6 +189,7 @@ async fn serve(
     config: Config,
     store: Store,
     bound: Vec<Bound>,
+    control: Option<(UnixListener, PathBuf)>,
     killed_before: bool,
 ) -> anyhow::Result<()> {
     // Installed first, so that a signal during start is not lost.
@@ -188,7 +215,15 @@ async fn serve(
     // Before anything can happen that somebody wants to hear of.
     let news = app.watch("").context("news can't be followed")?;
     let operators = config.access.operators.as_deref();
-    let socket = rpc::socket::open(&config.runtime_dir, operators)?;
+    let ControlSocket {
+        peers,
+        path,
+        passed,
+    } = match control {
+        Some((listener, path)) => rpc::socket::take(listener, path, operators)
+            .context("the control socket that the service manager passed can't be used")?,
+        None => rpc::socket::open(&config.runtime_dir, operators)?,
+    };
     let scraped = match &config.metrics {
         Some(at) => Some((at.clone(), metrics::bind(at).await?)),
         None => None,
@@ -236,7 +271,7 @@ async fn serve(
     let consumers = tokio::spawn(watching::watch(app.clone(), alarm, stop.clone()));
     let alarm = Alarm::new().context("the timer for sweeps could not be made")?;
     let sweeps = tokio::spawn(sweeping::sweep(app.clone(), clock, alarm, stop.clone()));
-    servers.spawn(rpc::serve(app.clone(), socket, stop.clone()));
+    servers.spawn(rpc::serve(app.clone(), peers, stop.clone()));
     if let Some((at, listener)) = scraped {
         let (app, stop) = (app.clone(), stop.clone());
         servers.spawn(async move {
@@ -244,8 +279,21 @@ async fn serve(
             Ok(())
         });
     }
+    let work = WorkPath {
+        gateway,
+        app: app.clone(),
+    };
+    anyhow::ensure!(
+        work.goes_through().await,
+        "the gateway does not answer as it should"
+    );
     bascule_os::release();
-    announce(&config, &addresses);
+    let gateways = announce(&config, &addresses, &path);
+    manager::tell(&[
+        Notice::Ready,
+        Notice::Status(&format!("serving {gateways}")),
+    ]);
+    let alive = tokio::spawn(work.watch(stop.clone()));
 
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),
@@ -257,6 +305,10 @@ async fn serve(
             Err(error) => anyhow::Error::new(error).context("a server failed"),
         }),
     };
+    manager::tell(&[
+        Notice::Stopping,
+        Notice::Status("stopping: waiting for open requests"),
+    ]);
     tracing::info!("stopping: waiting for open requests; a second signal stops at once");
     reloads.abort();
     stop.cancel();
@@ -268,6 +320,7 @@ async fn serve(
             probes.await.ok();
             sweeps.await.ok();
             told.await.ok();
+            alive.await.ok();
         };
         // What deletions note at the end does not wait for a sweep that reads slowly.
         tokio::join!(app.stop(), watchers);
@@ -285,20 +338,19 @@ async fn serve(
     // What is still served ends here, so that the ledger misses none of it.
     drop(workers);
     app.close_ledger().await;
-    // An error here only leaves a stale socket, which the next start replaces.
-    std::fs::remove_file(
-        config
-            .runtime_dir
-            .join(bascule_proto::location::SOCKET_NAME),
-    )
-    .ok();
+    if !passed {
+        // An error here only leaves a stale socket, which the next start replaces.
+        std::fs::remove_file(path).ok();
+    }
     outcome
 }
 
 /// SIGHUP asks for a reload, as `bascule reload` does. What came of it is in the log and the status.
 async fn reload_on_hangup(app: Arc<App>, mut hangups: Signal) {
     while hangups.recv().await.is_some() {
+        manager::tell(&[Notice::Reloading]);
         app.reload().await.ok();
+        manager::tell(&[Notice::Ready]);
     }
 }
 
@@ -316,13 +368,16 @@ fn end_keys(
     Ok(async move { keyring.end_keys_in_time(&clock, &alarm).await })
 }
 
-fn announce(config: &Config, gateway: &[Address]) {
+/// Tells the log that the daemon serves; returns the gateway's addresses in words.
+fn announce(config: &Config, gateway: &[Address], socket: &Path) -> String {
     let gateway: Vec<_> = gateway.iter().map(Address::to_string).collect();
+    let gateway = gateway.join(", ");
     tracing::info!(
-        gateway = gateway.join(", "),
-        socket = %config.runtime_dir.join(bascule_proto::location::SOCKET_NAME).display(),
+        gateway,
+        socket = %socket.display(),
         state = %config.state_dir.display(),
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
+    gateway
 }

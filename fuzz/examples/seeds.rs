@@ -26,6 +26,8 @@ fn main() -> io::Result<()> {
         for dialect in 0..3 {
             put("formats_ini", &behind(dialect, text))?;
         }
+        put("formats_revise", &behind(syntax(&seed.path), text))?;
+        put("formats_revise", &behind(128 + structure(&seed.path), text))?;
         put("formats_shell", text)?;
         put("formats_jobs", &behind(job(&seed.path), text))?;
         put("formats_rclone", text)?;
@@ -96,6 +98,24 @@ fn structure(path: &str) -> u8 {
         "conf" | "ini" | "cfg" | "local" | "boto" | "service" => 11,
         _ if path.contains(".aws/") => 12,
         _ => 8,
+    }
+}
+
+/// As the target `formats_revise` has them.
+fn syntax(path: &str) -> u8 {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    match path {
+        _ if name.contains("rclone") => 0,
+        _ if path.contains(".aws/credentials") => 1,
+        _ if path.contains(".aws/") => 2,
+        _ if name.contains("s3cfg") => 3,
+        _ if path.contains(".mc/") => 4,
+        _ if name.contains("compose") => 11,
+        _ if name.contains("passwd") => 12,
+        _ if path.contains("systemd") => 9,
+        _ if path.contains("cron") => 10,
+        _ if name.ends_with(".sh") => 8,
+        _ => 7,
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod document;
 pub mod exposition;
 pub mod location;
+mod redacted;
 
 /// Messages, clients and servers of `bascule.v1`.
 #[allow(
@@ -18,6 +19,9 @@ pub mod location;
 pub mod v1 {
     tonic::include_proto!("bascule.v1");
 }
+
+/// Bytes of a message that the daemon takes: originals of an adoption, and all around them.
+pub const LARGEST_REQUEST: usize = 10 << 20;
 
 /// The compiled descriptors, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -60,10 +60,25 @@ pub fn config_file() -> Option<PathBuf> {
         .map(|base| base.join("bascule/config.toml"))
 }
 
-/// The socket that a client dials when nothing else is said.
+/// The socket of the daemon that is the machine's, as its unit names it.
+pub const SYSTEM_SOCKET: &str = "/run/bascule/bascule.sock";
+
+/// The socket of the user's own daemon. `None` without a home.
+#[must_use]
+pub fn own_socket() -> Option<PathBuf> {
+    runtime_dir().map(|dir| dir.join(SOCKET_NAME))
+}
+
+/// The socket that a client dials when nothing else is said: that of the user's own daemon, or, where
+/// there is none, the machine's.
 #[must_use]
 pub fn socket() -> Option<PathBuf> {
-    runtime_dir().map(|dir| dir.join(SOCKET_NAME))
+    let own = own_socket();
+    let system = PathBuf::from(SYSTEM_SOCKET);
+    if own.as_ref().is_none_or(|own| !own.exists()) && system.exists() {
+        return Some(system);
+    }
+    own
 }
 
 // The XDG specification says that relative paths are to be ignored.

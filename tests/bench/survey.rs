@@ -103,11 +103,9 @@ fn survey(provider: &Generated, objects: u64) -> (f64, u64) {
         "--allow-http",
         "--credentials-stdin",
     ];
-    cli.run_with(
-        &[&connect[..], &at].concat(),
-        "some-user\nsome-secret-of-theirs\n",
-    )
-    .ok();
+    let (id, secret) = provider.credentials();
+    cli.run_with(&[&connect[..], &at].concat(), &format!("{id}\n{secret}\n"))
+        .ok();
     let before = measure::held(daemon.pid()).map_or(0, |held| held.peak);
     let done = cli.run(&["delete", "photos", "--yes"]).verdict("intact");
     let after = measure::held(daemon.pid()).map_or(0, |held| held.peak);
@@ -128,10 +126,12 @@ fn survey(provider: &Generated, objects: u64) -> (f64, u64) {
 
 fn contenders(provider: &Generated) -> Vec<(&'static str, Command)> {
     let endpoint = provider.endpoint();
+    let (id, secret) = provider.credentials();
+    let tool = |name| tool(name, provider);
     let mut found = Vec::new();
     if let Some(mut rclone) = tool("rclone") {
         let remote = format!(
-            ":s3,provider=Minio,list_version=2,access_key_id=some-user,secret_access_key=some-secret-of-theirs,endpoint='{endpoint}':{BUCKET}"
+            ":s3,provider=Minio,list_version=2,access_key_id={id},secret_access_key={secret},endpoint='{endpoint}':{BUCKET}"
         );
         rclone.args(["size", "--fast-list", "--config", "/dev/null", &remote]);
         found.push(("rclone size", rclone));
@@ -146,7 +146,7 @@ fn contenders(provider: &Generated) -> Vec<(&'static str, Command)> {
         found.push(("s5cmd ls", s5cmd));
     }
     if let Some(mut mc) = tool("mc") {
-        let alias = endpoint.replace("http://", "http://some-user:some-secret-of-theirs@");
+        let alias = endpoint.replace("http://", &format!("http://{id}:{secret}@"));
         mc.env("MC_HOST_here", alias)
             .env(
                 "MC_CONFIG_DIR",
@@ -158,11 +158,12 @@ fn contenders(provider: &Generated) -> Vec<(&'static str, Command)> {
     found
 }
 
-fn tool(name: &str) -> Option<Command> {
+fn tool(name: &str, provider: &Generated) -> Option<Command> {
+    let (id, secret) = provider.credentials();
     let mut command = Command::new(tools::find(name)?);
     command
-        .env("AWS_ACCESS_KEY_ID", "some-user")
-        .env("AWS_SECRET_ACCESS_KEY", "some-secret-of-theirs")
+        .env("AWS_ACCESS_KEY_ID", id)
+        .env("AWS_SECRET_ACCESS_KEY", secret)
         .env("AWS_REGION", "us-east-1")
         .stdin(Stdio::null())
         .stdout(Stdio::null());

@@ -26,6 +26,7 @@ const LARGEST_PAGE: u64 = 1_000;
 #[derive(Debug)]
 pub struct Generated {
     server: Server,
+    credentials: (String, String),
     listed: Arc<AtomicU64>,
 }
 
@@ -50,7 +51,22 @@ impl Generated {
                 Ok::<_, std::convert::Infallible>(answer)
             }
         });
-        Self { server, listed }
+        // As its port is: whatever runs on this machine with the same key stands in a deletion's way.
+        let credentials = (
+            format!("user-of-{}", server.port()),
+            "a-secret-of-theirs".to_owned(),
+        );
+        Self {
+            server,
+            credentials,
+            listed,
+        }
+    }
+
+    /// An access key id that nothing else on this machine has, and its secret.
+    #[must_use]
+    pub fn credentials(&self) -> (&str, &str) {
+        (&self.credentials.0, &self.credentials.1)
     }
 
     /// Such as `http://127.0.0.1:9000`.

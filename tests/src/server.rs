@@ -44,6 +44,10 @@ impl Server {
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.address.port()
+    }
 }
 
 impl Drop for Server {

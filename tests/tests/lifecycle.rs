@@ -265,7 +265,7 @@ fn a_stale_socket_is_replaced_and_anything_else_is_refused() {
 }
 
 #[test]
-fn sigterm_lets_an_upload_end_and_takes_nothing_new() {
+fn j3_sigterm_lets_an_upload_end_and_takes_nothing_new() {
     let Some(mut world) = World::new() else {
         return;
     };
@@ -290,7 +290,7 @@ fn sigterm_lets_an_upload_end_and_takes_nothing_new() {
 }
 
 #[test]
-fn a_second_sigterm_ends_at_once() {
+fn j3_a_second_sigterm_ends_at_once() {
     let Some(mut world) = World::configured("[gateway]\ndrain_seconds = 300\n") else {
         return;
     };

@@ -32,12 +32,17 @@ fn scene() -> Option<(World, Clock, String, Issued)> {
     Some((world, clock, bucket, key))
 }
 
-/// Begins one; the id.
+/// Begins one, and waits until silence is counted; the id.
 fn begin(world: &World) -> String {
     let answer = world.delete("photos", &["--scream", "14d"]).ok();
     assert_eq!(answer["outcome"], "listening", "{answer}");
     assert_eq!(answer["deletion"]["phase"], "listening", "{answer}");
-    answer["deletion"]["id"].as_str().unwrap().to_owned()
+    let id = answer["deletion"]["id"].as_str().unwrap().to_owned();
+    wait::until("silence to be counted", || {
+        let shown = shown(world, &id);
+        shown["scream"]["counting_since"].is_string().then_some(())
+    });
+    id
 }
 
 fn shown(world: &World, id: &str) -> Value {
@@ -127,7 +132,9 @@ fn silence_completes_it_and_a_wall_clock_that_is_set_does_not() {
         let shown = cli.run(&["deletion", "show", id]).ok();
         shown["deletion"]["scream"]["counting_since"].clone()
     };
-    let before = counting();
+    let before = wait::until("silence to be counted", || {
+        Some(counting()).filter(Value::is_string)
+    });
     clock.jump(30 * DAY);
     wait::until("the jump to be seen", || {
         (counting() != before).then_some(())

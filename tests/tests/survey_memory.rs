@@ -28,9 +28,10 @@ fn growth(objects: u64) -> Option<u64> {
     let connect = ["connect", "photos", "--provider", "minio", "--bucket"];
     let at = [BUCKET, "--endpoint", &endpoint];
     let how = ["--allow-http", "--credentials-stdin"];
+    let (id, secret) = provider.credentials();
     cli.run_with(
         &[&connect[..], &at, &how].concat(),
-        "some-user\nsome-secret-of-theirs\n",
+        &format!("{id}\n{secret}\n"),
     )
     .ok();
     let before = measure::held(daemon.pid())?;

@@ -12,7 +12,7 @@ use std::{sync::Arc, thread};
 
 use bascule_tests::{
     Minio, Recorded, Recorder, S3, Treat, World,
-    cli::VERDICT_PENDING,
+    cli::{NO_DAEMON, VERDICT_PENDING},
     generated::{self, Generated},
     s3::element,
     wait,
@@ -118,8 +118,7 @@ impl Scene {
 fn behind_a_recorder(world: World, provider: &Generated) -> Recorded {
     let endpoint = provider.endpoint();
     let address = endpoint.trim_start_matches("http://");
-    let credentials = ("some-user", "some-secret-of-theirs");
-    Recorded::before(world, address, generated::BUCKET, credentials).forgetting()
+    Recorded::before(world, address, generated::BUCKET, provider.credentials()).forgetting()
 }
 
 fn begin_upload(s3: &S3, bucket: &str, key: &str) -> String {
@@ -309,7 +308,7 @@ fn a_first_survey_goes_on_after_a_kill_where_it_was() {
     });
     let cli = world.cli();
     let id = thread::scope(|scope| {
-        let deleting = scope.spawn(|| cli.run(&["delete", "photos", "--yes"]));
+        let deleting = scope.spawn(|| cli.run(&["delete", "photos", "--yes"]).exits(NO_DAEMON));
         recorder.wait_until_held(1);
         // What was listed stands in the manifest; one stretch at least is on its way to it.
         let manifests = world.home.path("state/manifests");
@@ -387,7 +386,7 @@ fn a_sample_of_many_objects_says_how_many() {
         "photos",
         &[bascule_tests::generated::BUCKET],
         &provider.endpoint(),
-        ("some-user", "some-secret-of-theirs"),
+        provider.credentials(),
     );
     let before = provider.listed();
     let done = world

@@ -324,13 +324,30 @@ fn manifests_are_kept_when_the_user_leaves_before_the_verdict_and_again_when_it_
         assert_eq!(taken["manifests"].as_array().unwrap().len(), 1, "{taken}");
     }
     let show = ["deletion", "show", &id, "--watch"];
-    let mut watching = run("watching", &[&show[..], &folder].concat());
-    wait::until("the client to follow", || {
-        watching.output().contains("revoked").then_some(())
-    });
+    // The erasure waits for each of two, and no longer than for both.
+    let third = world.home.path("third");
+    let of_another = ["--keep-manifests", third.to_str().unwrap()];
+    let mut watching = [
+        run("watching", &[&show[..], &folder].concat()),
+        run("also watching", &[&show[..], &of_another].concat()),
+    ];
+    for watching in &watching {
+        wait::until("the client to follow", || {
+            watching.output().contains("revoked").then_some(())
+        });
+    }
+    recorder.rule(|_| Treat::Drop);
+    for watching in &watching {
+        wait::until("the follower to be told what it waits for", || {
+            watching.output().contains("waits: ").then_some(())
+        });
+    }
     recorder.pass();
-    let ended = watching.wait("the verdict");
-    assert_eq!(ended.code(), Some(0), "{}", watching.output());
+    for watching in &mut watching {
+        let ended = watching.wait("the verdict");
+        assert_eq!(ended.code(), Some(0), "{}", watching.output());
+    }
+    assert_eq!(std::fs::read_dir(&third).unwrap().count(), 2);
     assert_eq!(lines("before").unwrap(), 20);
     assert_eq!(lines("after").unwrap(), 20);
     assert!(world.home.files("state/manifests").is_empty());

@@ -415,6 +415,8 @@ pub(crate) struct AuditEntry {
     pub(crate) successor_id: Option<String>,
     pub(crate) foreign_key: Option<String>,
     pub(crate) finding_id: Option<String>,
+    pub(crate) adoption_id: Option<String>,
+    pub(crate) consumer: Option<String>,
     pub(crate) backup_id: Option<String>,
 }
 
@@ -436,6 +438,8 @@ impl From<&v1::AuditEntry> for AuditEntry {
             successor_id: given(&wire.successor_id),
             foreign_key: given(&wire.foreign_key),
             finding_id: given(&wire.finding_id),
+            adoption_id: given(&wire.adoption_id),
+            consumer: given(&wire.consumer),
             backup_id: given(&wire.backup_id),
         }
     }

@@ -129,6 +129,12 @@ fn words(entry: &v1::AuditEntry) -> String {
     if !entry.successor_id.is_empty() {
         text.push_str(&format!("    new key: {}\n", escape(&entry.successor_id)));
     }
+    if !entry.adoption_id.is_empty() {
+        text.push_str(&format!("    adoption: {}\n", escape(&entry.adoption_id)));
+    }
+    if !entry.consumer.is_empty() {
+        text.push_str(&format!("    for: {}\n", escape(&entry.consumer)));
+    }
     for difference in &entry.differences {
         text.push_str(&format!("    {}\n", escape(&change(entry, difference))));
     }

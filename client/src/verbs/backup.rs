@@ -178,9 +178,17 @@ pub(super) async fn look_again(client: &Client, connection: &str) -> Result<(), 
     if backups.is_empty() {
         return Ok(());
     }
-    let looks = look::look_for(&backups);
-    let seen = backups.into_iter().zip(&looks);
-    look::note(client, seen.map(|(backup, look)| (backup.id, look.found()))).await
+    // On a thread of its own: a signal must be heard while a file system does not answer.
+    let looked = tokio::task::spawn_blocking(move || {
+        let looks = look::look_for(&backups);
+        let seen = backups.into_iter().zip(looks);
+        seen.map(|(backup, look)| (backup.id, look.found()))
+            .collect::<Vec<_>>()
+    });
+    let seen = looked
+        .await
+        .map_err(|error| Error::new(Kind::Failed, error.to_string()))?;
+    look::note(client, seen).await
 }
 
 async fn write(

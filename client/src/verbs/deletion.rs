@@ -225,7 +225,7 @@ async fn show(id: String, context: &Context) -> Result<(), Error> {
 
 async fn manifests(id: &str, folder: &Path, context: &Context) -> Result<(), Error> {
     let files = ManifestFiles::reserve(folder)?;
-    let taken = files.take(&context.client().await?, id).await?;
+    let taken = files.take(&context.client().await?, id, false).await?;
     let manifests: Vec<_> = taken
         .iter()
         .map(|path| path.display().to_string())

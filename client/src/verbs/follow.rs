@@ -48,7 +48,7 @@ impl Keeping {
         if deletion.phase() != v1::Phase::Revoked {
             return left;
         }
-        match self.files.take(&self.client, &deletion.id).await {
+        match self.files.take(&self.client, &deletion.id, false).await {
             Ok(paths) => {
                 for path in paths {
                     let path = path.display().to_string();
@@ -102,7 +102,18 @@ pub(crate) async fn follow(
         };
         match event {
             Ok(Some(event)) => {
+                let waited = seen.parked.clone();
                 seen.take(event, &mut progress, output);
+                // Without manifests to keep, nobody waits.
+                if keeping.is_some()
+                    && seen.parked != waited
+                    && let Some(why) = &seen.parked
+                {
+                    progress.line(&format!(
+                        "waits: {}; it goes on by itself, and to leave (Ctrl-C) does not stop it",
+                        escape(why)
+                    ));
+                }
                 // It takes days; nobody waits here for that.
                 if seen.deletion.phase() == v1::Phase::Listening {
                     break;
@@ -112,8 +123,8 @@ pub(crate) async fn follow(
                     .as_ref()
                     .filter(|_| waits && seen.manifests.is_none())
                 {
-                    let taken = keeping.files.take(&keeping.client, &seen.deletion.id).await;
-                    seen.manifests = Some(taken);
+                    let id = &seen.deletion.id;
+                    seen.manifests = Some(keeping.files.take(&keeping.client, id, true).await);
                 }
             }
             Ok(None) => break,

@@ -2,17 +2,20 @@
 //! and renders the answer; rules live in the daemon.
 
 mod activate;
+mod adopt;
 mod alerts;
 mod audit;
 mod backup;
 mod check;
 mod completions;
 mod connect;
+mod consent;
 mod credentials;
 mod delete;
 mod deletion;
 mod demo;
 mod doctor;
+mod eject;
 mod findings;
 pub(crate) mod follow;
 mod help;
@@ -28,9 +31,11 @@ mod receipt;
 mod reconnect_card;
 mod reload;
 mod rename;
+mod repair;
 mod reset;
 mod restore;
 mod scan;
+mod service;
 mod show;
 mod source;
 mod status;
@@ -41,6 +46,10 @@ mod who;
 use std::path::PathBuf;
 
 use clap::Subcommand;
+
+pub(crate) use adopt::tell_moved;
+pub(crate) use scan::{judged, look, machine};
+pub(crate) use source::provider as provider_of_rclone;
 
 use crate::{channel::Client, error::Error, exit::Exit, output::Output};
 
@@ -82,6 +91,9 @@ pub(crate) enum Verb {
     Scan(scan::Arguments),
     Check(check::Arguments),
     Who(who::Arguments),
+    Adopt(Box<adopt::Arguments>),
+    Repair(repair::Arguments),
+    Eject(eject::Arguments),
     Usage(usage::Arguments),
     Watch(watch::Arguments),
     Findings(findings::Arguments),
@@ -91,6 +103,7 @@ pub(crate) enum Verb {
     Doctor(doctor::Arguments),
     Reload(reload::Arguments),
     Metrics(metrics::Arguments),
+    Service(service::Arguments),
     Backup(backup::Arguments),
     Restore(restore::Arguments),
     Activate(activate::Arguments),
@@ -122,6 +135,9 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Scan(arguments) => scan::run(arguments, context).await,
         Verb::Check(arguments) => check::run(arguments, context).await,
         Verb::Who(arguments) => who::run(arguments, context).await,
+        Verb::Adopt(arguments) => adopt::run(*arguments, context).await,
+        Verb::Repair(arguments) => repair::run(arguments, context).await,
+        Verb::Eject(arguments) => eject::run(arguments, context).await,
         Verb::Usage(arguments) => usage::run(arguments, context).await,
         Verb::Watch(arguments) => watch::run(arguments, context).await,
         Verb::Findings(arguments) => findings::run(arguments, context).await,
@@ -131,6 +147,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Doctor(arguments) => doctor::run(arguments, context).await,
         Verb::Reload(arguments) => reload::run(arguments, context).await,
         Verb::Metrics(arguments) => metrics::run(arguments, context).await,
+        Verb::Service(arguments) => service::run(arguments, context).await,
         Verb::Backup(arguments) => backup::run(arguments, context).await,
         Verb::Restore(arguments) => restore::run(arguments, context).await,
         Verb::Activate(arguments) => activate::run(arguments, context).await,

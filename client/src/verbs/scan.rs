@@ -203,13 +203,13 @@ fn unlock(environment: &mut Environment) -> Result<(), Error> {
 }
 
 /// This machine, as whoever asks sees it.
-pub(super) fn machine() -> Machine {
+pub(crate) fn machine() -> Machine {
     let uid = bascule_os::effective_uid();
     Machine::local(source::environment(), uid, clock::now())
 }
 
 /// Runs a look, which reads many files, beside the client's own loop.
-pub(super) async fn look<T: Send + 'static>(
+pub(crate) async fn look<T: Send + 'static>(
     look: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
     tokio::task::spawn_blocking(look)
@@ -218,7 +218,7 @@ pub(super) async fn look<T: Send + 'static>(
 }
 
 /// What the daemon knows of the keys; `None` when there is none to ask.
-pub(super) async fn judged(
+pub(crate) async fn judged(
     uses: &[Use],
     context: &Context,
 ) -> Option<BTreeMap<AccessKeyId, v1::Judgement>> {

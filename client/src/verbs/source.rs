@@ -54,7 +54,7 @@ impl From<FoundKey> for Found {
 }
 
 /// Our name for what rclone calls a provider.
-fn provider(rclone: &str) -> ProviderKind {
+pub(crate) fn provider(rclone: &str) -> ProviderKind {
     match rclone.to_ascii_lowercase().as_str() {
         "aws" => ProviderKind::S3,
         "cloudflare" => ProviderKind::R2,

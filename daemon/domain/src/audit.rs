@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    adoption::AdoptionId,
     backup::{Closure, Found},
     connection::Connection,
     finding::FindingId,
     ids::{BackupId, ConnectionId, DeletionId, KeyId},
     key::Key,
-    names::{ConnectionName, Label, Reason},
+    names::{ConnectionName, ConsumerName, Label, Reason},
 };
 
 /// Who asked, as the operating system tells it.
@@ -134,6 +135,22 @@ pub enum Change {
         /// Of which connection.
         connection: ConnectionId,
     },
+    /// A step of a consumer's adoption.
+    Adoption {
+        /// Of which connection.
+        connection: ConnectionId,
+        /// The key that the consumer was given.
+        key: KeyId,
+        /// Which adoption.
+        adoption: AdoptionId,
+        /// What was done.
+        step: AdoptionStep,
+    },
+    /// A connection's own credentials were handed out, for a consumer that gets them back.
+    CredentialsHandedOut {
+        /// Of which connection.
+        connection: ConnectionId,
+    },
     /// A deletion reached a phase.
     Deletion {
         /// Of which connection.
@@ -213,6 +230,8 @@ impl Change {
             Self::Resumed { .. } => "resumed",
             Self::LeakReported { .. } => "leak-reported",
             Self::LeakClosed { .. } => "leak-closed",
+            Self::Adoption { step, .. } => step.as_str(),
+            Self::CredentialsHandedOut { .. } => "credentials-handed-out",
             Self::Deletion { .. } => "deletion",
             Self::DeletionWentOn { .. } => "deletion-went-on",
             Self::BackedUp { .. } => "backed-up",
@@ -247,6 +266,8 @@ impl Change {
             | Self::Resumed { connection }
             | Self::LeakReported { connection }
             | Self::LeakClosed { connection }
+            | Self::Adoption { connection, .. }
+            | Self::CredentialsHandedOut { connection }
             | Self::Deletion { connection, .. }
             | Self::DeletionWentOn { connection, .. } => Some(*connection),
             Self::FindingAcknowledged { connection, .. } => *connection,
@@ -268,7 +289,8 @@ impl Change {
             | Self::KeyPaused { key, .. }
             | Self::KeyResumed { key, .. }
             | Self::KeyRevoked { key, .. }
-            | Self::Rotation { key, .. } => Some(*key),
+            | Self::Rotation { key, .. }
+            | Self::Adoption { key, .. } => Some(*key),
             Self::FindingAcknowledged { key, .. } => *key,
             Self::Connected { .. }
             | Self::CredentialsReplaced { .. }
@@ -279,6 +301,7 @@ impl Change {
             | Self::Resumed { .. }
             | Self::LeakReported { .. }
             | Self::LeakClosed { .. }
+            | Self::CredentialsHandedOut { .. }
             | Self::Deletion { .. }
             | Self::DeletionWentOn { .. }
             | Self::BackedUp { .. }
@@ -314,6 +337,39 @@ impl Change {
     }
 }
 
+/// What was done about a consumer's adoption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdoptionStep {
+    /// Its files are kept, and are about to be changed.
+    Prepared,
+    /// It works with a key of ours.
+    Adopted,
+    /// The same, in the place of a key that it had from us before.
+    Repaired,
+    /// It did not work, and its files are as before.
+    RolledBack,
+    /// Its files are as before.
+    Undone,
+    /// It has its provider's key again.
+    Ejected,
+}
+
+impl AdoptionStep {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prepared => "adoption-prepared",
+            Self::Adopted => "adopted",
+            Self::Repaired => "repaired",
+            Self::RolledBack => "adoption-rolled-back",
+            Self::Undone => "adoption-undone",
+            Self::Ejected => "ejected",
+        }
+    }
+}
+
 /// What reveals something of the connection: kept apart, sealed with the connection's key, and
 /// gone with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -324,6 +380,9 @@ pub struct Details {
     /// What the key was called then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
+    /// Who got a key or credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<ConsumerName>,
     /// What differs from before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
@@ -349,6 +408,15 @@ impl Details {
             connection: Some(connection.clone()),
             label: Some(key.label.clone()),
             ..Self::default()
+        }
+    }
+
+    /// Adds who got a key or credentials.
+    #[must_use]
+    pub fn given_to(self, consumer: &ConsumerName) -> Self {
+        Self {
+            consumer: Some(consumer.clone()),
+            ..self
         }
     }
 

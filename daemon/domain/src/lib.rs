@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod access_key;
+pub mod adoption;
 pub mod audit;
 pub mod backup;
 pub mod connection;

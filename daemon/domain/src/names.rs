@@ -27,6 +27,11 @@ pub enum NameError {
     /// See [`Prefix`].
     #[error("a prefix has 1 to 1024 bytes and no '.' or '..' segment")]
     Prefix,
+    /// See [`ConsumerName`].
+    #[error(
+        "a consumer has 1 to 200 printable characters, and neither starts nor ends with a blank"
+    )]
+    Consumer,
     /// See [`Reason`].
     #[error(
         "a reason has 1 to 500 printable characters on one line, and neither starts nor ends with a blank"
@@ -131,6 +136,14 @@ name!(
     NameError::Prefix,
     |text| (1..=1024).contains(&text.len())
         && !text.split('/').any(|segment| matches!(segment, "." | ".."))
+);
+name!(
+    /// Who uses a key, such as `rclone:r2`: a tool, and what it calls the place it uses it for.
+    ConsumerName,
+    NameError::Consumer,
+    |text| (1..=200).contains(&text.chars().count())
+        && text.trim() == text
+        && !text.chars().any(char::is_control)
 );
 name!(
     /// Why a user asked for a change.

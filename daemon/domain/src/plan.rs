@@ -408,7 +408,10 @@ fn jobs_moved(sight: &Sight) -> Look {
                 holders(sight.consumers.len()),
                 some(&sight.consumers)
             ),
-            "give them another key, or --ack jobs-moved; bascule findings names them until they are mended",
+            format!(
+                "{}, or --ack jobs-moved; bascule findings names them until they are mended",
+                moves(&sight.consumers, "give them another key")
+            ),
         );
     }
     match &sight.not_looked {
@@ -434,7 +437,10 @@ fn no_bypass(sight: &Sight) -> Look {
                 },
                 some(&sight.bypasses)
             ),
-            "revoke that key at the provider, or give them keys of their own; or --ack no-bypass",
+            format!(
+                "revoke that key at the provider, or {}; or --ack no-bypass",
+                moves(&sight.bypasses, "give them keys of their own")
+            ),
         );
     }
     match &sight.not_looked {
@@ -520,6 +526,20 @@ fn backup_elsewhere(sight: &Sight) -> Look {
         ),
         "see that it goes elsewhere; then --ack backup-elsewhere",
     )
+}
+
+/// What is to be done about consumers, with the commands that do it.
+fn moves(consumers: &[Consumer], what: &str) -> String {
+    let mut commands: Vec<_> = consumers
+        .iter()
+        .filter(|consumer| !consumer.moves.is_empty())
+        .map(|consumer| consumer.moves.join(" or "))
+        .collect();
+    commands.dedup();
+    match commands.is_empty() {
+        true => what.to_owned(),
+        false => format!("{what}: {}", some(&commands)),
+    }
 }
 
 /// How many places of the machine could not be looked at.

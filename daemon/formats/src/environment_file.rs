@@ -6,7 +6,7 @@ mod systemd;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use zeroize::Zeroizing;
 
@@ -35,6 +35,8 @@ pub struct Assignment {
     pub value: Zeroizing<String>,
     /// Where the name begins.
     pub offset: usize,
+    /// Where the value stands as it is written, quotes included and blanks around it not.
+    pub span: Range<usize>,
     /// The line that the name stands on, counted from 1.
     pub line: u32,
 }
@@ -79,6 +81,7 @@ fn docker(text: &str) -> Vec<Assignment> {
                 name: name.to_owned(),
                 value: Zeroizing::new(value.to_owned()),
                 offset: offset + content.len() - own.len(),
+                span: offset + content.len() - value.len()..offset + content.len(),
                 line,
             });
         }

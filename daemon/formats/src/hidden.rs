@@ -47,6 +47,7 @@ mod tests {
                     name,
                     value: secret.into(),
                     offset: 0,
+                    span: 0..0,
                     line,
                 }
             ),

@@ -19,6 +19,7 @@ pub mod launchd;
 pub mod leaves;
 pub mod pattern;
 pub mod rclone;
+pub mod revise;
 pub mod shell;
 pub mod unit;
 

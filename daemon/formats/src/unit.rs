@@ -149,12 +149,12 @@ fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
         })
 }
 
-fn is_comment(line: &str) -> bool {
+pub(crate) fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with(['#', ';'])
 }
 
 /// Whether a line ends with a backslash that no other one escapes.
-fn continues(line: &str) -> bool {
+pub(crate) fn continues(line: &str) -> bool {
     let backslashes = line.len() - line.trim_end_matches('\\').len();
     backslashes % 2 == 1
 }

@@ -31,6 +31,7 @@ mod knock;
 mod learn;
 #[cfg(test)]
 mod lifecycle;
+mod liveness;
 mod load;
 mod meter;
 mod metrics;

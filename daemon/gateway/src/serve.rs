@@ -22,6 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    runtime::Handle,
     sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -182,6 +183,14 @@ impl Gateway {
             seats: Some(workers.seats()),
             ..self
         }
+    }
+
+    /// The threads that serve connections; none where that is whoever accepts them.
+    pub(crate) fn runtimes(&self) -> Vec<Handle> {
+        self.seats
+            .as_deref()
+            .map(workers::runtimes)
+            .unwrap_or_default()
     }
 
     /// Serves until `shutdown`, then stops accepting, lets what is open end, and returns. The

@@ -87,6 +87,11 @@ impl Drop for Workers {
     }
 }
 
+/// What runs on each thread.
+pub(crate) fn runtimes(seats: &[Seat]) -> Vec<Handle> {
+    seats.iter().map(|seat| seat.runtime.clone()).collect()
+}
+
 /// Serves a connection on the thread that serves the fewest.
 pub(crate) fn serve(
     seats: &[Seat],

@@ -22,6 +22,7 @@ mod port;
 mod process;
 mod resident;
 mod running;
+pub mod service;
 mod socket;
 mod tcp;
 mod tree;
@@ -46,7 +47,7 @@ pub use group::{give, group_dir, group_id, peer_is_in};
 pub use limits::{MemoryGuard, Space, Watches, memory_guard, space, watches};
 pub use lock::{InstanceLock, LockError};
 pub use mounts::{Mount, MountReach, Mounts, mount_of_file};
-pub use own_file::{OwnFile, OwnFileError, Replaced};
+pub use own_file::{Link, OwnFile, OwnFileError, Replaced};
 pub use path_error::PathError;
 pub use port::{Holder, port_holder};
 pub use process::{

@@ -45,31 +45,17 @@ pub struct InstanceLock {
 impl InstanceLock {
     /// Takes the lock at the path, or says who holds it. The file stays after release.
     pub fn acquire(path: &Path) -> Result<Self, LockError> {
-        let unusable =
-            |action| move |source| LockError::Unusable(PathError::io(action, path)(source));
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-            .open(path)
-            .map_err(unusable("open"))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let pid = read_pid(&mut file);
-                return Err(LockError::Held {
-                    pid,
-                    command: pid.and_then(command_of),
-                });
-            }
-            Err(error) => return Err(unusable("lock")(error.into())),
-        }
+        let mut file = take(path)?;
         let left_behind = read_pid(&mut file).is_some();
-        write_pid(&mut file).map_err(unusable("write"))?;
+        write_pid(&mut file)
+            .map_err(|source| LockError::Unusable(PathError::io("write", path)(source)))?;
         Ok(Self { file, left_behind })
+    }
+
+    /// Keeps others out as long as the value lives, and leaves what the holder before has written to
+    /// whoever acquires the lock next.
+    pub fn borrow(path: &Path) -> Result<impl Sized + use<>, LockError> {
+        take(path)
     }
 
     /// Whether the holder before was killed: it left its process id.
@@ -77,6 +63,31 @@ impl InstanceLock {
     pub const fn left_behind(&self) -> bool {
         self.left_behind
     }
+}
+
+fn take(path: &Path) -> Result<File, LockError> {
+    let unusable = |action| move |source| LockError::Unusable(PathError::io(action, path)(source));
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+        .open(path)
+        .map_err(unusable("open"))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let pid = read_pid(&mut file);
+            return Err(LockError::Held {
+                pid,
+                command: pid.and_then(command_of),
+            });
+        }
+        Err(error) => return Err(unusable("lock")(error.into())),
+    }
+    Ok(file)
 }
 
 impl Drop for InstanceLock {
@@ -123,6 +134,9 @@ mod tests {
         assert!(!clean.left_behind());
         drop(clean);
         std::fs::write(&path, "4711\n").unwrap();
+        let borrowed = InstanceLock::borrow(&path).unwrap();
+        assert!(InstanceLock::acquire(&path).is_err());
+        drop(borrowed);
         assert!(InstanceLock::acquire(&path).unwrap().left_behind());
     }
 }

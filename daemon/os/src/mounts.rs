@@ -102,6 +102,8 @@ impl Mounts {
 /// Where the file system is mounted that holds this file, or would hold it: that of its folder.
 /// `Ok(None)` where the system does not tell. It may never answer if that file system has stalled.
 pub fn mount_of_file(file: &Path) -> io::Result<Option<PathBuf>> {
+    // A bare name has an empty parent, which is no folder.
+    let file = std::path::absolute(file)?;
     let folder = file.parent().unwrap_or(Path::new("/")).canonicalize()?;
     Ok(Mounts::now()?.over(&folder).map(|mount| mount.path.clone()))
 }
@@ -140,6 +142,13 @@ mod tests {
         41 22 0:51 / /srv rw - xfs /dev/sdb rw\n\
         42 41 0:52 / /srv rw - nfs4 host:/x rw\n\
         broken line\n";
+
+    #[test]
+    fn a_bare_name_lies_where_the_current_folder_does() {
+        let whole = std::env::current_dir().unwrap().join("a.backup");
+        let of_bare = mount_of_file(Path::new("a.backup")).unwrap();
+        assert_eq!(of_bare, mount_of_file(&whole).unwrap());
+    }
 
     #[test]
     fn a_path_lies_on_the_innermost_mount_and_the_last_one_at_a_place_hides_the_others() {

@@ -1,5 +1,9 @@
 //! Files that other programs of the user's read: looked at, then replaced whole or not at all.
-//! What stood there is kept beside it. Nothing is changed for a file that is not the user's.
+//! What stood there is kept beside it, or by who rewrites it. Nothing is changed for a file that is
+//! not the user's.
+
+mod links;
+mod rewrite;
 
 use std::{
     ffi::OsString,
@@ -20,6 +24,8 @@ use crate::{
     foreign::FileIdentity,
     path_error::PathError,
 };
+
+pub use links::Link;
 
 /// The widest mode of a file that holds a key.
 const WIDEST: u32 = 0o600;
@@ -71,6 +77,40 @@ pub enum OwnFileError {
         /// Which path.
         path: PathBuf,
     },
+    /// There is none.
+    #[error("{} is not there", .path.display())]
+    Missing {
+        /// Which path.
+        path: PathBuf,
+    },
+    /// Its owner may not write it: somebody wanted it to stay as it is.
+    #[error("{path} is read-only; chmod u+w {path} lets it be changed", path = .path.display())]
+    ReadOnly {
+        /// Which path.
+        path: PathBuf,
+    },
+    /// Nothing in a store of Nix or Guix is ever changed; it is made anew from its source.
+    #[error("{} lies in a store that its own tool writes", .path.display())]
+    Store {
+        /// The path with its links resolved.
+        path: PathBuf,
+    },
+    /// The new file could not be given what the former one has.
+    #[error("can't keep the {what} of {}", .path.display())]
+    Keep {
+        /// Such as `group`, or the name of an extended attribute.
+        what: String,
+        /// Which path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process of ours is rewriting it.
+    #[error("{} is being rewritten at this moment", .path.display())]
+    Busy {
+        /// Which path.
+        path: PathBuf,
+    },
     /// The operating system refused.
     #[error("can't {action} {}", .path.display())]
     Io {
@@ -99,6 +139,8 @@ impl OwnFileError {
 /// A file that may be replaced, as it is now.
 #[derive(Debug)]
 pub struct OwnFile {
+    /// As it was asked for.
+    path: PathBuf,
     /// With links resolved: a link stays one, and what it leads to is replaced.
     real: PathBuf,
     before: Option<Before>,
@@ -138,15 +180,18 @@ impl OwnFile {
                 let folder = path.ancestors().skip(1).find(|folder| folder.exists());
                 writable(folder.unwrap_or(Path::new(".")))?;
                 return Ok(Self {
+                    path: path.to_owned(),
                     real: path.to_owned(),
                     before: None,
                 });
             }
             Err(error) => return Err(OwnFileError::io("examine", path)(error)),
         };
+        links::outside_of_stores(&real)?;
         let before = Before::read(&real, limit)?;
         writable(folder_of(&real))?;
         Ok(Self {
+            path: path.to_owned(),
             real,
             before: Some(before),
         })
@@ -156,6 +201,18 @@ impl OwnFile {
     #[must_use]
     pub fn bytes(&self) -> Option<&[u8]> {
         self.before.as_ref().map(|before| before.bytes.as_slice())
+    }
+
+    /// Where it is, with the link at its end resolved.
+    #[must_use]
+    pub fn real_path(&self) -> &Path {
+        &self.real
+    }
+
+    /// Its mode, such as 0o644; `None` if it is not there.
+    #[must_use]
+    pub fn mode(&self) -> Option<u32> {
+        self.before.as_ref().map(|before| before.mode)
     }
 
     /// Replaces it, durably: after a crash it is the old file or the new one, never a mix, and

@@ -441,6 +441,19 @@ impl App {
             )),
             Judgement::Unknown => {}
         }
+        let repairable = match &finding.judgement {
+            Judgement::Issued { state, .. } => {
+                matches!(state, IssuedState::Retiring(_) | IssuedState::Expired(_))
+            }
+            Judgement::Dead(_) | Judgement::Marked(_) => true,
+            Judgement::Brought { .. } | Judgement::Unknown => false,
+        };
+        if repairable {
+            advice.push(format!(
+                "or let it be put there, shown first: bascule repair {}",
+                finding.id
+            ));
+        }
         if let Some(unit) = running_unit(found) {
             advice.push(format!("then restart what still holds the old key: systemctl restart {unit} (with --user for a unit of yours)"));
         } else if found.rank == Rank::Process {

@@ -117,7 +117,7 @@ impl App {
     }
 
     /// A connection that is not being deleted.
-    fn unhindered(&self, name: &str) -> Result<Entry> {
+    pub(super) fn unhindered(&self, name: &str) -> Result<Entry> {
         let entry = self.living(name)?;
         match entry.deletion {
             None => Ok(entry),

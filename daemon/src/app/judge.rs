@@ -62,8 +62,11 @@ pub(super) enum Concerned {
 impl Concerned {
     pub(super) const fn by(change: &Change) -> Self {
         match change {
-            // A new key stands nowhere yet. Whoever marks a key or knows of a finding judges it at once.
+            // A new key stands nowhere yet. Whoever marks a key or knows of a finding judges it at once. What
+            // an adoption changes is a file, which is seen by itself.
             Change::KeyIssued { .. }
+            | Change::Adoption { .. }
+            | Change::CredentialsHandedOut { .. }
             | Change::Limited { .. }
             | Change::CardExported { .. }
             | Change::DeletionWentOn { .. }

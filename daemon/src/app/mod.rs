@@ -4,6 +4,7 @@
 //! Changes are made one at a time (`writing`); reading takes no part in that.
 
 mod activate;
+mod adoptions;
 mod alerts;
 mod attribution;
 mod audit;
@@ -22,6 +23,7 @@ mod key;
 mod leak;
 mod limit;
 mod list;
+mod liveness;
 mod ls;
 mod mark_dead;
 mod metrics;
@@ -75,6 +77,7 @@ use self::{
 };
 use crate::{alerts::Alerts, clock::Clock, config::Config, listeners::Address};
 
+pub(crate) use adoptions::{Access, AdoptionView, AdoptionWish, ConnectionState};
 pub(crate) use audit::Reading;
 pub(crate) use backup::{BackupWish, Held, KnownBackup};
 pub(crate) use connect::{Options, Place, Wish};

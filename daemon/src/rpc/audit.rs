@@ -83,6 +83,10 @@ fn entry(entry: Entry) -> v1::AuditEntry {
             Change::FindingAcknowledged { finding, .. } => finding.to_string(),
             _ => String::new(),
         },
+        adoption_id: match change {
+            Change::Adoption { adoption, .. } => adoption.to_string(),
+            _ => String::new(),
+        },
         backup_id: change.backup().map(|id| id.to_string()).unwrap_or_default(),
         deletion_id,
         phase: phase.into(),
@@ -94,6 +98,10 @@ fn entry(entry: Entry) -> v1::AuditEntry {
         label: details
             .label
             .map(|label| label.to_string())
+            .unwrap_or_default(),
+        consumer: details
+            .consumer
+            .map(|consumer| consumer.to_string())
             .unwrap_or_default(),
         differences: details
             .differences

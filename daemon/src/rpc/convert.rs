@@ -85,6 +85,16 @@ pub(super) fn provider(wire: i32) -> Result<ProviderKind> {
     })
 }
 
+pub(super) const fn provider_told(provider: ProviderKind) -> v1::Provider {
+    match provider {
+        ProviderKind::S3 => v1::Provider::S3,
+        ProviderKind::R2 => v1::Provider::R2,
+        ProviderKind::Minio => v1::Provider::Minio,
+        ProviderKind::S3Compatible => v1::Provider::S3Compatible,
+        ProviderKind::Local => v1::Provider::Local,
+    }
+}
+
 pub(super) fn permission(wire: i32) -> Result<Permission> {
     Ok(match v1::Permission::try_from(wire) {
         Ok(v1::Permission::Read) => Permission::Read,
@@ -137,14 +147,7 @@ pub(super) fn connection(view: &View) -> v1::Connection {
     v1::Connection {
         id: connection.id.to_string(),
         name: connection.name.to_string(),
-        provider: match connection.provider {
-            ProviderKind::S3 => v1::Provider::S3,
-            ProviderKind::R2 => v1::Provider::R2,
-            ProviderKind::Minio => v1::Provider::Minio,
-            ProviderKind::S3Compatible => v1::Provider::S3Compatible,
-            ProviderKind::Local => v1::Provider::Local,
-        }
-        .into(),
+        provider: provider_told(connection.provider).into(),
         buckets: connection.buckets.iter().map(ToString::to_string).collect(),
         endpoint,
         region,

@@ -19,7 +19,6 @@ use super::{asked, convert, manifests, status::status};
 use crate::app::{
     App, BucketUploads, ClientUse, DeletionWish, Holder, Progress, Subscription, Wanted,
     error::{Error, Kind},
-    way,
 };
 
 pub(super) struct Service {
@@ -217,8 +216,10 @@ impl Deletions for Service {
         &self,
         request: Request<v1::TakeManifestsRequest>,
     ) -> Answer<manifests::Parts> {
-        let id = self.id(&request.into_inner().id)?;
-        Ok(Response::new(manifests::take(self.app.clone(), id)))
+        let request = request.into_inner();
+        let id = self.id(&request.id)?;
+        let parts = manifests::take(self.app.clone(), id, request.following);
+        Ok(Response::new(parts))
     }
 
     type VerifyStream = manifests::Verified;
@@ -352,15 +353,20 @@ fn uploads(of: BucketUploads) -> v1::PlanUploads {
 }
 
 fn holder(held: &Holder) -> v1::PlanHolder {
-    let found = &held.found;
+    let consumer = &held.consumer;
     v1::PlanHolder {
         label: held.label.clone(),
-        key: found.key.id.masked(),
-        chain: way(found),
-        kind: found.kind.to_string(),
-        rank: found.rank.as_str().to_owned(),
-        next_run: found.next_run.as_ref().map(super::findings::next_run),
-        user: found.user.clone().unwrap_or_default(),
+        key: held.key.clone(),
+        chain: held.chain.clone(),
+        kind: consumer.tool.clone(),
+        rank: held.rank.as_str().to_owned(),
+        next_run: held.next_run.as_ref().map(super::findings::next_run),
+        user: consumer.user.clone().unwrap_or_default(),
+        adopted: held
+            .adopted
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
+        next: consumer.moves.clone(),
     }
 }
 

@@ -144,8 +144,10 @@ fn judgement(found: Judgement) -> v1::Judgement {
             ..v1::Judgement::default()
         },
         Judgement::Dead(tombstone) => {
+            let connection_id = tombstone.connection.to_string();
             let key = convert::dead_key(&tombstone);
             v1::Judgement {
+                connection_id,
                 state: "dead".into(),
                 connection: key.connection,
                 label: key.label,
@@ -160,10 +162,11 @@ fn judgement(found: Judgement) -> v1::Judgement {
             ..v1::Judgement::default()
         },
         Judgement::Brought {
+            connection_id,
             connection,
             leaked_at,
-            ..
         } => v1::Judgement {
+            connection_id: connection_id.to_string(),
             state: if leaked_at.is_some() {
                 "leaked"
             } else {
@@ -176,6 +179,7 @@ fn judgement(found: Judgement) -> v1::Judgement {
         },
         Judgement::Issued {
             state,
+            connection_id,
             connection,
             label,
             ..
@@ -187,6 +191,7 @@ fn judgement(found: Judgement) -> v1::Judgement {
                 IssuedState::Retiring(at) => ("retiring", at),
             };
             v1::Judgement {
+                connection_id: connection_id.to_string(),
                 state: state.into(),
                 connection,
                 label,

@@ -97,7 +97,7 @@ impl Keys for Service {
     }
 }
 
-/// The one form in which a secret leaves the daemon.
+/// The one form in which the secret of a key of ours leaves the daemon.
 pub(super) fn handed_out(app: &App, issued: &Issued) -> v1::IssueKeyResponse {
     v1::IssueKeyResponse {
         key: Some(convert::key(&issued.view)),

@@ -23,10 +23,10 @@ pub(super) type Verified = Pin<Box<dyn Stream<Item = Answered<v1::VerifyEvent>> 
 type Answered<T> = std::result::Result<T, Status>;
 
 /// The manifests of a deletion that waits for it.
-pub(super) fn take(app: Arc<App>, id: DeletionId) -> Parts {
+pub(super) fn take(app: Arc<App>, id: DeletionId, following: bool) -> Parts {
     let (to, from) = mpsc::channel(WAITING);
     tokio::spawn(async move {
-        if let Err(error) = app.take_manifests(id, to.clone()).await {
+        if let Err(error) = app.take_manifests(id, following, to.clone()).await {
             to.send(Err(error)).await.ok();
         }
     });

@@ -1,6 +1,7 @@
 //! The gRPC edge: parses requests into values once, calls the verbs, maps results and errors back.
 //! No rule lives here, and nothing outside of this folder names tonic.
 
+mod adoptions;
 mod alerts;
 mod audit;
 mod connections;
@@ -33,7 +34,7 @@ use crate::app::App;
 /// Serves until stopped, then lets open calls end.
 pub(crate) async fn serve(
     app: Arc<App>,
-    listener: socket::Control,
+    peers: socket::Peers,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -48,6 +49,9 @@ pub(crate) async fn serve(
         .await;
     reporter
         .set_serving::<v1::leaks_server::LeaksServer<leaks::Service>>()
+        .await;
+    reporter
+        .set_serving::<v1::adoptions_server::AdoptionsServer<adoptions::Service>>()
         .await;
     reporter
         .set_serving::<v1::deletions_server::DeletionsServer<deletions::Service>>()
@@ -85,6 +89,10 @@ pub(crate) async fn serve(
         .add_service(v1::leaks_server::LeaksServer::new(leaks::Service(
             app.clone(),
         )))
+        .add_service(
+            v1::adoptions_server::AdoptionsServer::new(adoptions::Service(app.clone()))
+                .max_decoding_message_size(bascule_proto::LARGEST_REQUEST),
+        )
         .add_service(v1::deletions_server::DeletionsServer::new(
             deletions::Service {
                 app: app.clone(),
@@ -105,7 +113,7 @@ pub(crate) async fn serve(
             stop: stop.clone(),
         }))
         .add_service(v1::system_server::SystemServer::new(system::Service(app)))
-        .serve_with_incoming_shutdown(Box::pin(listener.peers()), stop.cancelled_owned())
+        .serve_with_incoming_shutdown(Box::pin(peers.admitted()), stop.cancelled_owned())
         .await?;
     Ok(())
 }

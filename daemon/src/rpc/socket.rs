@@ -1,16 +1,25 @@
 //! The control socket: made in a private folder, replaced only when nobody answers, and open only to the
-//! daemon's own user and, if the settings say so, to the members of a group.
+//! daemon's own user, to root, and, if the settings say so, to the members of a group. Or passed by the
+//! service manager.
 
 use std::{
     io,
     os::{fd::AsFd, unix::fs::PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use bascule_proto::location::SOCKET_NAME;
 use futures_util::{Stream, stream};
 use tokio::net::{UnixListener, UnixStream};
+
+/// The socket, listening.
+pub(crate) struct ControlSocket {
+    pub peers: Peers,
+    pub path: PathBuf,
+    /// Whether it is the service manager's, who listens on when we have ended.
+    pub passed: bool,
+}
 
 /// Why the socket could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -37,15 +46,12 @@ pub(crate) enum SocketError {
     },
 }
 
-/// The open socket, and the group whose members may use it besides the daemon's own user.
-pub(crate) struct Control {
-    listener: UnixListener,
-    operators: Option<u32>,
-}
-
 /// Opens `runtime_dir/bascule.sock`: 0600 in a 0700 folder, or, for a group, 0660 in a folder that it may
 /// pass through.
-pub(crate) fn open(runtime_dir: &Path, operators: Option<&str>) -> Result<Control, SocketError> {
+pub(crate) fn open(
+    runtime_dir: &Path,
+    operators: Option<&str>,
+) -> Result<ControlSocket, SocketError> {
     let operators = operators.map(group).transpose()?;
     bascule_os::group_dir(runtime_dir, operators).map_err(SocketError::Folder)?;
     let path = runtime_dir.join(SOCKET_NAME);
@@ -66,9 +72,31 @@ pub(crate) fn open(runtime_dir: &Path, operators: Option<&str>) -> Result<Contro
         bascule_os::give(&path, group).map_err(SocketError::Folder)?;
         mode(0o660).map_err(failed)?;
     }
-    Ok(Control {
-        listener,
-        operators,
+    Ok(ControlSocket {
+        peers: Peers {
+            listener,
+            operators,
+        },
+        path,
+        passed: false,
+    })
+}
+
+/// Takes the socket that the service manager has opened and [`bascule_os::service`] has checked.
+pub(crate) fn take(
+    listener: std::os::unix::net::UnixListener,
+    path: PathBuf,
+    operators: Option<&str>,
+) -> io::Result<ControlSocket> {
+    listener.set_nonblocking(true)?;
+    let operators = operators.map(group).transpose().map_err(io::Error::other)?;
+    Ok(ControlSocket {
+        peers: Peers {
+            listener: UnixListener::from_std(listener)?,
+            operators,
+        },
+        path,
+        passed: true,
     })
 }
 
@@ -83,10 +111,16 @@ fn group(name: &str) -> Result<u32, SocketError> {
     }
 }
 
-impl Control {
-    /// Connections of our own user and of operators only; others are dropped before a byte is read. A failed
+/// The open socket, and the group whose members may use it besides the daemon's own user and root.
+pub(crate) struct Peers {
+    listener: UnixListener,
+    operators: Option<u32>,
+}
+
+impl Peers {
+    /// Connections of our own user, of root, who may become any user anyway, and of operators only; others are dropped before a byte is read. A failed
     /// accept, as for want of file descriptors, is waited out: tonic would end the server (threats.md H2).
-    pub(crate) fn peers(self) -> impl Stream<Item = io::Result<UnixStream>> {
+    pub(crate) fn admitted(self) -> impl Stream<Item = io::Result<UnixStream>> {
         const PAUSE: Duration = Duration::from_millis(100);
         let own = bascule_os::effective_uid();
         stream::unfold((self, true), move |(control, mut well)| async move {
@@ -115,7 +149,7 @@ fn may(own: u32, operators: Option<u32>, peer: &UnixStream) -> bool {
     let Ok(credentials) = peer.peer_cred() else {
         return false;
     };
-    if credentials.uid() == own {
+    if [own, 0].contains(&credentials.uid()) {
         return true;
     }
     let is_operator = operators.is_some_and(|group| {

@@ -182,7 +182,7 @@ impl Store {
     ) -> Result<Backup, BackupError> {
         let lock = match &new.passphrase {
             Some(passphrase) => {
-                let file = root_key_file(&self.layout.root_key())?;
+                let file = root_key_file(&self.layout)?;
                 Some(Lock::close(&file, passphrase)?)
             }
             None => None,

@@ -87,6 +87,11 @@ pub(crate) const PROBES: Table = Table("probes");
 pub(crate) const SWEEPS: Table = Table("sweeps");
 /// Keyed hash of a path → the path of a file that a sweep found ids in, sealed by the root.
 pub(crate) const TRACES: Table = Table("traces");
+/// Adoption id → adoption, sealed by the root.
+pub(crate) const ADOPTIONS: Table = Table("adoptions");
+/// Connection id, adoption id, number of a file (one byte) → the file as it was, sealed by the
+/// connection's key.
+pub(crate) const ADOPTION_ORIGINALS: Table = Table("adoption-originals");
 /// Backup id → backup that was handed out, sealed by the root.
 pub(crate) const BACKUPS: Table = Table("backups");
 /// Name → setting, sealed by the root.
@@ -111,7 +116,7 @@ const TABLES: [Table; 14] = [
 ];
 
 /// Tables that databases of an older release do not have: they come with the first row.
-const LATER_TABLES: [Table; 10] = [
+const LATER_TABLES: [Table; 12] = [
     AUDIT_DETAILS,
     ROTATIONS,
     LEAKS,
@@ -121,6 +126,8 @@ const LATER_TABLES: [Table; 10] = [
     PROBES,
     SWEEPS,
     TRACES,
+    ADOPTIONS,
+    ADOPTION_ORIGINALS,
     BACKUPS,
 ];
 
@@ -234,6 +241,15 @@ impl Rows {
             // Reading commits nothing.
             StoreError::CommitUnknown(source) => StoreError::Failed(source),
             error => error,
+        })
+    }
+
+    /// Returns once a change could begin: whoever was making one has come to an end. Changes
+    /// nothing and writes nothing.
+    pub(crate) fn await_writer(&self) -> Result<(), StoreError> {
+        self.guarded(|| {
+            let transaction = self.db.begin_write().map_err(failed)?;
+            transaction.abort().map_err(failed)
         })
     }
 

@@ -177,6 +177,7 @@ impl Store {
             ] {
                 batch.remove_all(table, connection.as_bytes())?;
             }
+            self.erase_adoptions(batch, connection)?;
             self.record_audit(batch, entry)
         })?;
         self.keyring.remove(connection);

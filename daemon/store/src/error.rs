@@ -14,6 +14,9 @@ pub enum OpenError {
     /// A file or folder can't be used, or others can reach it.
     #[error("the state folder can't be used")]
     Path(#[from] PathError),
+    /// The root key that the service manager keeps can't be read, or others can read it.
+    #[error("the root key can't be taken from the service manager")]
+    Credential(#[source] bascule_os::ForeignError),
     /// There is a store, but no root key.
     #[error("the root key {} is missing, and without it the store can't be read; {WAY_ON} {RESET_COMMAND}", .path.display())]
     RootKeyMissing {

@@ -24,13 +24,28 @@ pub(crate) const LEDGERS_ASIDE: u8 = 9;
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     folder: PathBuf,
+    /// The file that the root key is read from, if it is kept by somebody else.
+    credential: Option<PathBuf>,
 }
 
 impl Layout {
     pub(crate) fn new(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
+            credential: None,
         }
+    }
+
+    /// With the root key in a file that is never written or destroyed here.
+    pub(crate) fn with_credential(self, credential: Option<&Path>) -> Self {
+        Self {
+            credential: credential.map(Path::to_owned),
+            ..self
+        }
+    }
+
+    pub(crate) fn credential(&self) -> Option<&Path> {
+        self.credential.as_deref()
     }
 
     pub(crate) fn folder(&self) -> &Path {

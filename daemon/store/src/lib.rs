@@ -15,6 +15,7 @@
 #[cfg(test)]
 extern crate self as bascule_store;
 
+mod adoptions;
 mod anchor;
 mod audit;
 mod backup;

@@ -6,13 +6,13 @@
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, OnceLock},
 };
 
 use bascule_os::{
-    PathError, check_private_file, create_private_file, private_dir, read_private, remove_file,
-    replace_file, write_private,
+    ForeignError, PathError, check_private_file, create_private_file, private_dir,
+    read_foreign_secret, read_private, remove_file, replace_file, write_private,
 };
 use zeroize::Zeroizing;
 
@@ -36,11 +36,26 @@ impl Store {
     ///
     /// The caller holds the state folder's instance lock.
     pub fn open_or_create(state_dir: &Path) -> Result<Self, OpenError> {
+        Self::open_or_create_with(state_dir, None)
+    }
+
+    /// As [`Self::open_or_create`], with the root key from a file that somebody else keeps, such as
+    /// a credential of the service manager's, and not from the folder.
+    ///
+    /// The caller holds the state folder's instance lock.
+    pub fn open_or_create_with(
+        state_dir: &Path,
+        credential: Option<&Path>,
+    ) -> Result<Self, OpenError> {
         private_dir(state_dir)?;
-        let layout = Layout::new(state_dir);
+        let layout = Layout::new(state_dir).with_credential(credential);
         layout.finish_restore()?;
         layout.check_folders()?;
-        if !exists(&layout.root_key())? {
+        if layout.credential().is_some() {
+            if !exists(&layout.store())? && !layout.has_key_files()? {
+                create_store(&layout, &read_root_key(&layout)?)?;
+            }
+        } else if !exists(&layout.root_key())? {
             if exists(&layout.store())? {
                 finish_creation(&layout)?;
             } else if layout.has_key_files()? {
@@ -51,7 +66,7 @@ impl Store {
                 create(&layout)?;
             }
         }
-        let root = read_root_key(&layout.root_key())?;
+        let root = read_root_key(&layout)?;
         if !exists(&layout.store())? {
             return Err(OpenError::StoreMissing {
                 path: layout.store(),
@@ -72,6 +87,11 @@ impl Store {
         };
         store.tidy()?;
         Ok(store)
+    }
+
+    /// Whether anything of a store is in the folder.
+    pub fn exists_in(state_dir: &Path) -> Result<bool, OpenError> {
+        Ok(Layout::new(state_dir).holds_a_store()?)
     }
 
     /// Destroys everything that the store wrote in the folder, keys first, and nothing else. What
@@ -101,15 +121,43 @@ impl Store {
     }
 }
 
-fn read_root_key(path: &Path) -> Result<RootKey, OpenError> {
-    RootKey::parse(&root_key_file(path)?).map_err(|what| OpenError::RootKeyDamaged {
-        path: path.to_owned(),
-        what,
+fn read_root_key(layout: &Layout) -> Result<RootKey, OpenError> {
+    parse_root_key(&root_key_file(layout)?, || {
+        let own = layout.root_key();
+        layout.credential().map_or(own, Path::to_owned)
     })
 }
 
-/// The content of a root key's file.
-pub(crate) fn root_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+fn parse_root_key(file: &[u8], path: impl Fn() -> PathBuf) -> Result<RootKey, OpenError> {
+    RootKey::parse(file).map_err(|what| OpenError::RootKeyDamaged { path: path(), what })
+}
+
+/// The content of the root key's file.
+pub(crate) fn root_key_file(layout: &Layout) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    match layout.credential() {
+        Some(credential) => credential_file(credential),
+        None => own_root_key_file(&layout.root_key()),
+    }
+}
+
+/// The content of a root key that somebody else keeps. Whose it is does not matter: a service manager
+/// lends its own.
+fn credential_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    match read_foreign_secret(path, root_key::FILE_LEN as u64) {
+        Ok(file) => Ok(Zeroizing::new(file)),
+        Err(error) if error.is_absent() => Err(OpenError::RootKeyMissing {
+            path: path.to_owned(),
+        }),
+        Err(ForeignError::TooLarge { .. }) => Err(OpenError::RootKeyDamaged {
+            path: path.to_owned(),
+            what: "its length is wrong",
+        }),
+        Err(error) => Err(OpenError::Credential(error)),
+    }
+}
+
+/// The content of a root key's file in a state folder.
+fn own_root_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     match read_private(path, root_key::FILE_LEN as u64) {
         Ok(file) => Ok(Zeroizing::new(file)),
         Err(PathError::TooLarge { .. }) => Err(OpenError::RootKeyDamaged {
@@ -126,21 +174,25 @@ pub(crate) fn root_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError
 /// Makes a new store. The root key gets its name last: without it nothing was ever sealed for
 /// anybody, and with it the store is whole.
 fn create(layout: &Layout) -> Result<(), OpenError> {
-    private_dir(&layout.keys())?;
-    private_dir(&layout.manifests())?;
     let file = RootKey::generate()?;
     let root = RootKey::parse(&file).map_err(|_| StoreError::Cryptography)?;
     write_private(&layout.pending_root_key(), &file)?;
+    create_store(layout, &root)?;
+    replace_file(&layout.pending_root_key(), &layout.root_key())?;
+    Ok(())
+}
 
+/// Makes the database of a new store.
+fn create_store(layout: &Layout, root: &RootKey) -> Result<(), OpenError> {
+    private_dir(&layout.keys())?;
+    private_dir(&layout.manifests())?;
     remove_file(&layout.pending_store())?;
     let store = create_private_file(&layout.pending_store())?;
     let mut identity = vec![FORMAT];
     identity.extend_from_slice(&root.store_id);
     identity.extend(root.seal.seal(&META.place(IDENTITY), IDENTITY_PROOF)?);
     Rows::create(store, IDENTITY, &identity)?;
-
     replace_file(&layout.pending_store(), &layout.store())?;
-    replace_file(&layout.pending_root_key(), &layout.root_key())?;
     Ok(())
 }
 
@@ -150,7 +202,10 @@ fn finish_creation(layout: &Layout) -> Result<(), OpenError> {
     let missing = || OpenError::RootKeyMissing {
         path: layout.root_key(),
     };
-    let root = read_root_key(&layout.pending_root_key()).map_err(|_| missing())?;
+    let pending = layout.pending_root_key();
+    let root = own_root_key_file(&pending)
+        .and_then(|file| parse_root_key(&file, || pending.clone()))
+        .map_err(|_| missing())?;
     check_private_file(&layout.store())?;
     rehearse(layout, &root).map_err(|error| match error {
         OpenError::RootKeyOfAnotherStore { .. } => missing(),
@@ -205,7 +260,9 @@ fn inspect(view: &View, layout: &Layout, root: &RootKey) -> Result<Keyring, Open
         || opened.as_ref().map(|proof| proof.as_slice()) != Ok(IDENTITY_PROOF)
     {
         return Err(OpenError::RootKeyOfAnotherStore {
-            root_key: layout.root_key(),
+            root_key: layout
+                .credential()
+                .map_or_else(|| layout.root_key(), Path::to_owned),
             store: layout.store(),
         });
     }
@@ -237,6 +294,75 @@ mod tests {
 
     use super::*;
     use crate::database::PENDING_KEY_FILES;
+
+    #[test]
+    fn j2_a_store_whose_writer_hangs_does_not_answer_until_it_goes_on() {
+        use std::{sync::mpsc, time::Duration};
+        let temp = tempfile::tempdir().unwrap();
+        let store = &Store::open_or_create(&temp.path().join("state")).unwrap();
+        let (hangs, hung) = mpsc::channel();
+        let (go_on, held) = mpsc::channel::<()>();
+        let (answers, answered) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                store.rows.write(|_| {
+                    hangs.send(()).unwrap();
+                    held.recv().ok();
+                    Ok(())
+                })
+            });
+            hung.recv().unwrap();
+            scope.spawn(move || answers.send(store.await_writer().is_ok()).unwrap());
+            assert!(answered.recv_timeout(Duration::from_millis(100)).is_err());
+            drop(go_on);
+            assert!(answered.recv().unwrap());
+        });
+        assert!(!store.has_failed());
+    }
+
+    #[test]
+    fn a_root_key_that_somebody_else_keeps_opens_the_store_and_is_left_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        let (folder, credential) = (temp.path().join("state"), temp.path().join("credential"));
+        drop(Store::open_or_create(&folder).unwrap());
+        let own = Layout::new(&folder).root_key();
+        std::fs::rename(&own, &credential).unwrap();
+        let open = |folder: &Path| Store::open_or_create_with(folder, Some(&credential));
+        drop(open(&folder).unwrap());
+        assert!(!own.exists());
+        assert!(matches!(
+            Store::open_or_create(&folder),
+            Err(OpenError::RootKeyMissing { .. })
+        ));
+
+        // A new store is made for the key that is there, and opens with no other.
+        let other = temp.path().join("other");
+        drop(open(&other).unwrap());
+        drop(open(&other).unwrap());
+        assert!(!Layout::new(&other).root_key().exists());
+        std::fs::write(&credential, &*RootKey::generate().unwrap()).unwrap();
+        let refused = open(&other).unwrap_err();
+        assert!(refused.to_string().contains("credential"), "{refused}");
+        assert!(matches!(refused, OpenError::RootKeyOfAnotherStore { .. }));
+    }
+
+    #[test]
+    fn d7_a_lent_root_key_that_is_absent_cut_or_open_to_all_makes_nothing() {
+        use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+        let temp = tempfile::tempdir().unwrap();
+        let (folder, credential) = (temp.path().join("state"), temp.path().join("credential"));
+        let refused = || Store::open_or_create_with(&folder, Some(&credential)).unwrap_err();
+        assert!(matches!(refused(), OpenError::RootKeyMissing { .. }));
+        let key = RootKey::generate().unwrap();
+        let mode = |mode| std::fs::set_permissions(&credential, Permissions::from_mode(mode));
+        std::fs::write(&credential, &key[1..]).unwrap();
+        mode(0o600).unwrap();
+        assert!(matches!(refused(), OpenError::RootKeyDamaged { .. }));
+        std::fs::write(&credential, &*key).unwrap();
+        mode(0o644).unwrap();
+        assert!(matches!(refused(), OpenError::Credential(_)));
+        assert!(!folder.join("store.redb").exists());
+    }
 
     #[test]
     fn the_key_of_a_connection_whose_addition_was_cut_off_is_destroyed_at_the_next_start() {

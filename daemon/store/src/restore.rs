@@ -25,11 +25,13 @@ use bascule_os::{PathError, create_private_file, private_dir, write_private};
 use zeroize::Zeroizing;
 
 use crate::{
+    adoptions,
     backup::{Head, State, mark_of, read_state},
     database::{
-        AUDIT, AUDIT_DETAILS, BACKUPS, CONNECTIONS, CREDENTIAL_SECRETS, CREDENTIALS, DELETIONS,
-        DatabaseRefusal, FINDINGS, KEY_FILES, KEY_SECRETS, KEYS, LEAKED_SECRETS, LEAKS, META,
-        RECEIPTS, ROTATIONS, Rows, TOMBSTONES, Table, kept_tables,
+        ADOPTION_ORIGINALS, ADOPTIONS, AUDIT, AUDIT_DETAILS, BACKUPS, CONNECTIONS,
+        CREDENTIAL_SECRETS, CREDENTIALS, DELETIONS, DatabaseRefusal, FINDINGS, KEY_FILES,
+        KEY_SECRETS, KEYS, LEAKED_SECRETS, LEAKS, META, RECEIPTS, ROTATIONS, Rows, TOMBSTONES,
+        Table, kept_tables,
     },
     error::{OpenError, StoreError},
     keyring,
@@ -42,7 +44,7 @@ use crate::{
 };
 
 /// Tables whose rows begin with the id of the connection they belong to.
-const OF_CONNECTIONS: [Table; 10] = [
+const OF_CONNECTIONS: [Table; 11] = [
     KEY_FILES,
     CONNECTIONS,
     CREDENTIALS,
@@ -53,6 +55,7 @@ const OF_CONNECTIONS: [Table; 10] = [
     ROTATIONS,
     LEAKS,
     LEAKED_SECRETS,
+    ADOPTION_ORIGINALS,
 ];
 
 /// Tables of what is never taken back.
@@ -226,7 +229,7 @@ fn root_key_of(
         .transpose()?;
     match (present, unlocked) {
         (Some(store), _) if head.is_of(&store.root.store_id) => {
-            root_key_file(&layout.root_key()).map_err(RestoreError::Present)
+            root_key_file(layout).map_err(RestoreError::Present)
         }
         (Some(_), _) => Err(RestoreError::AnotherInstallation),
         (None, Some(file)) => Ok(file),
@@ -410,6 +413,7 @@ fn merge(now: &State, then: &State, root: &RootKey) -> Result<Merged, StoreError
     if !fresh {
         merge_deletions(&mut state, now, then, root, source)?;
         merge_audit(&mut state, then, source)?;
+        merge_adoptions(&mut state, then, root)?;
     }
     for connection in state.connections()? {
         let from = match source(&connection) {
@@ -492,6 +496,36 @@ fn merge_audit(
     for (row, value) in details {
         state.table_mut(AUDIT_DETAILS).entry(row).or_insert(value);
     }
+    Ok(())
+}
+
+/// The adoptions of both sides, each as far as either side knows of it. The files of those that are over
+/// stay gone, and so does all of them that went with a connection.
+fn merge_adoptions(state: &mut State, then: &State, root: &RootKey) -> Result<(), StoreError> {
+    let connections = state.connections()?;
+    let mut merged = BTreeMap::new();
+    let mut over = Vec::new();
+    for (row, value) in state.table(ADOPTIONS).iter().chain(then.table(ADOPTIONS)) {
+        let adoption = adoptions::open(root, row, value)?;
+        let finality = adoption.state.finality();
+        if !adoption.state.is_open() {
+            over.push(adoptions::originals_row(adoption.connection, adoption.id));
+        }
+        let gone = !adoption.state.is_open() && !connections.contains(&adoption.connection);
+        match merged.get(row) {
+            Some((known, _)) if *known >= finality => {}
+            _ => {
+                merged.insert(row.clone(), (finality, (!gone).then(|| value.clone())));
+            }
+        }
+    }
+    let merged = merged
+        .into_iter()
+        .filter_map(|(row, (_, value))| Some((row, value?)));
+    *state.table_mut(ADOPTIONS) = merged.collect();
+    state
+        .table_mut(ADOPTION_ORIGINALS)
+        .retain(|row, _| !over.iter().any(|over| row.starts_with(over)));
     Ok(())
 }
 
@@ -613,7 +647,7 @@ mod tests {
         store.set_gateway_port(2).unwrap();
         let (_, end) = Head::read(&file).unwrap();
         let state = read_state(&file, end, &store.root).unwrap();
-        let root_file = root_key_file(&layout.root_key()).unwrap();
+        let root_file = root_key_file(&layout).unwrap();
         (temp, layout, root_file, state)
     }
 

@@ -78,6 +78,12 @@ impl Store {
         self.observer.set(Arc::new(observer)).ok();
     }
 
+    /// Returns once the store could take a change, which it does not when a write before hangs. A
+    /// refusal is an answer, too. Blocking.
+    pub fn await_writer(&self) -> Result<(), StoreError> {
+        self.rows.await_writer()
+    }
+
     pub(crate) fn sealer(&self, connection: ConnectionId) -> Result<Arc<Sealer>, StoreError> {
         self.keyring
             .get(connection)

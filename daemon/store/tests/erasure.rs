@@ -10,6 +10,7 @@ mod fixture;
 use std::fs;
 
 use bascule_domain::{
+    adoption::State,
     deletion::Phase,
     manifest::{Entry, Stretch},
     survey::Round,
@@ -39,6 +40,7 @@ fn with_manifest(store: &Store, connection: &bascule_domain::connection::Connect
 fn d1_no_marker_is_ever_on_the_disk() {
     let folder = folder();
     let (store, connection, key) = filled(&folder, 1);
+    adopt(&store, &key, &connection, &[State::Adopted]);
     for phase in [Phase::Surveyed, Phase::Finished] {
         if phase == Phase::Surveyed {
             advance(&store, &connection, &[&key], phase);

@@ -12,7 +12,7 @@ use bascule_store::Store;
 use fixture::*;
 use redb::{ReadableTable, TableDefinition};
 
-const SEALED: [&str; 12] = [
+const SEALED: [&str; 14] = [
     "key-files",
     "connections",
     "credentials",
@@ -25,6 +25,8 @@ const SEALED: [&str; 12] = [
     "receipts",
     "audit",
     "audit-details",
+    "adoptions",
+    "adoption-originals",
 ];
 
 fn definition(name: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
@@ -66,7 +68,14 @@ fn readable(folder: &Folder) -> bool {
     let Ok(store) = Store::open_or_create(&folder.path) else {
         return false;
     };
-    store.load().is_ok() && store.receipts().is_ok() && store.audit(0, usize::MAX).is_ok()
+    let Ok(adoptions) = store.adoptions() else {
+        return false;
+    };
+    let originals = |adoption| matches!(store.originals(adoption), Ok(Some(_)));
+    store.load().is_ok()
+        && store.receipts().is_ok()
+        && store.audit(0, usize::MAX).is_ok()
+        && adoptions.iter().all(originals)
 }
 
 /// Two connections with a key each, both in deletion, one of them judged; every table has rows.
@@ -75,7 +84,8 @@ fn stocked() -> Folder {
     let (store, first, key) = filled(&folder, 1);
     advance(&store, &first, &[&key], Phase::Judged);
     for n in [2, 3] {
-        let (connection, _) = add(&store, n);
+        let (connection, key) = add(&store, n);
+        adopt(&store, &key, &connection, &[]);
         advance(&store, &connection, &[], Phase::Surveyed);
     }
     drop(store);
@@ -126,6 +136,7 @@ fn d5_values_that_are_flipped_cut_or_gone_are_rejected() {
             "receipts",
             "audit",
             "audit-details",
+            "adoptions",
         ];
         if !alone.contains(&table) {
             put(&folder, table, &row, None);

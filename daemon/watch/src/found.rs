@@ -29,6 +29,17 @@ pub enum Place {
     Argument(String),
 }
 
+impl Place {
+    /// The file and the line, if it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<(&Path, u32)> {
+        match self {
+            Self::File { path, line } => Some((path, *line)),
+            Self::Variable(_) | Self::Argument(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -8,6 +8,7 @@
 //! file, run a tool or a password command (`jobs/failures` says which two programs are no tools), read the process's environment by itself, or put the
 //! content of a file into an error.
 
+pub mod adopt;
 pub mod aws;
 pub mod catalogue;
 pub mod changes;

@@ -15,7 +15,10 @@ use bascule_domain::{
     secret::SecretKey,
 };
 
-use crate::found::{NotUsable, Place};
+use crate::{
+    found::{NotUsable, Place},
+    read::lenient_endpoint,
+};
 
 /// More uses or gaps than anybody's machine has (consumers.md 9.10).
 const MOST: usize = 20_000;
@@ -199,6 +202,8 @@ pub struct HeldKey {
     pub temporary: bool,
     /// The server, if it is set and can be read.
     pub endpoint: Option<Endpoint>,
+    /// Where the server is set, if that is known. Of an argument it is the name of its option.
+    pub endpoint_place: Option<Place>,
     /// The region, likewise.
     pub region: Option<Region>,
     /// What rclone calls the provider, such as `Cloudflare`.
@@ -217,10 +222,17 @@ impl HeldKey {
             secret: secret.and_then(|secret| SecretKey::parse(secret).ok()),
             temporary: false,
             endpoint: None,
+            endpoint_place: None,
             region: None,
             provider: None,
             place,
         })
+    }
+
+    /// Says where the key goes, and where that stands.
+    pub(crate) fn goes_to(&mut self, endpoint: &str, place: Place) {
+        self.endpoint = lenient_endpoint(endpoint);
+        self.endpoint_place = Some(place);
     }
 
     /// Whether a tool that looks there would take it: not without a secret.

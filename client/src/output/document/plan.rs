@@ -56,6 +56,10 @@ pub(crate) struct Holder {
     pub(crate) rank: String,
     pub(crate) next_run: Option<NextRun>,
     pub(crate) user: Option<String>,
+    /// What it was adopted as.
+    pub(crate) adopted: Option<String>,
+    /// Commands that move it.
+    pub(crate) next: Vec<String>,
 }
 
 /// The unfinished uploads of one key.
@@ -168,6 +172,8 @@ impl From<&v1::PlanHolder> for Holder {
             rank: wire.rank.clone(),
             next_run: wire.next_run.as_ref().map(NextRun::from),
             user: given(&wire.user),
+            adopted: given(&wire.adopted),
+            next: wire.next.clone(),
         }
     }
 }

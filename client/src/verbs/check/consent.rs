@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    io::{self, BufRead, IsTerminal},
+    io::{self, IsTerminal},
     path::PathBuf,
 };
 
@@ -14,7 +14,7 @@ use bascule_formats::shell_word;
 use bascule_os::{private_dir, read_private, write_private};
 use bascule_proto::location;
 
-use super::subject::Subject;
+use super::{super::consent::agreed, subject::Subject};
 use crate::{
     credentials,
     error::{Error, Kind},
@@ -127,25 +127,6 @@ fn question(scope: &Scope, asked: &[&Subject]) -> String {
         escape(later)
     ));
     text
-}
-
-async fn agreed() -> Result<bool, Error> {
-    // On a thread of its own: a signal must be heard while the terminal waits.
-    let read = tokio::task::spawn_blocking(|| {
-        let mut typed = String::new();
-        io::stdin().lock().read_line(&mut typed).map(|_| typed)
-    });
-    let typed = read.await.map_err(io::Error::other).flatten();
-    let typed = typed.map_err(|error| {
-        Error::new(
-            Kind::Failed,
-            format!("the terminal could not be read: {error}"),
-        )
-    })?;
-    Ok(matches!(
-        typed.trim().to_ascii_lowercase().as_str(),
-        "y" | "yes"
-    ))
 }
 
 fn unasked(scope: &Scope, asked: &[&Subject]) -> Error {

@@ -45,9 +45,18 @@ impl ManifestFiles {
         })
     }
 
-    /// Takes the manifests of a deletion that waits for it, and says where they are.
-    pub(crate) async fn take(&self, client: &Client, id: &str) -> Result<Vec<PathBuf>, Error> {
-        let request = v1::TakeManifestsRequest { id: id.to_owned() };
+    /// Takes the manifests that a deletion has now, and says where they are. Who is `following` it has all
+    /// that they wait for then.
+    pub(crate) async fn take(
+        &self,
+        client: &Client,
+        id: &str,
+        following: bool,
+    ) -> Result<Vec<PathBuf>, Error> {
+        let request = v1::TakeManifestsRequest {
+            id: id.to_owned(),
+            following,
+        };
         let mut parts = client
             .deletions()
             .take_manifests(request)

@@ -193,7 +193,7 @@ fn clients(text: &mut String, clients: &[v1::PlanClient], now: Timestamp) {
     text.push_str(&table.render());
 }
 
-/// Two lines each: what it is, and the way to the key.
+/// What each is, the way to the key, and what moves it.
 fn holders(text: &mut String, title: &str, holders: &[v1::PlanHolder], now: Timestamp) {
     if holders.is_empty() {
         return;
@@ -205,6 +205,9 @@ fn holders(text: &mut String, title: &str, holders: &[v1::PlanHolder], now: Time
         if !held.user.is_empty() {
             about.push(format!("of user {}", held.user));
         }
+        if !held.adopted.is_empty() {
+            about.push(format!("adopted as {}", held.adopted));
+        }
         text.push_str(&format!(
             "  {} {}  {}\n      {}\n",
             escape(&held.key),
@@ -212,6 +215,12 @@ fn holders(text: &mut String, title: &str, holders: &[v1::PlanHolder], now: Time
             styled(DIM, &escape(&about.join(", "))),
             escape(&held.chain.join(" → "))
         ));
+        if !held.next.is_empty() {
+            text.push_str(&format!(
+                "      to move it: {}\n",
+                escape(&held.next.join(", or "))
+            ));
+        }
     }
 }
 

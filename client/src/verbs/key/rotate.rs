@@ -1,5 +1,7 @@
 //! `bascule key rotate`: a new key that works at once, and an old one that dies later.
 
+mod rewrite;
+
 use bascule_domain::{SignedDuration, Timestamp};
 use bascule_formats::Format;
 use bascule_proto::v1;
@@ -36,6 +38,7 @@ use crate::{
 ///   bascule key rotate BSC… --format rclone
 ///   bascule key rotate BSC… --grace 7d --until-silent 48h
 ///   bascule key rotate BSC… --now
+///   bascule key rotate photos/rclone --rewrite
 ///   bascule key rotate --all photos --now
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
@@ -66,6 +69,15 @@ pub(crate) struct Arguments {
     /// Only keys that were issued until then: goes on with an --all that was interrupted
     #[arg(long, value_name = "TIME", requires = "all")]
     issued_until: Option<Timestamp>,
+    /// Put the new key into the files of this machine that hold the old one; shows them first
+    #[arg(long, conflicts_with_all = ["all", "again", "format"])]
+    rewrite: bool,
+    /// With --rewrite: without asking
+    #[arg(long, requires = "rewrite")]
+    yes: bool,
+    /// With --rewrite: restart units of the user's own that still run with the old key
+    #[arg(long, requires = "rewrite")]
+    restart: bool,
     /// The form in which the new key is handed out; a readable block if left out
     #[arg(long, value_parser = Format::ALL.map(Format::as_str))]
     format: Option<String>,
@@ -114,6 +126,13 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         again: arguments.again,
         reason: arguments.why.text(),
     };
+    if arguments.rewrite {
+        let changes = rewrite::Changes {
+            yes: arguments.yes,
+            restarts: arguments.restart,
+        };
+        return rewrite::run(request, &changes, &client, context).await;
+    }
     let response = client.rotations().rotate(request).await?.into_inner();
     show(&Done::from(response), format, &Nothing {}, context)
 }
@@ -153,13 +172,7 @@ impl Done {
                 escape(&issued.key.access_key_id)
             ));
         }
-        let now = clock::now();
-        for line in rotation::outlook(&self.rotation, now).lines() {
-            context.output.status(line);
-        }
-        for line in doubts(&self.in_doubt).lines() {
-            context.output.status(line);
-        }
+        self.outlook(context);
         let next: &[String] = match &self.issued {
             Some(_) => &[],
             None => &self.rotation.next,
@@ -169,6 +182,16 @@ impl Done {
             context.output.status(&line);
         }
         Ok(())
+    }
+
+    /// Says what becomes of the old key.
+    fn outlook(&self, context: &Context) {
+        for line in rotation::outlook(&self.rotation, clock::now()).lines() {
+            context.output.status(line);
+        }
+        for line in doubts(&self.in_doubt).lines() {
+            context.output.status(line);
+        }
     }
 
     /// How a secret that could not be shown is had after all.

@@ -82,6 +82,8 @@ pub struct Consumer {
     pub user: Option<String>,
     /// When it runs next, in words; empty where that is not known or nothing runs it.
     pub next_run: String,
+    /// Commands that move it to another key; any one of them does.
+    pub moves: Vec<String>,
 }
 
 impl Sight {

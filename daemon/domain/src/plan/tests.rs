@@ -53,6 +53,7 @@ fn consumer(chain: &str, tool: &str) -> Consumer {
         tool: tool.into(),
         user: None,
         next_run: String::new(),
+        moves: Vec::new(),
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn parse(text: &str, outside: Outside<'_>) -> Vec<Assignment> {
             let name = own[..separator].trim_end();
             let behind = own[separator + 1..].trim_start();
             let value_at = offset + own.len() - behind.len();
-            let (value, length) = value(&text[value_at..], behind, &known);
+            let (value, length, written) = value(&text[value_at..], behind, &known);
             // A value in quotes may go on for several lines.
             if value_at + length > at + end {
                 let over = value_at + length;
@@ -68,6 +68,7 @@ pub(super) fn parse(text: &str, outside: Outside<'_>) -> Vec<Assignment> {
                     name: name.to_owned(),
                     value,
                     offset,
+                    span: value_at..value_at + written,
                     line,
                 });
             }
@@ -79,18 +80,18 @@ pub(super) fn parse(text: &str, outside: Outside<'_>) -> Vec<Assignment> {
     found
 }
 
-/// The value that a text begins with, and how many bytes it takes; `line` is what of it stands on the
-/// line.
-fn value(text: &str, line: &str, known: &Known<'_>) -> (Zeroizing<String>, usize) {
+/// The value that a text begins with, how many bytes it takes with what follows on its line, and how
+/// many by itself; `line` is what of it stands on the line.
+fn value(text: &str, line: &str, known: &Known<'_>) -> (Zeroizing<String>, usize, usize) {
     if let Some(inner) = line.starts_with('\'').then(|| &text[1..])
         && let Some(end) = inner.find('\'')
     {
-        return (Zeroizing::new(inner[..end].to_owned()), end + 2);
+        return (Zeroizing::new(inner[..end].to_owned()), end + 2, end + 2);
     }
     if line.starts_with('"')
         && let Some(end) = closing(&text[1..])
     {
-        return (expanded(&text[1..=end], true, known, 0), end + 2);
+        return (expanded(&text[1..=end], true, known, 0), end + 2, end + 2);
     }
     let own = match line
         .find(" #")
@@ -99,7 +100,8 @@ fn value(text: &str, line: &str, known: &Known<'_>) -> (Zeroizing<String>, usize
         Some(comment) => &line[..comment],
         None => line,
     };
-    (expanded(own.trim_end(), false, known, 0), line.len())
+    let own = own.trim_end();
+    (expanded(own, false, known, 0), line.len(), own.len())
 }
 
 /// Where a text within double quotes ends.

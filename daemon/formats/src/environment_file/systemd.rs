@@ -5,6 +5,8 @@ use zeroize::Zeroizing;
 use super::{Assignment, MOST};
 use crate::unit::exec::is_variable;
 
+const BLANKS: [char; 2] = [' ', '\t'];
+
 enum State {
     BeforeName,
     Name,
@@ -24,6 +26,8 @@ pub(super) fn parse(text: &str) -> Vec<Assignment> {
         value: Zeroizing::new(String::with_capacity(text.len())),
         offset: 0,
         line: 1,
+        text,
+        value_at: 0,
     };
     let mut state = State::BeforeName;
     // Where blanks begin that count only if something follows.
@@ -45,6 +49,7 @@ pub(super) fn parse(text: &str) -> Vec<Assignment> {
                 State::BeforeName
             }
             State::Name if c == '=' => {
+                reader.value_at = at + 1;
                 blank_from = None;
                 State::BeforeValue
             }
@@ -53,7 +58,7 @@ pub(super) fn parse(text: &str) -> Vec<Assignment> {
                 State::Name
             }
             State::BeforeValue | State::Value if ends => {
-                reader.end(blank_from.take());
+                reader.end(blank_from.take(), at);
                 State::BeforeName
             }
             State::BeforeValue if c == '\'' => State::Single,
@@ -106,12 +111,14 @@ pub(super) fn parse(text: &str) -> Vec<Assignment> {
         }
     }
     if !matches!(state, State::BeforeName | State::Name | State::Comment) {
-        reader.end(blank_from);
+        reader.end(blank_from, text.len());
     }
     reader.found
 }
 
-struct Reader {
+struct Reader<'t> {
+    text: &'t str,
+    value_at: usize,
     found: Vec<Assignment>,
     name: String,
     value: Zeroizing<String>,
@@ -119,17 +126,21 @@ struct Reader {
     line: u32,
 }
 
-impl Reader {
-    fn end(&mut self, blank_from: Option<usize>) {
+impl Reader<'_> {
+    fn end(&mut self, blank_from: Option<usize>, end: usize) {
         if let Some(from) = blank_from {
             self.value.truncate(from);
         }
         let name = self.name.trim_end().to_owned();
+        let written = &self.text[self.value_at..end];
+        let start = self.value_at + written.len() - written.trim_start_matches(BLANKS).len();
+        let span = start..start.max(self.value_at + written.trim_end_matches(BLANKS).len());
         if is_variable(&name) && self.found.len() < MOST {
             self.found.push(Assignment {
                 name,
                 value: Zeroizing::new(self.value.as_str().to_owned()),
                 offset: self.offset,
+                span,
                 line: self.line,
             });
         }

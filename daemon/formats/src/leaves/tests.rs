@@ -315,3 +315,11 @@ proptest! {
         let _ = binary_plist(&sample);
     }
 }
+
+#[test]
+fn a_quoted_value_of_yaml_ends_with_its_quote_whatever_follows() {
+    let text = "a: 'x''y' # c'\nb: \"z\\\"é\"  \nc: ['', \"w\"]\n";
+    let found = leaves(text, Structure::Yaml).unwrap();
+    let places: Vec<_> = found.iter().map(|leaf| &text[leaf.span.clone()]).collect();
+    assert_eq!(places, ["x''y", "z\\\"é", "", "w"]);
+}

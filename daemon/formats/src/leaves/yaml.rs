@@ -192,14 +192,30 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where the value's text stands, without quotes.
+    /// Where the value's text stands, without quotes. The parser's own span goes on over a comment.
     fn inner(&self, span: Range<usize>, style: ScalarStyle) -> Range<usize> {
-        let quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
-        if quoted && span.len() >= 2 {
-            span.start + 1..span.end - 1
-        } else {
-            span
+        let quote = match style {
+            ScalarStyle::SingleQuoted => b'\'',
+            ScalarStyle::DoubleQuoted => b'"',
+            _ => return span,
+        };
+        let bytes = self.collector.text.as_bytes().get(span.clone());
+        let inside = bytes.and_then(|bytes| bytes.strip_prefix(&[quote]));
+        let Some(inside) = inside else {
+            return span;
+        };
+        let mut length = 0;
+        while let Some(byte) = inside.get(length) {
+            let doubled = quote == b'\'' && inside.get(length + 1) == Some(&quote);
+            match *byte {
+                b'\\' if quote == b'"' => length += 2,
+                byte if byte == quote && doubled => length += 2,
+                byte if byte == quote => break,
+                _ => length += 1,
+            }
         }
+        let start = span.start + 1;
+        start..start + length.min(inside.len())
     }
 
     fn anchor(&self, id: usize) -> Anchor {

@@ -36,8 +36,8 @@ use crate::{
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Starts working on a deletion.
-pub(super) fn spawn(app: Arc<App>, id: DeletionId) {
+/// Starts working on a deletion; for a scream test maybe with whoever listens already.
+pub(super) fn spawn(app: Arc<App>, id: DeletionId, listening: Option<Listening>) {
     let Some((deletion, findings, requests)) = app.deletions.board(id) else {
         return;
     };
@@ -48,7 +48,7 @@ pub(super) fn spawn(app: Arc<App>, id: DeletionId) {
         deletion,
         findings,
         requests,
-        listening: None,
+        listening,
         knock: None,
         failures: 0,
         asked: None,

@@ -14,7 +14,7 @@ use std::{
 use bascule_domain::{
     SignedDuration,
     audit::Asked,
-    deletion::{Event, Phase, ScreamKnock},
+    deletion::{Deletion, Event, Phase, ScreamKnock},
     ids::{DeletionId, KeyId},
 };
 use bascule_gateway::PausedBy;
@@ -24,7 +24,7 @@ use super::{
     drive::Driver,
     running::{NotDone, Progress, Wanted},
 };
-use crate::alarm::Alarm;
+use crate::{alarm::Alarm, app::App};
 
 /// What a kill may cost of the silence.
 const NOTED_EVERY: Duration = Duration::from_secs(6 * 3_600);
@@ -95,24 +95,30 @@ impl Drop for Listening {
     }
 }
 
+impl App {
+    /// Pauses the keys, with an ear for whoever knocks with one of them from the first refusal on.
+    pub(super) fn begin_to_listen(
+        &self,
+        deletion: &Deletion,
+    ) -> std::result::Result<Listening, String> {
+        let keys = self.registry.keys_of(deletion.connection);
+        let ears = self.knocks.ears();
+        let listening = ears.listen(deletion.id, keys.iter().map(|key| key.id));
+        self.keyring
+            .pause(deletion.connection, PausedBy::ScreamTest)
+            .map_err(|error| error.to_string())?;
+        Ok(listening)
+    }
+}
+
 impl Driver {
     /// Keeps the keys paused and listens until it was silent for long enough, or the test is called off.
     pub(super) async fn listen(&mut self) -> std::result::Result<(), String> {
-        let app = self.app.clone();
-        let id = self.deletion.connection;
-        app.keyring
-            .pause(id, PausedBy::ScreamTest)
-            .map_err(|error| error.to_string())?;
         let alarm = Alarm::new().map_err(|error| format!("there is no timer: {error}"))?;
         // Kept over a try that failed, so that no knock meanwhile is missed.
         let mut listening = match self.listening.take() {
             Some(listening) => listening,
-            None => {
-                let keys = app.registry.keys_of(id);
-                app.knocks
-                    .ears()
-                    .listen(self.deletion.id, keys.iter().map(|key| key.id))
-            }
+            None => self.app.begin_to_listen(&self.deletion)?,
         };
         let heard = self.hear_all(&mut listening, &alarm).await;
         if self.deletion.phase == Phase::Listening {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bascule_domain::{deletion::Phase, ids::DeletionId, names::BucketName, survey::Round};
 use bascule_store::{ManifestError, ManifestReader};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
+use super::running::HeldBy;
 use crate::app::{
     App, blocking,
     error::{Error, Kind, Result},
@@ -68,27 +68,28 @@ pub(in crate::app) fn send_manifest(
 
 impl App {
     /// Sends the manifests that there are: of both surveys while the erasure waits for that, of the first
-    /// one while the verdict is pending. Nothing is erased until they are sent.
+    /// one while the verdict is pending. Nothing is erased until they are sent. One of those who follow it
+    /// and wait for the manifests is not waited for any more, if it is them.
     pub(crate) async fn take_manifests(
         &self,
         id: DeletionId,
+        following: bool,
         to: mpsc::Sender<Result<ManifestPart>>,
     ) -> Result<()> {
-        let waited_for = self.deletions.held(id);
+        let waits = self.deletions.held(id).is_some();
         // Before the phase is looked at: an erasure that has not begun then waits.
-        let _own = self.deletions.hold(id);
+        let _own = self.deletions.hold(id, HeldBy::Taker);
         let (deletion, findings) = self.deletion(id)?;
         let surveyed = findings.is_some_and(|findings| findings.before.is_ok());
         let rounds: &[Round] = match deletion.phase {
-            Phase::Judged if waited_for.is_some() => &[Round::Before, Round::After],
+            Phase::Judged if waits => &[Round::Before, Round::After],
             // The second one is not whole yet, or is taken again.
             Phase::Surveyed | Phase::Revoked if surveyed => &[Round::Before],
             phase => return Err(no_manifests(id, phase)),
         };
-        // Whoever takes them is not waited for any more.
-        let _released = waited_for
-            .filter(|_| deletion.phase == Phase::Judged)
-            .map(CancellationToken::drop_guard);
+        let _released = (following && deletion.phase == Phase::Judged)
+            .then(|| self.deletions.claim_hold(id))
+            .flatten();
         let entry = self.registry.get(deletion.connection);
         let buckets = entry.map(|entry| entry.connection.buckets);
         let store = self.store.clone();

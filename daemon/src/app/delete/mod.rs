@@ -1,6 +1,7 @@
 //! Deletes a connection: the checklist's enforcement and the start. What is shown before is [`plan`]; the
 //! steps are decided by `domain::deletion` and performed by [`drive`]. Nothing here can change a bucket.
 
+mod adopted;
 mod drive;
 mod journal;
 mod listen;
@@ -22,7 +23,6 @@ use bascule_domain::{
     survey::Extent,
 };
 
-use self::plan::Seen;
 pub(crate) use self::{
     listen::Ears,
     manifests::ManifestPart,
@@ -33,6 +33,7 @@ pub(super) use self::{
     manifests::send_manifest,
     survey::{Task, again},
 };
+use self::{plan::Seen, running::HeldBy};
 use super::{
     App,
     error::{Error, Kind, Result},
@@ -153,6 +154,8 @@ impl App {
             entry.deletion = Some(deletion.id);
         });
         tracing::info!(connection = %deletion.connection, deletion = %deletion.id, emergency, "deletion requested");
+        // Whoever reads that the keys are paused finds them so. What fails here is tried again.
+        let listening = scream.and_then(|_| self.begin_to_listen(&deletion).ok());
         let id = deletion.id;
         self.deletions.remember(deletion, Some(findings));
         let mut subscription = self
@@ -160,9 +163,9 @@ impl App {
             .subscribe(id)
             .ok_or_else(|| super::deletion::no_deletion(id))?;
         if keep_manifests {
-            subscription.hold = self.deletions.hold(id);
+            subscription.hold = self.deletions.hold(id, HeldBy::Follower);
         }
-        drive::spawn(self.clone(), id);
+        drive::spawn(self.clone(), id, listening);
         Ok(subscription)
     }
 
@@ -203,7 +206,9 @@ impl App {
         keep_manifests: bool,
     ) -> Result<Subscription> {
         // Before it is told where it stands: what is not erased then waits.
-        let hold = keep_manifests.then(|| self.deletions.hold(id)).flatten();
+        let hold = keep_manifests
+            .then(|| self.deletions.hold(id, HeldBy::Follower))
+            .flatten();
         let subscription = self.deletions.subscribe(id);
         let mut subscription = subscription.ok_or_else(|| super::deletion::no_deletion(id))?;
         subscription.hold = hold;
@@ -220,7 +225,7 @@ impl App {
                 {
                     tracing::error!(deletion = %deletion.id, error = &error as &dyn std::error::Error, "the restart was not noted");
                 }
-                drive::spawn(self.clone(), deletion.id);
+                drive::spawn(self.clone(), deletion.id, None);
             }
         }
     }

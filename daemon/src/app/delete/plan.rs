@@ -16,14 +16,16 @@ use bascule_domain::{
     connection::Location,
     ids::{ConnectionId, PlanId},
     key::{Key, KeyState, Scope},
+    names::ConsumerName,
     operation::Action,
     plan::{self, Checked, Client, KeyRecord, Shown, Sight},
     provider::ProviderKind,
 };
 use bascule_store::ledger::{By, Group, Query, Row};
-use bascule_watch::{Rank, Standing, Use};
+use bascule_watch::{NextRun, Rank, Standing, Use};
 
 pub(crate) use self::uploads::{BucketUploads, Uploads};
+use super::adopted::adoptable;
 use crate::app::{
     App, KeyView,
     consumers::{compare::in_words, way},
@@ -76,7 +78,13 @@ pub(crate) struct Holder {
     pub consumer: plan::Consumer,
     /// The label of a key of ours; empty for the provider's.
     pub label: String,
-    pub found: Use,
+    /// The last characters of the key's id.
+    pub key: String,
+    pub chain: Vec<String>,
+    pub rank: Rank,
+    pub next_run: Option<NextRun>,
+    /// What it was adopted as.
+    pub adopted: Option<ConsumerName>,
 }
 
 /// All that was seen.
@@ -210,7 +218,9 @@ impl App {
         };
         let local = entry.connection.provider == ProviderKind::Local;
         let uses = self.consumers.uses();
-        let consumers = self.holders_of_keys(entry, &uses);
+        let mut consumers = self.holders_of_keys(entry, &uses);
+        let not_told = self.name_adopted(entry, &mut consumers).await.err();
+        let not_looked = not_looked.or(not_told);
         let bypasses = if local {
             Vec::new()
         } else {
@@ -395,7 +405,7 @@ fn holders_of_brought(entry: &Entry, uses: &[Use]) -> Vec<Holder> {
                 false => same_server && named == Some(true),
             }
         })
-        .map(|found| holder(found, String::new()))
+        .map(|found| adoptable(holder(found, String::new()), found))
         .collect()
 }
 
@@ -406,9 +416,14 @@ fn holder(found: &Use, label: String) -> Holder {
             tool: found.kind.to_string(),
             user: found.user.clone(),
             next_run: found.next_run.as_ref().map(in_words).unwrap_or_default(),
+            moves: Vec::new(),
         },
         label,
-        found: found.clone(),
+        key: found.key.id.masked(),
+        chain: way(found),
+        rank: found.rank,
+        next_run: found.next_run.clone(),
+        adopted: None,
     }
 }
 

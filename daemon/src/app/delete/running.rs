@@ -90,7 +90,22 @@ struct Slot {
     events: broadcast::Sender<(Deletion, Progress)>,
     driver: Option<mpsc::Sender<Request>>,
     /// Of those who want the manifests before they are erased.
-    holds: Vec<CancellationToken>,
+    holds: Vec<Hold>,
+}
+
+/// Keeps the manifests from being erased until it is released.
+struct Hold {
+    released: CancellationToken,
+    by: HeldBy,
+}
+
+/// Who keeps the manifests from being erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeldBy {
+    /// Somebody who follows the deletion and has not begun to take them.
+    Follower,
+    /// Somebody who takes them now.
+    Taker,
 }
 
 /// Its room is taken at once and kept as long as the deletion is remembered, which is for ever.
@@ -127,19 +142,32 @@ impl Running {
     }
 
     /// Keeps the deletion from erasing its manifests until what is returned is dropped.
-    pub(super) fn hold(&self, id: DeletionId) -> Option<DropGuard> {
+    pub(super) fn hold(&self, id: DeletionId, by: HeldBy) -> Option<DropGuard> {
         let mut slots = self.slots();
         let holds = &mut slots.get_mut(&id)?.holds;
-        holds.retain(|released| !released.is_cancelled());
+        holds.retain(|hold| !hold.released.is_cancelled());
         let released = CancellationToken::new();
-        holds.push(released.clone());
+        holds.push(Hold {
+            released: released.clone(),
+            by,
+        });
         Some(released.drop_guard())
+    }
+
+    /// The hold of one follower, who takes the manifests now: each follower claims one.
+    pub(super) fn claim_hold(&self, id: DeletionId) -> Option<DropGuard> {
+        let mut slots = self.slots();
+        let mut holds = slots.get_mut(&id)?.holds.iter_mut();
+        let hold =
+            holds.find(|hold| hold.by == HeldBy::Follower && !hold.released.is_cancelled())?;
+        hold.by = HeldBy::Taker;
+        Some(hold.released.clone().drop_guard())
     }
 
     /// Who keeps it from erasing its manifests, the first one; cancelled when that is over.
     pub(super) fn held(&self, id: DeletionId) -> Option<CancellationToken> {
         let slots = self.slots();
-        let mut holds = slots.get(&id)?.holds.iter();
+        let mut holds = slots.get(&id)?.holds.iter().map(|hold| &hold.released);
         holds.find(|released| !released.is_cancelled()).cloned()
     }
 

@@ -104,6 +104,7 @@ impl Model {
                 .map(|(&id, &phase)| (id, phase))
                 .collect(),
             receipts: self.receipts.len(),
+            adoptions: Vec::new(),
         }
     }
 }

@@ -270,6 +270,11 @@ impl Ledger {
         self.ask(|book, _| book.last_uses())
     }
 
+    /// Returns once the writer has answered. A refusal is an answer, too. Blocking.
+    pub fn await_writer(&self) -> Result<(), LedgerError> {
+        self.ask(|_, _| Ok(()))
+    }
+
     /// Removes what is known of the uses of a connection's keys. Its sealed fields are unreadable
     /// already once its key is destroyed. Blocking.
     pub fn erase(&self, connection: ConnectionId) -> Result<(), LedgerError> {

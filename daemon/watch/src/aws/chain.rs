@@ -13,7 +13,7 @@ use crate::{
     found::{NotUsable, Place},
     machine::Machine,
     picture::{HeldKey, Link, LinkKind, Picture, Standing, Trail},
-    read::lenient_endpoint,
+    read::Value,
     tools::variables,
 };
 
@@ -170,25 +170,28 @@ impl Question<'_> {
     /// Where the run goes with a key: variables stand before the profile that it runs with, which need
     /// not be the one that holds the key.
     fn server(&self, run: Option<&Profile<'_>>, key: &mut HeldKey) {
+        let environment = self.environment;
         let variable = |names: [&str; 2]| {
-            let set = names
-                .iter()
-                .find_map(|name| self.environment.variable(name));
-            set.map(str::to_owned)
+            let mut set = names.iter();
+            set.find_map(|name| {
+                let value = environment.variable(name)?;
+                Some(Value::at(value, environment.place_of(name)))
+            })
         };
-        let profiles_own = || run?.endpoint().ok()?.map(|value| value.text().to_owned());
+        let profiles_own = || run?.endpoint().ok()?;
         let ignored = self
             .environment
             .variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
             .is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let endpoint = variable(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]).or_else(profiles_own);
         if ignored {
-            key.endpoint = None;
+            (key.endpoint, key.endpoint_place) = (None, None);
         } else if let Some(endpoint) = endpoint {
-            key.endpoint = lenient_endpoint(&endpoint);
+            key.goes_to(endpoint.text(), endpoint.place());
         }
-        let region = variable(["AWS_REGION", "AWS_DEFAULT_REGION"]).or_else(|| run?.text("region"));
-        if let Some(region) = region {
+        let region = variable(["AWS_REGION", "AWS_DEFAULT_REGION"]);
+        let region = region.map(|region| region.text().to_owned());
+        if let Some(region) = region.or_else(|| run?.text("region")) {
             key.region = region.parse().ok();
         }
     }
@@ -493,8 +496,9 @@ impl Profile<'_> {
             key.temporary = ["aws_session_token", "aws_security_token"]
                 .iter()
                 .any(|name| text(name).is_some());
-            let endpoint = self.endpoint().ok().flatten();
-            key.endpoint = endpoint.and_then(|value| lenient_endpoint(value.text()));
+            if let Some(endpoint) = self.endpoint().ok().flatten() {
+                key.goes_to(endpoint.text(), endpoint.place());
+            }
             key.region = self.text("region").and_then(|region| region.parse().ok());
             let standing = match (rejected, &key.secret) {
                 (Some(NotRead { line }), _) => Standing::Unused {

@@ -206,6 +206,13 @@ impl Row {
     }
 }
 
+/// The spellings that Python's configurations read as false.
+fn is_false(text: &str) -> bool {
+    ["false", "no", "off", "0"]
+        .iter()
+        .any(|no| text.eq_ignore_ascii_case(no))
+}
+
 /// Why a tool that wants its file private refuses it. What lies in `/etc` may be the group's.
 fn too_open(path: &Path, environment: &Environment) -> Option<String> {
     let mode = std::fs::metadata(path).ok()?.mode();
@@ -287,6 +294,7 @@ impl<'f> File<'f> {
         let secrets = beside(&rule.secret);
         let sessions = beside(&rule.session);
         let endpoints = beside(&rule.endpoint);
+        let tls = beside(&rule.tls);
         let regions = beside(&rule.region);
         let buckets = beside(&rule.bucket);
         let names = beside(&rule.name);
@@ -357,7 +365,13 @@ impl<'f> File<'f> {
             key.temporary = sessions.get(&group).is_some_and(|token| !token.is_empty());
             let endpoint = endpoints.get(&group).map(|value| self.plain(value));
             let endpoint = endpoint.or(found.host.map(Cow::Owned));
-            key.endpoint = endpoint.as_deref().and_then(lenient_endpoint);
+            let plain = tls.get(&group).is_some_and(is_false);
+            key.endpoint = endpoint.as_deref().and_then(|endpoint| match plain {
+                true if !endpoint.contains("://") => {
+                    lenient_endpoint(&format!("http://{endpoint}"))
+                }
+                _ => lenient_endpoint(endpoint),
+            });
             let region = regions.get(&group).map(|value| self.plain(value));
             key.region = region.and_then(|region| region.parse().ok());
             let bucket = buckets.get(&group).map(|value| self.plain(value));

@@ -130,6 +130,8 @@ pub(super) struct KeyRule {
     pub(super) secret: Vec<Pattern>,
     pub(super) session: Vec<Pattern>,
     pub(super) endpoint: Vec<Pattern>,
+    /// Whether an endpoint without a scheme speaks TLS; so it does if nothing is said.
+    pub(super) tls: Vec<Pattern>,
     pub(super) region: Vec<Pattern>,
     pub(super) bucket: Vec<Pattern>,
     pub(super) name: Vec<Pattern>,
@@ -443,6 +445,7 @@ fn key_rules(given: Vec<(String, Given)>) -> Result<Vec<KeyRule>, Wrong> {
             "secret" => &mut rule.secret,
             "session" => &mut rule.session,
             "endpoint" => &mut rule.endpoint,
+            "tls" => &mut rule.tls,
             "region" => &mut rule.region,
             "bucket" => &mut rule.bucket,
             "name" => &mut rule.name,

@@ -390,7 +390,8 @@ mod tests {
                 uses: 0..0,
             });
         }
-        look_for(Duration::from_millis(500), &machine, &mut picture);
+        // Far longer than a busy machine needs for a script that ends.
+        look_for(Duration::from_secs(3), &machine, &mut picture);
         picture
     }
 

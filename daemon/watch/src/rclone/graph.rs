@@ -7,7 +7,7 @@ use super::Remotes;
 use crate::{
     found::{NotUsable, Place},
     picture::{HeldKey, Link, LinkKind, Standing},
-    read::{Value, lenient_endpoint},
+    read::Value,
 };
 
 /// Wrappers with exactly one target, in the option `remote`.
@@ -65,7 +65,7 @@ impl Server {
     /// Tells a key of it.
     pub(crate) fn tell(&self, key: &mut HeldKey) {
         if let Some(endpoint) = &self.endpoint {
-            key.endpoint = lenient_endpoint(endpoint.text());
+            key.goes_to(endpoint.text(), endpoint.place());
         }
         if let Some(region) = &self.region {
             key.region = region.text().parse().ok();

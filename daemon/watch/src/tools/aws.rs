@@ -3,6 +3,7 @@
 use crate::{
     aws::{Question, Sdk},
     command::Command,
+    found::Place,
     machine::Machine,
     picture::{Picture, Trail},
 };
@@ -25,5 +26,13 @@ pub(super) fn uses(command: &Command, machine: &Machine, trail: &Trail, picture:
         file: None,
         bucket: bucket.map(str::to_owned),
     };
+    let from = picture.uses.len();
     question.answer(trail, picture);
+    // Stands before variables and profiles.
+    let option = "--endpoint-url";
+    if let Some(endpoint) = command.option(option) {
+        for found in picture.uses.iter_mut().skip(from) {
+            found.key.goes_to(endpoint, Place::Argument(option.into()));
+        }
+    }
 }

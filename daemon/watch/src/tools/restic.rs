@@ -8,9 +8,10 @@ use crate::{
     aws::{Question, Sdk},
     catalogue::{Catalogue, Row},
     command::Command,
+    found::Place,
     machine::Machine,
     picture::{HeldKey, Picture, Standing, Trail},
-    read::{Text, lenient_endpoint},
+    read::Text,
     tools::variables,
 };
 
@@ -19,7 +20,9 @@ const KIND: &str = "restic";
 /// Adds the keys that a run of `restic` would use.
 pub(super) fn uses(command: &Command, machine: &Machine, trail: &Trail, picture: &mut Picture) {
     match repository(command, trail, picture) {
-        Some(text) => of_repository(&text, KIND, command, machine, trail, picture),
+        Some((text, place)) => {
+            of_repository(&text, &place, KIND, command, machine, trail, picture);
+        }
         None => variables::uses(command, trail, picture),
     }
 }
@@ -27,6 +30,7 @@ pub(super) fn uses(command: &Command, machine: &Machine, trail: &Trail, picture:
 /// Adds the keys behind a repository that restic, or a tool that runs restic, is told of.
 pub(super) fn of_repository(
     text: &str,
+    origin: &Place,
     kind: &'static str,
     command: &Command,
     machine: &Machine,
@@ -96,7 +100,7 @@ pub(super) fn of_repository(
     });
     order.then(|picture| alias(kind, command, trail, picture));
     for found in picture.uses.iter_mut().skip(from) {
-        found.key.endpoint = lenient_endpoint(&endpoint);
+        found.key.goes_to(&endpoint, origin.clone());
         found.key.region = environment
             .variable("AWS_DEFAULT_REGION")
             .and_then(|region| region.parse().ok());
@@ -128,7 +132,7 @@ fn alias(kind: &str, command: &Command, trail: &Trail, picture: &mut Picture) {
 }
 
 /// What the repository is: the option, the variable, or the file that one of them names.
-fn repository(command: &Command, trail: &Trail, picture: &mut Picture) -> Option<String> {
+fn repository(command: &Command, trail: &Trail, picture: &mut Picture) -> Option<(String, Place)> {
     let environment = &command.environment;
     let option = |names: [&str; 2]| names.iter().find_map(|name| command.option(name));
     let short = || {
@@ -137,21 +141,28 @@ fn repository(command: &Command, trail: &Trail, picture: &mut Picture) -> Option
         Some(argument[2..].trim_start_matches('='))
     };
     if let Some(text) = option(["-r", "--repo"]).or_else(short) {
-        return Some(text.to_owned());
+        return Some((text.to_owned(), Place::Argument("--repo".into())));
     }
     if let Some(path) = option(["--repository-file", "--repository-file"]) {
         return of_file(&command.path(path), trail, picture);
     }
     if let Some(text) = environment.variable("RESTIC_REPOSITORY") {
-        return Some(text.to_owned());
+        let place = environment.place_of("RESTIC_REPOSITORY");
+        return Some((text.to_owned(), place));
     }
     let path = environment.variable("RESTIC_REPOSITORY_FILE")?;
     of_file(&command.path(path), trail, picture)
 }
 
-fn of_file(path: &Path, trail: &Trail, picture: &mut Picture) -> Option<String> {
+fn of_file(path: &Path, trail: &Trail, picture: &mut Picture) -> Option<(String, Place)> {
     match Text::read(path) {
-        Ok(text) => text?.as_str().ok().map(|text| text.trim().to_owned()),
+        Ok(text) => {
+            let text = text?;
+            let place = text.place(1);
+            text.as_str()
+                .ok()
+                .map(|text| (text.trim().to_owned(), place))
+        }
         Err(error) => {
             picture.unusable(trail, path.display().to_string(), &error);
             None
@@ -198,14 +209,34 @@ pub(super) fn behind(
 ) {
     let settled = order.is_settled();
     for path in listed::paths(row, command).0 {
+        let origin = Place::File {
+            path: path.clone(),
+            line: 0,
+        };
         for repository in row.repositories(&path, named) {
             if repository.starts_with("rclone:") {
                 order.beside(|picture| {
-                    of_repository(&repository, &row.id, command, machine, trail, picture);
+                    of_repository(
+                        &repository,
+                        &origin,
+                        &row.id,
+                        command,
+                        machine,
+                        trail,
+                        picture,
+                    );
                 });
             } else if !settled {
                 order.then(|picture| {
-                    of_repository(&repository, &row.id, command, machine, trail, picture);
+                    of_repository(
+                        &repository,
+                        &origin,
+                        &row.id,
+                        command,
+                        machine,
+                        trail,
+                        picture,
+                    );
                 });
             }
         }

@@ -7,9 +7,9 @@ use crate::{
     aws::{Question, Sdk},
     catalogue::{Catalogue, Row},
     command::Command,
+    found::Place,
     machine::Machine,
     picture::{Picture, Trail},
-    read::lenient_endpoint,
     tools::variables,
 };
 
@@ -67,9 +67,12 @@ pub(super) fn uses(command: &Command, machine: &Machine, trail: &Trail, picture:
             }
         }
     }
-    let endpoint = options.get("url").and_then(lenient_endpoint);
+    let endpoint = options.get("url");
     for found in picture.uses.iter_mut().skip(from) {
-        found.key.endpoint.clone_from(&endpoint);
+        (found.key.endpoint, found.key.endpoint_place) = (None, None);
+        if let Some(endpoint) = endpoint {
+            found.key.goes_to(endpoint, Place::Argument("url".into()));
+        }
         found.bucket = Some(bucket.to_owned()).filter(|bucket| !bucket.is_empty());
     }
 }

@@ -5,6 +5,7 @@ use super::listed;
 use crate::{
     aws::{Question, Sdk},
     command::Command,
+    found::Place,
     machine::Machine,
     picture::{Picture, Trail},
     read::lenient_endpoint,
@@ -43,13 +44,15 @@ pub(super) fn uses(command: &Command, machine: &Machine, trail: &Trail, picture:
     };
     let from = picture.uses.len();
     question.answer(trail, picture);
-    let endpoint = command
-        .option("--endpoint-url")
-        .or_else(|| command.environment.variable("S3_ENDPOINT_URL"))
-        .and_then(lenient_endpoint);
-    if endpoint.is_some() {
+    let (option, variable) = ("--endpoint-url", "S3_ENDPOINT_URL");
+    let endpoint = match (command.option(option), environment.variable(variable)) {
+        (Some(given), _) => Some((given, Place::Argument(option.into()))),
+        (None, Some(set)) => Some((set, environment.place_of(variable))),
+        (None, None) => None,
+    };
+    if let Some((endpoint, place)) = endpoint.filter(|(text, _)| lenient_endpoint(text).is_some()) {
         for found in picture.uses.iter_mut().skip(from) {
-            found.key.endpoint.clone_from(&endpoint);
+            found.key.goes_to(endpoint, place.clone());
         }
     }
 }

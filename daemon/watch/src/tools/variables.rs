@@ -4,7 +4,6 @@ use crate::{
     command::Command,
     environment::Environment,
     picture::{HeldKey, Link, LinkKind, Picture, Standing, Trail},
-    read,
 };
 
 /// Variables that hold an access key id for most programs, each with the one of its secret.
@@ -62,16 +61,18 @@ fn add(
 
 /// The key in two variables, with what others say about its server.
 pub(crate) fn key(environment: &Environment, id: &str, secret: &str) -> Option<HeldKey> {
-    let first = |names: [&str; 2]| {
+    let first = |names: [&'static str; 2]| {
         let mut names = names.into_iter();
-        names.find_map(|name| environment.variable(name))
+        names.find_map(|name| Some((name, environment.variable(name)?)))
     };
     let place = environment.place_of(id);
     let (id, secret) = (environment.variable(id), environment.variable(secret));
     let mut key = HeldKey::read(id, secret, place)?;
     key.temporary = first(["AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"]).is_some();
-    key.endpoint =
-        first(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]).and_then(read::lenient_endpoint);
-    key.region = first(["AWS_REGION", "AWS_DEFAULT_REGION"]).and_then(|region| region.parse().ok());
+    if let Some((name, endpoint)) = first(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]) {
+        key.goes_to(endpoint, environment.place_of(name));
+    }
+    let region = first(["AWS_REGION", "AWS_DEFAULT_REGION"]);
+    key.region = region.and_then(|(_, region)| region.parse().ok());
     Some(key)
 }

@@ -3,12 +3,16 @@
 
 use bascule_adapters::OpenUploads;
 use bascule_domain::{connection::Location, names::BucketName};
+use futures_util::{StreamExt, stream};
+use tokio::time::{Instant, timeout_at};
 
 use super::PATIENCE;
 use crate::app::{App, registry::Entry};
 
 /// Pages of a bucket's uploads that are looked at, a thousand each.
 const MOST_PAGES: usize = 10;
+/// Buckets that are looked at at once; a connection may have a thousand.
+const AT_ONCE: usize = 8;
 /// Uploads of a bucket that are named.
 const NAMED: usize = 5;
 
@@ -37,20 +41,21 @@ impl App {
             .iter()
             .filter_map(|key| Some((key.label.to_string(), *begun.get(&key.id)?)))
             .collect();
-        let looks = connection.buckets.iter().map(|bucket| async move {
+        let until = Instant::now() + PATIENCE;
+        let looks = stream::iter(connection.buckets.iter().cloned()).map(|bucket| async move {
             let seen = match emergency {
                 true => Err("an emergency does not wait".to_owned()),
-                false => self.uploads_in(entry, bucket).await,
+                false => self.uploads_in(entry, &bucket, until).await,
             };
             BucketUploads {
-                bucket: bucket.clone(),
-                commands: commands(&connection.location, bucket, seen.as_ref().ok()),
+                commands: commands(&connection.location, &bucket, seen.as_ref().ok()),
+                bucket,
                 seen,
             }
         });
         Uploads {
             through_keys,
-            buckets: futures_util::future::join_all(looks).await,
+            buckets: looks.buffered(AT_ONCE).collect().await,
         }
     }
 
@@ -58,11 +63,15 @@ impl App {
         &self,
         entry: &Entry,
         bucket: &BucketName,
+        until: Instant,
     ) -> std::result::Result<OpenUploads, String> {
+        if Instant::now() >= until {
+            return Err("the buckets before it had taken all the time that a plan has".to_owned());
+        }
         let storage = self.storage(entry)?;
         let witness = storage.witness((*entry.credentials).clone());
         let looked = witness.open_uploads(bucket, MOST_PAGES, NAMED);
-        match tokio::time::timeout(PATIENCE, looked).await {
+        match timeout_at(until, looked).await {
             Ok(seen) => seen.map_err(|error| error.to_string()),
             Err(_) => Err(format!("no answer within {} seconds", PATIENCE.as_secs())),
         }

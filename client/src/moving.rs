@@ -1,0 +1,218 @@
+//! Moves consumers from one key to another in their own files, as the user: what `adopt`, `repair`,
+//! `eject` and a rotation with `--rewrite` share. Nothing is written before the daemon keeps what
+//! stood there, and what does not work afterwards is put back.
+
+pub(crate) mod carry;
+pub(crate) mod connection;
+pub(crate) mod encrypted;
+pub(crate) mod files;
+pub(crate) mod issue;
+pub(crate) mod preview;
+pub(crate) mod record;
+pub(crate) mod restart;
+pub(crate) mod verify;
+
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use bascule_domain::access_key::AccessKeyId;
+use bascule_proto::v1;
+use bascule_watch::{
+    HeldKey, Machine, Picture, Place, Use,
+    adopt::{Consumer, Selector, consumers},
+    scan::{self, Scope},
+};
+
+use crate::{
+    error::{Error, Kind},
+    verbs::{Context, judged, look, machine},
+};
+
+/// This machine's consumers, and what is known of their keys.
+pub(crate) struct Seen {
+    pub(crate) machine: Machine,
+    /// Files that were looked into besides.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) home: Option<PathBuf>,
+    pub(crate) consumers: Vec<Consumer>,
+    /// By id; of a key that the daemon does not know, "unknown". Empty without a daemon.
+    pub(crate) states: BTreeMap<AccessKeyId, v1::Judgement>,
+}
+
+impl Seen {
+    /// Looks at the known places and jobs, and into files that are named.
+    pub(crate) async fn now(
+        context: &Context,
+        named: &[Selector],
+        adoptions: &[v1::Adoption],
+    ) -> Result<Self, Error> {
+        let named = named.iter().filter_map(|selector| match selector {
+            Selector::File(path) => Some(path.clone()),
+            Selector::All | Selector::Named(_) => None,
+        });
+        // No known place may lead to what was adopted by its file.
+        let open = adoptions
+            .iter()
+            .filter(|adoption| adoption.state == "adopted");
+        let adopted = open.flat_map(|adoption| adoption.paths.iter().map(PathBuf::from));
+        let mut files: Vec<_> = named.chain(adopted).filter(|path| path.is_file()).collect();
+        files.sort();
+        files.dedup();
+        Self::at(machine(), files, context).await
+    }
+
+    async fn at(machine: Machine, files: Vec<PathBuf>, context: &Context) -> Result<Self, Error> {
+        let home = machine.user.home.clone();
+        let (machine, files, picture) = look(move || {
+            let picture = pictured(&machine, Scope::OWN, &files);
+            (machine, files, picture)
+        })
+        .await?;
+        let states = judged(&picture.uses, context).await;
+        let states = states.ok_or_else(|| {
+            Error::new(
+                Kind::Failed,
+                "the daemon did not tell what it knows of the keys that were found",
+            )
+            .next("bascule status")
+        })?;
+        Ok(Self {
+            consumers: consumers(&picture, home.as_deref()),
+            home,
+            states,
+            machine,
+            files,
+        })
+    }
+
+    /// A consumer as it is now, its places included. It is refused when another one is there meanwhile.
+    pub(crate) async fn again(&self, consumer: &Consumer) -> Result<Consumer, Error> {
+        let (machine, files, home) = (self.machine.clone(), self.files.clone(), self.home.clone());
+        let found = look(move || {
+            let picture = pictured(&machine, Scope::OWN, &files);
+            consumers(&picture, home.as_deref())
+        })
+        .await?;
+        let (id, entry) = (consumer.id().clone(), consumer.entry().map(str::to_owned));
+        let path = |of: &Consumer| of.first().key.place.file().map(|(path, _)| path.to_owned());
+        let at = path(consumer);
+        let same = |found: &Consumer| {
+            *found.id() == id && path(found) == at && found.entry().map(str::to_owned) == entry
+        };
+        let mut same = found.into_iter().filter(same);
+        same.next().ok_or_else(|| {
+            let message = format!("{} was changed meanwhile", consumer.name);
+            Error::new(Kind::Refused, message).next("look again: bascule scan")
+        })
+    }
+
+    /// Whether another consumer takes the same key.
+    pub(crate) fn is_shared(&self, consumer: &Consumer) -> bool {
+        let others = self
+            .consumers
+            .iter()
+            .filter(|other| other.id() == consumer.id());
+        others.count() > 1
+    }
+
+    /// What the daemon knows of a consumer's key.
+    pub(crate) fn state(&self, consumer: &Consumer) -> &str {
+        self.judgement(consumer)
+            .map_or("unknown", |judgement| judgement.state.as_str())
+    }
+
+    pub(crate) fn judgement(&self, consumer: &Consumer) -> Option<&v1::Judgement> {
+        self.states.get(consumer.id())
+    }
+
+    /// The consumers that are meant, each once, in the order of the look.
+    pub(crate) fn selected(&self, selectors: &[Selector]) -> Vec<&Consumer> {
+        let is_one = |name: &str| self.consumers.iter().any(|consumer| consumer.name == name);
+        let selects = |selector: &Selector, consumer: &Consumer| match selector {
+            // Of two that a name could stand for, it is the one that is called so.
+            Selector::Named(name) if is_one(name) => consumer.name == *name,
+            selector => selector.selects(consumer),
+        };
+        let meant = |consumer: &&Consumer| {
+            let mut selectors = selectors.iter();
+            selectors.any(|selector| selects(selector, consumer))
+        };
+        self.consumers.iter().filter(meant).collect()
+    }
+
+    /// Nothing was meant: what there is instead.
+    pub(crate) fn nothing(&self, asked: &str) -> Error {
+        let mut names: Vec<_> = self
+            .consumers
+            .iter()
+            .filter(|consumer| consumer.movable().is_ok())
+            .map(|consumer| consumer.name.as_str())
+            .collect();
+        names.truncate(8);
+        let next = match names.as_slice() {
+            [] => "see every key of this machine: bascule scan".to_owned(),
+            names => format!("name one of: {}", names.join(", ")),
+        };
+        Error::new(
+            Kind::NotFound,
+            format!("no consumer here is called {asked}"),
+        )
+        .next(next)
+    }
+}
+
+/// What a look comes to, with files in it that no known place leads to.
+pub(crate) fn pictured(machine: &Machine, scope: Scope, files: &[PathBuf]) -> Picture {
+    let mut picture = scan::known(machine, scope);
+    if !files.is_empty() {
+        let named = scan::paths(machine, files, |_| ControlFlow::Continue(()));
+        // What is known to be used there by a job is told by that better than by the file alone.
+        let in_file = |found: &Use, path: &Path| {
+            let places = found.chain.iter().filter_map(|link| link.place.as_ref());
+            let mut places = places.chain([&found.key.place]).filter_map(Place::file);
+            places.any(|(at, _)| at == path)
+        };
+        let known = picture.uses.clone();
+        let is_known = |key: &HeldKey| {
+            let path = key.place.file().map(|(path, _)| path);
+            let same = |known: &Use| {
+                known.key.id == key.id && path.is_some_and(|path| in_file(known, path))
+            };
+            known.iter().any(same)
+        };
+        let uses = named.uses.into_iter().filter(|found| !is_known(&found.key));
+        picture.uses.extend(uses);
+        picture.settle();
+    }
+    picture
+}
+
+/// A consumer that stays as it is.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Left {
+    pub(crate) consumer: String,
+    pub(crate) key: String,
+    pub(crate) why: String,
+}
+
+impl Left {
+    pub(crate) fn of(consumer: &Consumer, why: impl Into<String>) -> Self {
+        Self {
+            consumer: consumer.name.clone(),
+            key: consumer.id().masked(),
+            why: why.into(),
+        }
+    }
+}
+
+/// A path for people: below the home folder with `~`.
+pub(crate) fn shown(path: &Path, home: Option<&Path>) -> String {
+    let below = home.and_then(|home| path.strip_prefix(home).ok());
+    below.map_or_else(
+        || path.display().to_string(),
+        |below| format!("~/{}", below.display()),
+    )
+}

@@ -1,0 +1,159 @@
+//! Puts a key of its own into a consumer's files, tries it, and puts everything back if it does not work.
+
+use std::path::PathBuf;
+
+use bascule_proto::v1;
+use bascule_watch::adopt::{Consumer, Goal, Plan, plan};
+use serde::Serialize;
+
+use super::{
+    Seen,
+    connection::names,
+    files::{self, Failure},
+    issue::{self, Issued},
+    preview::FileDocument,
+    record,
+    restart::{self, Restart},
+    verify::{self, NotWorking},
+};
+use crate::{
+    channel::Client,
+    error::{Error, Kind},
+};
+
+/// What every move of one run shares.
+pub(crate) struct Way<'w> {
+    pub(crate) client: &'w Client,
+    pub(crate) seen: &'w Seen,
+    /// Whether units of the user's own are restarted.
+    pub(crate) restarts: bool,
+    /// For the audit; may be empty.
+    pub(crate) reason: &'w str,
+}
+
+/// A consumer that was moved, or would be.
+#[derive(Serialize)]
+pub(crate) struct Moved {
+    pub(crate) consumer: String,
+    /// Of the adoption; absent in a dry run.
+    pub(crate) id: Option<String>,
+    pub(crate) connection: String,
+    pub(crate) label: Option<String>,
+    pub(crate) permission: String,
+    pub(crate) former_key: String,
+    pub(crate) key: Option<String>,
+    pub(crate) files: Vec<FileDocument>,
+    /// What goes on with the old key until it is started anew.
+    pub(crate) restart: Vec<Restart>,
+    /// Files that others than their owner can read.
+    pub(crate) readable_by_others: Vec<PathBuf>,
+}
+
+impl Moved {
+    /// What would be done.
+    pub(crate) fn planned(consumer: &Consumer, connection: &str, plan: &Plan) -> Self {
+        Self {
+            consumer: consumer.name.clone(),
+            id: None,
+            connection: connection.to_owned(),
+            label: None,
+            permission: consumer.need().permission.as_str().to_owned(),
+            former_key: consumer.id().masked(),
+            key: None,
+            files: plan.files.iter().map(Into::into).collect(),
+            restart: restart::needed(consumer, &files::paths(plan)),
+            readable_by_others: Vec::new(),
+        }
+    }
+}
+
+/// Issues a key for a consumer and gives it to it. `former` is the adoption in whose place this one comes.
+pub(crate) async fn move_to_own_key(
+    consumer: &Consumer,
+    connection: &str,
+    former: Option<&v1::Adoption>,
+    way: &Way<'_>,
+) -> Result<Moved, Error> {
+    let issued = issue::issue(way.client, connection, consumer, way.reason).await?;
+    match give(consumer, &issued, former, way).await {
+        Ok(moved) => Ok(moved),
+        Err(Failure::PutBack(error)) => {
+            record::revoke(way.client, &issued.key.id, "its adoption failed").await;
+            Err(error)
+        }
+        // A file holds it.
+        Err(Failure::Stuck(error)) => Err(error),
+    }
+}
+
+/// Gives a consumer a key that there is already.
+pub(crate) async fn give(
+    consumer: &Consumer,
+    issued: &Issued,
+    former: Option<&v1::Adoption>,
+    way: &Way<'_>,
+) -> Result<Moved, Failure> {
+    let (client, reason) = (way.client, way.reason);
+    // What moved before may have changed the lines of the same file.
+    let consumer = &way.seen.again(consumer).await.map_err(Failure::PutBack)?;
+    let plan = plan(consumer, Goal::Gateway(&issued.access), files::text)
+        .map_err(|why| Failure::PutBack(Error::new(Kind::Refused, why.to_string())))?;
+    let key = &issued.key.id;
+    let adoption = record::prepare(client, key, &consumer.name, &plan, former, reason)
+        .await
+        .map_err(Failure::PutBack)?;
+    let done = write_and_try(consumer, issued, &plan, &adoption.id, way).await;
+    match done {
+        Ok(()) => {}
+        Err(Failure::PutBack(error)) => {
+            record::settle(client, &adoption.id, "rolled-back", reason)
+                .await
+                .map_err(Failure::PutBack)?;
+            return Err(Failure::PutBack(error));
+        }
+        Err(Failure::Stuck(error)) => {
+            let next = format!("bascule adopt --undo {}", adoption.id);
+            return Err(Failure::Stuck(error.next(next)));
+        }
+    }
+    let paths = files::paths(&plan);
+    let mut restart = restart::needed(consumer, &paths);
+    if way.restarts {
+        restart = restart::perform(restart);
+    }
+    Ok(Moved {
+        consumer: consumer.name.clone(),
+        id: Some(adoption.id),
+        connection: issued.key.connection.clone(),
+        label: Some(issued.key.label.clone()),
+        permission: consumer.need().permission.as_str().to_owned(),
+        former_key: consumer.id().masked(),
+        key: Some(issued.key.access_key_id.clone()),
+        files: plan.files.iter().map(Into::into).collect(),
+        restart,
+        readable_by_others: paths
+            .into_iter()
+            .filter(|path| files::readable_by_others(path))
+            .collect(),
+    })
+}
+
+/// Writes the files, tries the key, and has the daemon know; puts the files back if one of it fails.
+async fn write_and_try(
+    consumer: &Consumer,
+    issued: &Issued,
+    plan: &Plan,
+    adoption: &str,
+    way: &Way<'_>,
+) -> Result<(), Failure> {
+    files::write(plan).await?;
+    let buckets = names(&issued.buckets);
+    let checked = verify::check(way.seen, &consumer.name, &issued.access, &buckets).await;
+    if let Err(NotWorking(why)) = checked {
+        return Err(files::after(Error::new(Kind::Failed, why), &plan.files).await);
+    }
+    match record::settle(way.client, adoption, "adopted", way.reason).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(files::after(error, &plan.files).await),
+    }
+}

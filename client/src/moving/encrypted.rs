@@ -1,0 +1,139 @@
+//! Changes settings of a remote in an encrypted rclone.conf. Only rclone itself writes such a file: it is
+//! started for that, told over a socket of its own in a private folder, so that no secret is in argv, and
+//! ended again. Its password is the one that the user's surroundings hold (`RCLONE_CONFIG_PASS`).
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use bascule_formats::{
+    rclone::{is_encrypted, unlock},
+    revise::{self, Scope, Syntax},
+};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use serde_json::{Map, Value, json};
+use tokio::{
+    net::UnixStream,
+    process::{Child, Command},
+};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Kind};
+
+/// So long rclone may take until it listens, and to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two tries to reach it.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What an encrypted file holds; `None` for one that is not encrypted. The text says why it stays locked.
+pub(crate) fn opened(text: &str) -> Option<Result<Zeroizing<String>, String>> {
+    if !is_encrypted(text) {
+        return None;
+    }
+    let Ok(password) = std::env::var("RCLONE_CONFIG_PASS").map(Zeroizing::new) else {
+        return Some(Err(
+            "it is encrypted: set RCLONE_CONFIG_PASS to its password, and try again".into(),
+        ));
+    };
+    Some(unlock(text, &password).map_err(|why| why.to_string()))
+}
+
+/// Has rclone set settings of a remote; `None` leaves one blank, which to rclone is not set.
+pub(crate) async fn set(
+    path: &Path,
+    remote: &str,
+    settings: &[(&str, Option<&str>)],
+) -> Result<(), Error> {
+    let failed = |why: String| {
+        let message = format!("rclone did not change {}: {why}", path.display());
+        Error::new(Kind::Failed, message)
+    };
+    let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
+    let socket = folder.path().join("rc");
+    let mut rclone = start(path, &socket).map_err(&failed)?;
+    let asked = async {
+        let stream = reach(&socket, &mut rclone).await?;
+        let parameters: Map<String, Value> = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value.unwrap_or_default())))
+            .collect();
+        let request = json!({
+            "name": remote,
+            "parameters": parameters,
+            "opt": { "nonInteractive": true, "noObscure": true },
+        });
+        ask(stream, "/config/update", &request).await
+    };
+    let answer = tokio::time::timeout(PATIENCE, asked).await;
+    // It has no state besides the file, which it writes before it answers.
+    rclone.kill().await.ok();
+    answer
+        .map_err(|_| failed("it did not answer".into()))?
+        .map_err(&failed)?;
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let text = opened(&text).unwrap_or_else(|| Err("it is not encrypted any more".into()));
+    let text = text.map_err(&failed)?;
+    for (name, wanted) in settings {
+        let now = revise::read(&text, Syntax::Rclone, &Scope::Section(remote), name);
+        let now = now.map_err(|why| failed(why.to_string()))?;
+        if now.as_deref().map(String::as_str) != *wanted {
+            return Err(failed(format!("{name} does not read back")));
+        }
+    }
+    Ok(())
+}
+
+fn start(path: &Path, socket: &Path) -> Result<Child, String> {
+    Command::new("rclone")
+        .arg("rcd")
+        .arg("--config")
+        .arg(path)
+        .args(["--ask-password=false", "--rc-no-auth", "--rc-addr"])
+        .arg(format!("unix://{}", socket.display()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("rclone can't be started: {error}"))
+}
+
+/// Waits until it listens; that it ends instead is told at once.
+async fn reach(socket: &Path, rclone: &mut Child) -> Result<UnixStream, String> {
+    loop {
+        if let Ok(stream) = UnixStream::connect(socket).await {
+            return Ok(stream);
+        }
+        if let Ok(Some(status)) = rclone.try_wait() {
+            return Err(format!(
+                "rclone rcd ended with {status}; it takes unix:// addresses since 1.65"
+            ));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn ask(stream: UnixStream, path: &str, request: &Value) -> Result<(), String> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
+    let driving = tokio::spawn(connection);
+    let request = http::Request::post(path)
+        .header(http::header::HOST, "rclone")
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(Full::new(bytes::Bytes::from(request.to_string())))
+        .map_err(|error| error.to_string())?;
+    let answer = sender.send_request(request).await;
+    let answer = answer.map_err(|error| error.to_string())?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await;
+    drop(sender);
+    driving.abort();
+    if status.is_success() {
+        return Ok(());
+    }
+    // What it answers repeats the request, secrets too; only its own words are told.
+    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let why = body["error"].as_str().unwrap_or("no reason was given");
+    Err(format!("{status}: {why}"))
+}

@@ -1,0 +1,418 @@
+//! `bascule adopt`: moves tools from the provider's key to one of their own, and back.
+
+mod undo;
+
+use bascule_domain::endpoint::Endpoint;
+use bascule_proto::v1;
+use bascule_watch::adopt::{Consumer, Goal, Plan, Selector, plan};
+use clap::Args;
+use serde::Serialize;
+
+use super::{Context, audit::Why, consent};
+use crate::{
+    channel::Client,
+    error::{Error, Kind},
+    exit::Exit,
+    moving::{
+        Left, Seen,
+        carry::{Moved, Way, move_to_own_key},
+        connection::{Connections, Destination},
+        files,
+        issue::{gateway, placeholder},
+        preview,
+        record::{self, Turn},
+        shown,
+    },
+    output::text::{BAD, DIM, GOOD, NEXT, WARN, count, escape, styled},
+};
+
+/// Move tools from the provider's key to keys of their own
+///
+/// Names what to move: rclone:REMOTE, aws:PROFILE, restic:UNIT, TOOL:NAME for any other tool, a file, or
+/// --all. Shows first which settings of which files would change. Then a connection is made if none
+/// reaches those buckets (with the credentials that were found, probed first), each tool gets a key with the
+/// least right that its command lines need, the files are changed (only the values; the daemon keeps
+/// what stood there, sealed), and a listing is tried with each new key. What does not work is put back.
+///
+/// Examples:
+///   bascule adopt --all --dry-run
+///   bascule adopt rclone:r2
+///   bascule adopt restic:nightly.service --connection backups --yes
+///   bascule adopt ~/backup.env --restart
+///   bascule adopt --list
+///   bascule adopt --undo A3f9
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    /// rclone:REMOTE, aws:PROFILE, restic:UNIT, TOOL:NAME or a file
+    #[arg(value_name = "CONSUMER", required_unless_present_any = ["all", "undo", "list"])]
+    consumers: Vec<String>,
+    /// Every tool that uses a key which is not Bascule's
+    #[arg(long, conflicts_with = "consumers")]
+    all: bool,
+    /// The connection to use, or what to call a new one
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["undo", "list"])]
+    connection: Option<String>,
+    /// A bucket that a new connection reaches besides those that the tools name; may be given several times
+    #[arg(long = "bucket", value_name = "BUCKET", conflicts_with_all = ["undo", "list"])]
+    buckets: Vec<String>,
+    /// Show what would change, and change nothing
+    #[arg(long, conflicts_with_all = ["undo", "list"])]
+    dry_run: bool,
+    /// Change it without asking
+    #[arg(long)]
+    yes: bool,
+    /// Restart units of the user's own that still run with the old key
+    #[arg(long)]
+    restart: bool,
+    /// Put back the exact bytes from before an adoption
+    #[arg(long, value_name = "ID", conflicts_with_all = ["consumers", "all", "list"])]
+    undo: Option<String>,
+    /// List the adoptions
+    #[arg(long, conflicts_with_all = ["consumers", "all"])]
+    list: bool,
+    #[command(flatten)]
+    why: Why,
+}
+
+/// A consumer that can be moved.
+struct Chosen<'s> {
+    consumer: &'s Consumer,
+    destination: Destination,
+    plan: Plan,
+}
+
+/// What a run of `adopt`, `repair` or a dry run of them tells.
+#[derive(Serialize)]
+pub(super) struct Document {
+    dry_run: bool,
+    pub(super) moved: Vec<Moved>,
+    /// What was meant and stays as it is.
+    pub(super) left: Vec<Left>,
+    /// What was put back, with the reason.
+    pub(super) failed: Vec<Left>,
+}
+
+pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    if arguments.list {
+        return undo::list(context).await;
+    }
+    if let Some(id) = &arguments.undo {
+        return undo::undo(id, arguments.yes, &arguments.why.text(), context).await;
+    }
+    let selectors = selectors(&arguments.consumers, arguments.all)?;
+    let asked = asked(&selectors);
+    let client = context.client().await?;
+    let turn = match arguments.dry_run {
+        true => None,
+        false => {
+            let turn = Turn::take()?;
+            record::finish_interrupted(&client, context.output).await?;
+            Some(turn)
+        }
+    };
+    let adoptions = record::all(&client).await?;
+    let seen = Seen::now(context, &selectors, &adoptions).await?;
+    let meant = seen.selected(&selectors);
+    if meant.is_empty() && !arguments.all {
+        return Err(seen.nothing(&asked));
+    }
+    let there = client
+        .connections()
+        .list(v1::ListConnectionsRequest {})
+        .await?;
+    let mut connections = Connections::of(there.into_inner().connections);
+    let gateway = gateway(&client).await?;
+    let (chosen, left) = choose(&seen, meant, &mut connections, &gateway, &arguments);
+    let mut document = Document::new(arguments.dry_run);
+    document.left = left;
+    if chosen.is_empty() {
+        return nothing_to_do(&document, context);
+    }
+    tell_plan(&chosen, &connections, &document.left, &seen, context);
+    if arguments.dry_run {
+        let planned = |one: &Chosen<'_>| {
+            Moved::planned(one.consumer, connections.name(&one.destination), &one.plan)
+        };
+        document.moved = chosen.iter().map(planned).collect();
+        context.output.result(&document, || {
+            format!("{}\n", styled(DIM, "nothing was changed (--dry-run)"))
+        })?;
+        return Ok(Exit::Ok);
+    }
+    let command = format!("bascule adopt {asked}");
+    consent::to_changes(arguments.yes, &command, context.output).await?;
+    let reason = arguments.why.text();
+    let made = make(&connections, &client, &reason, context).await;
+    let way = Way {
+        client: &client,
+        seen: &seen,
+        restarts: arguments.restart,
+        reason: &reason,
+    };
+    for one in chosen {
+        let connection = match (&one.destination, &made) {
+            (Destination::There(there), _) => Ok((**there).clone()),
+            (Destination::New(at), made) => made[*at].clone(),
+        };
+        let name = connections.name(&one.destination).to_owned();
+        let moved = match connection {
+            Ok(connection) => move_to_own_key(one.consumer, &connection.name, None, &way).await,
+            Err(why) => Err(Error::new(
+                Kind::Provider,
+                format!("no connection {name}: {why}"),
+            )),
+        };
+        match moved {
+            Ok(moved) => {
+                tell_moved(&moved, seen.home.as_deref(), context);
+                document.moved.push(moved);
+            }
+            Err(error) => {
+                let told = format!("{}: {}", one.consumer.name, error.message);
+                context.output.status(&format!(
+                    "{} {}",
+                    styled(BAD, "left as it was:"),
+                    escape(&told)
+                ));
+                document.failed.push(Left::of(one.consumer, error.message));
+            }
+        }
+    }
+    drop(turn);
+    finish(&document, context)
+}
+
+/// What was asked for, parsed.
+pub(super) fn selectors(consumers: &[String], all: bool) -> Result<Vec<Selector>, Error> {
+    if all {
+        return Ok(vec![Selector::All]);
+    }
+    let parsed = consumers.iter().map(|text| {
+        text.parse().map_err(|error| {
+            Error::new(Kind::Invalid, format!("{text:?} is {error}")).next("bascule scan")
+        })
+    });
+    parsed.collect()
+}
+
+/// As on a command line.
+pub(super) fn asked(selectors: &[Selector]) -> String {
+    let words: Vec<_> = selectors.iter().map(ToString::to_string).collect();
+    words.join(" ")
+}
+
+/// Which of the consumers can be moved, and why the others can't.
+fn choose<'s>(
+    seen: &Seen,
+    meant: Vec<&'s Consumer>,
+    connections: &mut Connections,
+    gateway: &Endpoint,
+    arguments: &Arguments,
+) -> (Vec<Chosen<'s>>, Vec<Left>) {
+    let (mut chosen, mut left) = (Vec::new(), Vec::new());
+    let access = placeholder(gateway);
+    for consumer in meant {
+        let ours = match seen.state(consumer) {
+            "living" | "paused" | "expired" => Some("it has a key of Bascule's already"),
+            "retiring" => Some("its key of Bascule's retires: bascule repair"),
+            "dead" => Some("its key of Bascule's is dead: bascule repair"),
+            _ => None,
+        };
+        if let Some(why) = ours {
+            // Of all, what is done already needs no word.
+            if !(arguments.all && why.ends_with("already")) {
+                left.push(Left::of(consumer, why));
+            }
+            continue;
+        }
+        let planned = consumer
+            .movable()
+            .map_err(|why| why.to_string())
+            .and_then(|()| {
+                plan(consumer, Goal::Gateway(&access), files::text).map_err(|why| why.to_string())
+            })
+            .and_then(|plan| {
+                let named = arguments.connection.as_deref();
+                let destination = connections.destination(consumer, named, &arguments.buckets)?;
+                Ok((plan, destination))
+            });
+        match planned {
+            Ok((plan, destination)) => chosen.push(Chosen {
+                consumer,
+                destination,
+                plan,
+            }),
+            Err(why) => left.push(Left::of(consumer, why)),
+        }
+    }
+    (chosen, left)
+}
+
+fn nothing_to_do(document: &Document, context: &Context) -> Result<Exit, Error> {
+    if document.left.is_empty() {
+        context.output.result(document, || {
+            format!(
+                "{}\n",
+                styled(GOOD, "every tool that was found has a key of its own")
+            )
+        })?;
+        return Ok(Exit::Ok);
+    }
+    let done = document
+        .left
+        .iter()
+        .all(|left| left.why.ends_with("already"));
+    context
+        .output
+        .result(document, || tell_left(&document.left))?;
+    Ok(if done { Exit::Ok } else { Exit::Refused })
+}
+
+fn tell_left(left: &[Left]) -> String {
+    let mut text = String::new();
+    for left in left {
+        let told = format!("{} ({}): {}", left.consumer, left.key, left.why);
+        text.push_str(&format!(
+            "{} {}\n",
+            styled(WARN, "left as it is:"),
+            escape(&told)
+        ));
+    }
+    text
+}
+
+fn tell_plan(
+    chosen: &[Chosen<'_>],
+    connections: &Connections,
+    left: &[Left],
+    seen: &Seen,
+    context: &Context,
+) {
+    if context.output.is_json() {
+        return;
+    }
+    let mut text = String::new();
+    for new in &connections.new {
+        let told = match new.buckets.as_slice() {
+            [] => "the buckets that its credentials may list".to_owned(),
+            buckets => buckets.join(", "),
+        };
+        text.push_str(&format!(
+            "{} {} ({})\n",
+            styled(NEXT, "new connection"),
+            escape(&new.name),
+            escape(&told)
+        ));
+    }
+    for one in chosen {
+        let need = one.consumer.need();
+        let known = if need.known {
+            ""
+        } else {
+            ", since what it does is not known"
+        };
+        let to = format!(
+            "a key of {} ({}{known})",
+            connections.name(&one.destination),
+            need.permission.as_str()
+        );
+        text.push_str(&preview::heading(one.consumer, &to));
+        for file in &one.plan.files {
+            text.push_str(&preview::file(file, seen.home.as_deref()));
+        }
+    }
+    text.push_str(&tell_left(left));
+    context.output.stderr(&text);
+}
+
+/// Makes the new connections, each once. An error is the text for everybody who waits for it.
+async fn make(
+    connections: &Connections,
+    client: &Client,
+    reason: &str,
+    context: &Context,
+) -> Vec<Result<v1::Connection, String>> {
+    let mut made = Vec::new();
+    for new in &connections.new {
+        let outcome = new.connect(client, reason).await;
+        if let Ok(connection) = &outcome {
+            let told = format!(
+                "connected {} ({})",
+                connection.name,
+                connection.buckets.join(", ")
+            );
+            context.output.status(&styled(GOOD, &escape(&told)));
+        }
+        made.push(outcome.map_err(|error| {
+            let next = error
+                .next
+                .map_or_else(String::new, |next| format!(" ({next})"));
+            format!("{}{next}", error.message)
+        }));
+    }
+    made
+}
+
+impl Document {
+    pub(super) const fn new(dry_run: bool) -> Self {
+        Self {
+            dry_run,
+            moved: Vec::new(),
+            left: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+}
+
+/// One consumer that was moved, as soon as it is.
+pub(crate) fn tell_moved(moved: &Moved, home: Option<&std::path::Path>, context: &Context) {
+    let label = moved.label.clone().unwrap_or_default();
+    let told = format!(
+        "{} uses {}/{label} now ({}), tried with a listing",
+        moved.consumer, moved.connection, moved.permission
+    );
+    context
+        .output
+        .status(&format!("{} {}", styled(GOOD, "✓"), escape(&told)));
+    for restart in &moved.restart {
+        let told = format!(
+            "{} goes on with what it read before until: {}",
+            restart.what, restart.command
+        );
+        context
+            .output
+            .status(&format!("  {} {}", styled(NEXT, "→"), escape(&told)));
+    }
+    for path in &moved.readable_by_others {
+        let path = shown(path, home);
+        let told = format!("others can read {path}, which holds a key: chmod 600 {path}");
+        context
+            .output
+            .status(&format!("  {} {}", styled(WARN, "→"), escape(&told)));
+    }
+}
+
+/// The end of a run that moved consumers.
+pub(super) fn finish(document: &Document, context: &Context) -> Result<Exit, Error> {
+    let (moved, failed) = (document.moved.len() as u64, document.failed.len() as u64);
+    context.output.result(document, || {
+        let mut text = String::new();
+        if moved > 0 {
+            text.push_str(&format!(
+                "{}; take it back at any time: bascule adopt --undo ID, or bascule eject CONSUMER\n",
+                styled(GOOD, &format!("{} moved", count(moved, "tool")))
+            ));
+        }
+        if failed > 0 {
+            let told = format!("{} left as it was", count(failed, "tool"));
+            text.push_str(&format!("{}\n", styled(BAD, &told)));
+        }
+        text
+    })?;
+    Ok(match (moved, failed, document.left.is_empty()) {
+        (0, _, _) => Exit::Failed,
+        (_, 0, true) => Exit::Ok,
+        _ => Exit::StepsRemain,
+    })
+}

@@ -1,0 +1,455 @@
+//! `bascule eject`: gives tools the provider's key and server back, so that they work without Bascule.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use bascule_proto::v1;
+use bascule_watch::adopt::{Access, Consumer, Goal, Layout, Plan, Selector, plan};
+use clap::Args;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::{
+    Context,
+    adopt::{asked, selectors},
+    audit::Why,
+    consent,
+};
+use crate::{
+    channel::Client,
+    error::{Error, Kind},
+    exit::Exit,
+    moving::{
+        Left, Seen,
+        connection::names,
+        files,
+        preview::{self, FileDocument},
+        record::{self, Kept, Turn},
+        restart::{self, Restart},
+        verify::{self, NotWorking},
+    },
+    output::text::{BAD, GOOD, NEXT, WARN, count, escape, styled},
+};
+
+/// Give tools their provider's key back
+///
+/// The way back from adopt: key, secret, server and what else was changed are put back from the
+/// connection's credentials, so that the tool works without Bascule. What you changed in its files since
+/// stays. A listing is tried with the provider; then the tool's own key is revoked.
+///
+/// Examples:
+///   bascule eject rclone:r2
+///   bascule eject photos            (every tool with a key of this connection)
+///   bascule eject --all --yes       (before Bascule is removed)
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    /// A tool as adopt names it, a file, or a connection
+    #[arg(value_name = "CONSUMER|NAME", required_unless_present = "all")]
+    consumers: Vec<String>,
+    /// Every tool that uses a key of Bascule's
+    #[arg(long, conflicts_with = "consumers")]
+    all: bool,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Change it without asking
+    #[arg(long)]
+    yes: bool,
+    /// Restart units of the user's own that still run with the old key
+    #[arg(long)]
+    restart: bool,
+    #[command(flatten)]
+    why: Why,
+}
+
+/// A tool that can be ejected.
+struct Chosen<'s> {
+    consumer: &'s Consumer,
+    connection: v1::Connection,
+    former: Option<v1::Adoption>,
+    layout: Layout,
+    originals: BTreeMap<PathBuf, Zeroizing<String>>,
+    plan: Plan,
+}
+
+#[derive(Serialize)]
+struct Document {
+    dry_run: bool,
+    ejected: Vec<Ejected>,
+    left: Vec<Left>,
+    failed: Vec<Left>,
+}
+
+#[derive(Serialize)]
+struct Ejected {
+    consumer: String,
+    connection: String,
+    former_key: String,
+    files: Vec<FileDocument>,
+    restart: Vec<Restart>,
+    /// Whether its key of Bascule's was not revoked, since something uses it still.
+    key_lives: bool,
+}
+
+pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    let selectors = selectors(&arguments.consumers, arguments.all)?;
+    let asked = asked(&selectors);
+    let client = context.client().await?;
+    let turn = match arguments.dry_run {
+        true => None,
+        false => {
+            let turn = Turn::take()?;
+            record::finish_interrupted(&client, context.output).await?;
+            Some(turn)
+        }
+    };
+    let adoptions = record::all(&client).await?;
+    let seen = Seen::now(context, &selectors, &adoptions).await?;
+    let listed = client
+        .connections()
+        .list(v1::ListConnectionsRequest {})
+        .await?;
+    let connections = listed.into_inner().connections;
+    let meant = meant(&seen, &selectors, &connections);
+    if meant.is_empty() && !arguments.all {
+        return Err(seen.nothing(&asked));
+    }
+    let mut document = Document {
+        dry_run: arguments.dry_run,
+        ejected: Vec::new(),
+        left: Vec::new(),
+        failed: Vec::new(),
+    };
+    let mut chosen = Vec::new();
+    for consumer in meant {
+        match choose(consumer, &seen, &connections, &adoptions, &client).await {
+            Ok(Some(one)) => chosen.push(one),
+            Ok(None) if arguments.all => {}
+            Ok(None) => document
+                .left
+                .push(Left::of(consumer, "it uses no key of Bascule's")),
+            Err(why) => document.left.push(Left::of(consumer, why)),
+        }
+    }
+    if arguments.all {
+        document.left.extend(unseen(&adoptions, &seen));
+    }
+    if !context.output.is_json() {
+        context.output.stderr(&told(&chosen, &document.left, &seen));
+    }
+    if chosen.is_empty() {
+        let none = document.left.is_empty();
+        context.output.result(&document, || match none {
+            true => format!(
+                "{}\n",
+                styled(GOOD, "no tool that was found uses a key of Bascule's")
+            ),
+            false => String::new(),
+        })?;
+        return Ok(if none { Exit::Ok } else { Exit::Refused });
+    }
+    if !arguments.dry_run {
+        let command = format!("bascule eject {asked}");
+        consent::to_changes(arguments.yes, &command, context.output).await?;
+    }
+    for one in &chosen {
+        if arguments.dry_run {
+            document.ejected.push(one.document(&one.plan, Vec::new()));
+            continue;
+        }
+        match one.carry_out(&client, &seen, &arguments).await {
+            Ok(ejected) => {
+                let told = format!("{} goes to its provider itself again", ejected.consumer);
+                context
+                    .output
+                    .status(&format!("{} {}", styled(GOOD, "✓"), escape(&told)));
+                for restart in &ejected.restart {
+                    let told = format!(
+                        "{} goes on with what it read before until: {}",
+                        restart.what, restart.command
+                    );
+                    context
+                        .output
+                        .status(&format!("  {} {}", styled(NEXT, "→"), escape(&told)));
+                }
+                if ejected.key_lives {
+                    let told = format!(
+                        "its key lives, since something uses it still; then: bascule key revoke {}",
+                        one.consumer.id()
+                    );
+                    context
+                        .output
+                        .status(&format!("  {} {}", styled(NEXT, "→"), escape(&told)));
+                }
+                document.ejected.push(ejected);
+            }
+            Err(error) => {
+                let told = format!("{}: {}", one.consumer.name, error.message);
+                context.output.status(&format!(
+                    "{} {}",
+                    styled(BAD, "left as it was:"),
+                    escape(&told)
+                ));
+                document.failed.push(Left::of(one.consumer, error.message));
+            }
+        }
+    }
+    drop(turn);
+    let (ejected, failed) = (document.ejected.len() as u64, document.failed.len() as u64);
+    context.output.result(&document, || {
+        let done = if document.dry_run {
+            "would be ejected"
+        } else {
+            "ejected"
+        };
+        let mut text = format!(
+            "{}\n",
+            styled(GOOD, &format!("{} {done}", count(ejected, "tool")))
+        );
+        if failed > 0 {
+            let told = format!("{} left as it was", count(failed, "tool"));
+            text.push_str(&format!("{}\n", styled(BAD, &told)));
+        }
+        text
+    })?;
+    Ok(match (ejected, failed, document.left.is_empty()) {
+        (0, _, _) => Exit::Failed,
+        (_, 0, true) => Exit::Ok,
+        _ => Exit::StepsRemain,
+    })
+}
+
+/// The consumers that are meant: by their names, or by their key's connection.
+fn meant<'s>(
+    seen: &'s Seen,
+    selectors: &[Selector],
+    connections: &[v1::Connection],
+) -> Vec<&'s Consumer> {
+    let of_connection = |consumer: &Consumer| {
+        seen.judgement(consumer).is_some_and(|judgement| {
+            selectors.iter().any(|selector| match selector {
+                Selector::Named(name) => {
+                    *name == judgement.connection
+                        && connections.iter().any(|there| there.name == *name)
+                        // A connection's own key at its provider is nothing that was given.
+                        && judgement.state != "brought"
+                }
+                Selector::All | Selector::File(_) => false,
+            })
+        })
+    };
+    let named = seen.selected(selectors);
+    let selected = |consumer: &&Consumer| {
+        named.iter().any(|one| std::ptr::eq(*one, *consumer)) || of_connection(consumer)
+    };
+    seen.consumers.iter().filter(selected).collect()
+}
+
+/// Adopted tools that no look finds any more: their files are gone, unreadable or changed by hand.
+fn unseen(adoptions: &[v1::Adoption], seen: &Seen) -> Vec<Left> {
+    let is_seen = |adoption: &v1::Adoption| {
+        seen.states.values().any(|judgement| {
+            judgement.label == adoption.label && judgement.connection_id == adoption.connection_id
+        })
+    };
+    let open = adoptions
+        .iter()
+        .filter(|adoption| adoption.state == "adopted");
+    let unseen = open.filter(|adoption| !is_seen(adoption));
+    unseen
+        .map(|adoption| Left {
+            consumer: adoption.consumer.clone(),
+            key: format!("{}/{}", adoption.connection, adoption.label),
+            why: format!(
+                "its key was not found in {} any more; look at it yourself",
+                adoption.paths.join(", ")
+            ),
+        })
+        .collect()
+}
+
+/// `None` for a consumer whose key is none of ours.
+async fn choose<'s>(
+    consumer: &'s Consumer,
+    seen: &Seen,
+    connections: &[v1::Connection],
+    adoptions: &[v1::Adoption],
+    client: &Client,
+) -> Result<Option<Chosen<'s>>, String> {
+    let Some(judgement) = seen.judgement(consumer) else {
+        return Ok(None);
+    };
+    match judgement.state.as_str() {
+        "living" | "paused" | "expired" | "retiring" => {}
+        "dead"
+            if connections
+                .iter()
+                .all(|there| there.id != judgement.connection_id) =>
+        {
+            return Err(format!(
+                "its connection {} is deleted, so there are no credentials to give back; give it another one first: bascule repair {}",
+                judgement.connection,
+                consumer.id().as_str()
+            ));
+        }
+        "dead" => {}
+        _ => return Ok(None),
+    }
+    let found = connections
+        .iter()
+        .find(|there| there.id == judgement.connection_id);
+    let connection = found.ok_or("its connection is gone")?.clone();
+    if !connection.deletion_id.is_empty() {
+        return Err(format!("a deletion of {} is under way", connection.name));
+    }
+    consumer.movable().map_err(|why| why.to_string())?;
+    let former = record::current(
+        adoptions,
+        &consumer.name,
+        &judgement.connection,
+        &judgement.label,
+    )
+    .cloned();
+    let layout = match &former {
+        Some(former) => Kept::of(former).map_err(|error| error.message)?.layout,
+        None => Layout::default(),
+    };
+    let originals = match &former {
+        Some(former) if former.originals_kept && former.replaces.is_empty() => {
+            record::originals(client, &former.id)
+                .await
+                .map_err(|error| error.message)?
+        }
+        _ => BTreeMap::new(),
+    };
+    let endpoint = connection.endpoint.parse();
+    let endpoint = endpoint.map_err(|_| {
+        format!(
+            "{} is a folder of this machine, which only Bascule serves",
+            connection.name
+        )
+    })?;
+    let access = Access {
+        id: connection.brought_key.trim_start_matches('…').to_owned(),
+        secret: Zeroizing::new("A".repeat(40)),
+        endpoint,
+    };
+    let goal = Goal::Provider {
+        access: &access,
+        layout: &layout,
+        originals: &originals,
+    };
+    let plan = plan(consumer, goal, files::text).map_err(|why| why.to_string())?;
+    Ok(Some(Chosen {
+        consumer,
+        connection,
+        former,
+        layout,
+        originals,
+        plan,
+    }))
+}
+
+fn told(chosen: &[Chosen<'_>], left: &[Left], seen: &Seen) -> String {
+    let mut text = String::new();
+    for one in chosen {
+        let to = format!("the key of {} at its provider", one.connection.name);
+        text.push_str(&preview::heading(one.consumer, &to));
+        for file in &one.plan.files {
+            text.push_str(&preview::file(file, seen.home.as_deref()));
+        }
+    }
+    for left in left {
+        let told = format!("{} ({}): {}", left.consumer, left.key, left.why);
+        text.push_str(&format!(
+            "{} {}\n",
+            styled(WARN, "left as it is:"),
+            escape(&told)
+        ));
+    }
+    text
+}
+
+impl Chosen<'_> {
+    fn document(&self, plan: &Plan, restart: Vec<Restart>) -> Ejected {
+        Ejected {
+            consumer: self.consumer.name.clone(),
+            connection: self.connection.name.clone(),
+            former_key: self.consumer.id().masked(),
+            files: plan.files.iter().map(Into::into).collect(),
+            restart,
+            key_lives: false,
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        client: &Client,
+        seen: &Seen,
+        arguments: &Arguments,
+    ) -> Result<Ejected, Error> {
+        let reason = arguments.why.text();
+        let access = access(client, &self.connection.name, &self.consumer.name, &reason).await?;
+        let goal = Goal::Provider {
+            access: &access,
+            layout: &self.layout,
+            originals: &self.originals,
+        };
+        // What was ejected before may have changed the lines of the same file.
+        let consumer = &seen.again(self.consumer).await?;
+        let plan = plan(consumer, goal, files::text)
+            .map_err(|why| Error::new(Kind::Refused, why.to_string()))?;
+        files::write(&plan).await?;
+        let buckets = names(&self.connection.buckets);
+        let checked = verify::check(seen, &consumer.name, &access, &buckets).await;
+        if let Err(NotWorking(why)) = checked {
+            return Err(files::after(Error::new(Kind::Failed, why), &plan.files)
+                .await
+                .into());
+        }
+        if let Some(former) = &self.former
+            && let Err(error) = record::settle(client, &former.id, "ejected", &reason).await
+        {
+            return Err(files::after(error, &plan.files).await.into());
+        }
+        let mut restart = restart::needed(consumer, &files::paths(&plan));
+        if arguments.restart {
+            restart = restart::perform(restart);
+        }
+        // Whoever runs with it still, or shares it, goes on.
+        let kept = seen.is_shared(consumer) || !restart.is_empty();
+        if !kept {
+            record::revoke(client, consumer.id().as_str(), "its tool was ejected").await;
+        }
+        let mut ejected = self.document(&plan, restart);
+        ejected.key_lives = kept;
+        Ok(ejected)
+    }
+}
+
+/// The connection's own key and server.
+async fn access(
+    client: &Client,
+    connection: &str,
+    consumer: &str,
+    reason: &str,
+) -> Result<Access, Error> {
+    let request = v1::AccessRequest {
+        connection: connection.to_owned(),
+        consumer: consumer.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let answer = client.adoptions().access(request).await?.into_inner();
+    let credentials = answer.credentials.unwrap_or_default();
+    let endpoint = answer.endpoint.parse().map_err(|error| {
+        Error::new(
+            Kind::Failed,
+            format!("the daemon's answer holds no address: {error}"),
+        )
+    })?;
+    Ok(Access {
+        id: credentials.access_key_id,
+        secret: Zeroizing::new(credentials.secret_access_key),
+        endpoint,
+    })
+}

@@ -1,0 +1,187 @@
+//! `key rotate --rewrite`: the new key goes into the files that hold the old one, and the old one dies as
+//! soon as nobody has used it for as long as its users are known to pause.
+
+use bascule_proto::v1;
+use bascule_watch::adopt::{Consumer, Goal, plan};
+use prost_types::Duration as WireDuration;
+use serde::Serialize;
+
+use super::{Done, Nothing, show};
+use crate::{
+    channel::Client,
+    error::{Error, Kind},
+    moving::{
+        Left, Seen,
+        carry::{Moved, Way, give},
+        files,
+        issue::{Issued, gateway, placeholder},
+        preview,
+        record::{self, Turn},
+    },
+    output::text::{BAD, GOOD, WARN, count, escape, styled},
+    verbs::{Context, consent, tell_moved},
+};
+
+/// How the files are changed.
+pub(super) struct Changes {
+    pub(super) yes: bool,
+    pub(super) restarts: bool,
+}
+
+/// What is told beside the rotation.
+#[derive(Serialize)]
+struct More {
+    moved: Vec<Moved>,
+    left: Vec<Left>,
+}
+
+/// Rotates one key, and moves whoever holds it here.
+pub(super) async fn run(
+    request: v1::RotateRequest,
+    changes: &Changes,
+    client: &Client,
+    context: &Context,
+) -> Result<(), Error> {
+    let _turn = Turn::take()?;
+    record::finish_interrupted(client, context.output).await?;
+    let show_request = v1::ShowKeyRequest {
+        key: request.access_key_id.clone(),
+    };
+    let old = client.keys().show(show_request).await?.into_inner();
+    let old = old.key.unwrap_or_default();
+    let adoptions = record::all(client).await?;
+    let seen = Seen::now(context, &[], &adoptions).await?;
+    let holds = |consumer: &&Consumer| consumer.id().as_str() == old.access_key_id;
+    let holders: Vec<_> = seen.consumers.iter().filter(holds).collect();
+    let access = placeholder(&gateway(client).await?);
+    let (mut chosen, mut left) = (Vec::new(), Vec::new());
+    let mut told = String::new();
+    for consumer in holders {
+        let planned = consumer
+            .movable()
+            .map_err(|why| why.to_string())
+            .and_then(|()| {
+                plan(consumer, Goal::Gateway(&access), files::text).map_err(|why| why.to_string())
+            });
+        match planned {
+            Ok(plan) => {
+                told.push_str(&preview::heading(consumer, "the new key"));
+                for file in &plan.files {
+                    told.push_str(&preview::file(file, seen.home.as_deref()));
+                }
+                chosen.push(consumer);
+            }
+            Err(why) => {
+                let line = format!("{}: {why}", consumer.name);
+                told.push_str(&format!(
+                    "{} {}\n",
+                    styled(WARN, "left as it is:"),
+                    escape(&line)
+                ));
+                left.push(Left::of(consumer, why));
+            }
+        }
+    }
+    if chosen.is_empty() {
+        let message = "no file of this machine that could be changed holds that key";
+        return Err(Error::new(Kind::Refused, message)
+            .next("rotate without --rewrite, and paste the new key where it is used"));
+    }
+    if !context.output.is_json() {
+        context.output.stderr(&told);
+    }
+    let command = format!("bascule key rotate {} --rewrite", request.access_key_id);
+    consent::to_changes(changes.yes, &command, context.output).await?;
+
+    let reason = request.reason.clone();
+    let silent_is_given = request.until_silent.is_some() || request.now;
+    let response = client.rotations().rotate(request).await?.into_inner();
+    let Some(answer) = response.issued.clone() else {
+        // Its secret was shown when it was made, and is shown only once.
+        show(&Done::from(response), None, &Nothing {}, context)?;
+        return Err(Error::new(
+            Kind::Refused,
+            "there was a new key already, so nothing was rewritten",
+        )
+        .next(format!(
+            "bascule key rotate {} --again, if nobody uses it",
+            old.access_key_id
+        )));
+    };
+    let issued = Issued::of(answer)?;
+    let way = Way {
+        client,
+        seen: &seen,
+        restarts: changes.restarts,
+        reason: &reason,
+    };
+    let mut moved = Vec::new();
+    for consumer in chosen {
+        let former = record::current(&adoptions, &consumer.name, &old.connection, &old.label);
+        match give(consumer, &issued, former, &way).await {
+            Ok(one) => {
+                tell_moved(&one, seen.home.as_deref(), context);
+                moved.push(one);
+            }
+            Err(failure) => {
+                let error = Error::from(failure);
+                let line = format!("{}: {}", consumer.name, error.message);
+                context.output.status(&format!(
+                    "{} {}",
+                    styled(BAD, "left as it was:"),
+                    escape(&line)
+                ));
+                left.push(Left::of(consumer, error.message));
+            }
+        }
+    }
+    if !left.is_empty() {
+        // Whoever was not moved needs the secret.
+        let more = More { moved, left };
+        return show(&Done::from(response), None, &more, context);
+    }
+    let rotation = match silent_is_given {
+        true => response.rotation.unwrap_or_default(),
+        false => end_when_silent(&old.access_key_id, response.rotation, client, &reason).await?,
+    };
+    let number = moved.len() as u64;
+    let done = Done {
+        rotation,
+        issued: None,
+        in_doubt: response.in_doubt,
+    };
+    let more = More { moved, left };
+    if context.output.is_json() {
+        return show(&done, None, &more, context);
+    }
+    context.output.status(&styled(
+        GOOD,
+        &format!("{} moved to the new key", count(number, "tool")),
+    ));
+    done.outlook(context);
+    Ok(())
+}
+
+/// The grace is twice the longest pause between uses; everybody has moved when half of it is silent.
+async fn end_when_silent(
+    old: &str,
+    rotation: Option<v1::Rotation>,
+    client: &Client,
+    reason: &str,
+) -> Result<v1::Rotation, Error> {
+    let rotation = rotation.unwrap_or_default();
+    let Some(grace) = rotation.grace else {
+        return Ok(rotation);
+    };
+    let request = v1::RotateRequest {
+        access_key_id: old.to_owned(),
+        until_silent: Some(WireDuration {
+            seconds: grace.seconds / 2,
+            nanos: 0,
+        }),
+        reason: reason.to_owned(),
+        ..v1::RotateRequest::default()
+    };
+    let answer = client.rotations().rotate(request).await?.into_inner();
+    Ok(answer.rotation.unwrap_or(rotation))
+}

@@ -1,0 +1,367 @@
+//! `bascule repair`: gives tools whose key is dead or retires a new one.
+
+use bascule_proto::v1;
+use bascule_watch::adopt::{Consumer, Goal, Plan, plan};
+use clap::Args;
+
+use super::{
+    Context,
+    adopt::{self, Document, finish, tell_moved},
+    audit::Why,
+    consent,
+};
+use crate::{
+    channel::Client,
+    error::{Error, Kind},
+    exit::Exit,
+    moving::{
+        Left, Seen,
+        carry::{Moved, Way, move_to_own_key},
+        files,
+        issue::{gateway, placeholder},
+        preview,
+        record::{self, Turn},
+    },
+    output::text::{BAD, GOOD, WARN, escape, styled},
+};
+
+/// Give tools whose key is dead or retires a new key
+///
+/// Names a finding, a key, or a tool as adopt names it; --all means every one with a dead or retiring key.
+/// The new key is of the same connection if that lives, else of a living one that reaches the same
+/// bucket; where there are several, --connection says which.
+///
+/// Examples:
+///   bascule repair --all --dry-run
+///   bascule repair W0123456789abcdef
+///   bascule repair AKIAIOSFODNN7EXAMPLE --connection photos2
+///   bascule repair rclone:r2 --yes --restart
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    /// A finding's id, an access key id (whole or its end), or a tool
+    #[arg(value_name = "FINDING|KEY_ID", required_unless_present = "all")]
+    subjects: Vec<String>,
+    /// Every tool whose key is dead or retires
+    #[arg(long, conflicts_with = "subjects")]
+    all: bool,
+    /// The connection that the new keys are of
+    #[arg(long, value_name = "NAME")]
+    connection: Option<String>,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Change it without asking
+    #[arg(long)]
+    yes: bool,
+    /// Restart units of the user's own that still run with the old key
+    #[arg(long)]
+    restart: bool,
+    #[command(flatten)]
+    why: Why,
+}
+
+/// A tool that can be repaired.
+struct Chosen<'s> {
+    consumer: &'s Consumer,
+    connection: String,
+    former: Option<v1::Adoption>,
+    plan: Plan,
+}
+
+pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    let client = context.client().await?;
+    let turn = match arguments.dry_run {
+        true => None,
+        false => {
+            let turn = Turn::take()?;
+            record::finish_interrupted(&client, context.output).await?;
+            Some(turn)
+        }
+    };
+    let selectors = adopt::selectors(&arguments.subjects, false)?;
+    let adoptions = record::all(&client).await?;
+    let seen = Seen::now(context, &selectors, &adoptions).await?;
+    let meant = meant(&seen, &arguments, &client).await?;
+    let listed = client
+        .connections()
+        .list(v1::ListConnectionsRequest {})
+        .await?;
+    let connections = listed.into_inner().connections;
+    let access = placeholder(&gateway(&client).await?);
+    let mut document = Document::new(arguments.dry_run);
+    let mut chosen = Vec::new();
+    for consumer in meant {
+        let planned = needs_repair(&seen, consumer)
+            .and_then(|()| consumer.movable().map_err(|why| why.to_string()))
+            .and_then(|()| {
+                destination(
+                    &seen,
+                    consumer,
+                    &connections,
+                    arguments.connection.as_deref(),
+                )
+            })
+            .and_then(|connection| {
+                let plan = plan(consumer, Goal::Gateway(&access), files::text);
+                Ok((connection, plan.map_err(|why| why.to_string())?))
+            });
+        match planned {
+            Ok((connection, plan)) => chosen.push(Chosen {
+                consumer,
+                connection,
+                former: former(&seen, consumer, &adoptions).cloned(),
+                plan,
+            }),
+            Err(why) => document.left.push(Left::of(consumer, why)),
+        }
+    }
+    if !context.output.is_json() {
+        context.output.stderr(&told(&chosen, &document.left, &seen));
+    }
+    if chosen.is_empty() {
+        let none = document.left.is_empty();
+        context.output.result(&document, || match none {
+            true => format!(
+                "{}\n",
+                styled(GOOD, "no tool that was found has a dead or retiring key")
+            ),
+            false => String::new(),
+        })?;
+        return Ok(if none { Exit::Ok } else { Exit::Refused });
+    }
+    if arguments.dry_run {
+        document.moved = chosen
+            .iter()
+            .map(|one| Moved::planned(one.consumer, &one.connection, &one.plan))
+            .collect();
+        context
+            .output
+            .result(&document, || "nothing was changed (--dry-run)\n".to_owned())?;
+        return Ok(Exit::Ok);
+    }
+    let subjects = match arguments.all {
+        true => "--all".to_owned(),
+        false => arguments.subjects.join(" "),
+    };
+    let command = format!("bascule repair {subjects}");
+    consent::to_changes(arguments.yes, &command, context.output).await?;
+    let reason = arguments.why.text();
+    let way = Way {
+        client: &client,
+        seen: &seen,
+        restarts: arguments.restart,
+        reason: &reason,
+    };
+    for one in &chosen {
+        let moved = move_to_own_key(one.consumer, &one.connection, one.former.as_ref(), &way).await;
+        match moved {
+            Ok(moved) => {
+                tell_moved(&moved, seen.home.as_deref(), context);
+                document.moved.push(moved);
+            }
+            Err(error) => {
+                let told = format!("{}: {}", one.consumer.name, error.message);
+                context.output.status(&format!(
+                    "{} {}",
+                    styled(BAD, "left as it was:"),
+                    escape(&told)
+                ));
+                document.failed.push(Left::of(one.consumer, error.message));
+            }
+        }
+    }
+    drop(turn);
+    finish(&document, context)
+}
+
+/// The consumers that the subjects stand for.
+async fn meant<'s>(
+    seen: &'s Seen,
+    arguments: &Arguments,
+    client: &Client,
+) -> Result<Vec<&'s Consumer>, Error> {
+    if arguments.all {
+        let needy = |consumer: &&Consumer| needs_repair(seen, consumer).is_ok();
+        return Ok(seen.consumers.iter().filter(needy).collect());
+    }
+    let mut meant: Vec<&Consumer> = Vec::new();
+    for subject in &arguments.subjects {
+        let found = by_name(seen, subject)?;
+        let found = match found.is_empty() {
+            true => by_finding(seen, subject, client).await?,
+            false => found,
+        };
+        if found.is_empty() {
+            return Err(seen
+                .nothing(subject)
+                .next("what needs repair: bascule findings"));
+        }
+        for consumer in found {
+            if !meant.iter().any(|known| std::ptr::eq(*known, consumer)) {
+                meant.push(consumer);
+            }
+        }
+    }
+    Ok(meant)
+}
+
+/// By the tool's name, a file, or the key's id.
+fn by_name<'s>(seen: &'s Seen, subject: &str) -> Result<Vec<&'s Consumer>, Error> {
+    let selectors = adopt::selectors(&[subject.to_owned()], false)?;
+    let found = seen.selected(&selectors);
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let shown = bascule_domain::access_key::ShownId::new(subject);
+    let of_key = |consumer: &&Consumer| shown.fits(consumer.id().as_str());
+    Ok(match shown.is_enough() {
+        true => seen.consumers.iter().filter(of_key).collect(),
+        false => Vec::new(),
+    })
+}
+
+/// By what a finding says: the key, and where it stands.
+async fn by_finding<'s>(
+    seen: &'s Seen,
+    subject: &str,
+    client: &Client,
+) -> Result<Vec<&'s Consumer>, Error> {
+    let request = v1::ShowFindingRequest {
+        id: subject.to_owned(),
+    };
+    let answer = match client.findings().show(request).await.map_err(Error::from) {
+        Ok(answer) => answer.into_inner(),
+        Err(error) if matches!(error.kind, Kind::NotFound | Kind::Invalid) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let finding = answer.finding.unwrap_or_default();
+    let shown = bascule_domain::access_key::ShownId::new(&finding.key);
+    let of_key = |consumer: &&Consumer| shown.fits(consumer.id().as_str());
+    let of_key: Vec<_> = seen.consumers.iter().filter(of_key).collect();
+    let place = finding
+        .steps
+        .last()
+        .map(|step| (step.path.as_str(), step.line));
+    let there = |consumer: &&&Consumer| {
+        let at = consumer.first().key.place.file();
+        at.zip(place)
+            .is_some_and(|((path, line), (its, its_line))| {
+                path.as_os_str() == its && line == its_line
+            })
+    };
+    let exact: Vec<_> = of_key.iter().filter(there).copied().collect();
+    // A knock tells the key alone.
+    Ok(if exact.is_empty() { of_key } else { exact })
+}
+
+/// Whether a consumer's key is one that stops, or has stopped.
+fn needs_repair(seen: &Seen, consumer: &Consumer) -> Result<(), String> {
+    match seen.state(consumer) {
+        "dead" | "retiring" | "marked-dead" | "leaked" | "expired" => Ok(()),
+        "living" => Err("its key lives".into()),
+        "paused" => {
+            Err("its key is paused, not dead: bascule resume, or bascule key resume".into())
+        }
+        "brought" => Err("it uses the connection's own key: bascule adopt".into()),
+        _ => Err(
+            "nothing is known against its key; if its provider refuses it: bascule key mark-dead"
+                .into(),
+        ),
+    }
+}
+
+/// The connection whose key takes the place of the old one.
+fn destination(
+    seen: &Seen,
+    consumer: &Consumer,
+    connections: &[v1::Connection],
+    named: Option<&str>,
+) -> Result<String, String> {
+    let usable = |there: &&v1::Connection| there.deletion_id.is_empty();
+    let buckets = consumer.buckets();
+    let reaches = |there: &&v1::Connection| {
+        buckets
+            .iter()
+            .all(|bucket| there.buckets.iter().any(|has| has == bucket))
+    };
+    if let Some(named) = named {
+        let there = connections.iter().find(|there| there.name == named);
+        return match there.filter(usable) {
+            Some(there) if reaches(&there) => Ok(there.name.clone()),
+            Some(there) => Err(format!("{} does not reach what it uses", there.name)),
+            None => Err(format!("there is no connection {named} that lives")),
+        };
+    }
+    // By its id: another one may have its name by now.
+    let own = seen
+        .judgement(consumer)
+        .map(|judgement| judgement.connection_id.as_str());
+    let own = connections
+        .iter()
+        .filter(usable)
+        .find(|there| Some(there.id.as_str()) == own);
+    if let Some(own) = own.filter(reaches) {
+        return Ok(own.name.clone());
+    }
+    let fitting: Vec<_> = connections.iter().filter(usable).filter(reaches).collect();
+    let which = if buckets.is_empty() {
+        "which bucket it uses is not known".to_owned()
+    } else {
+        let names: Vec<_> = buckets.iter().copied().collect();
+        format!("it uses {}", names.join(", "))
+    };
+    match fitting.as_slice() {
+        [] => Err(format!(
+            "{which}, and no living connection reaches that: bascule connect, then repair"
+        )),
+        [one] if !buckets.is_empty() => Ok(one.name.clone()),
+        several => {
+            let names: Vec<_> = several.iter().map(|there| there.name.as_str()).collect();
+            Err(format!(
+                "{which}: say which connection, with --connection {}",
+                names.join("|")
+            ))
+        }
+    }
+}
+
+/// The adoption that gave the consumer its present key.
+fn former<'a>(
+    seen: &Seen,
+    consumer: &Consumer,
+    adoptions: &'a [v1::Adoption],
+) -> Option<&'a v1::Adoption> {
+    let judgement = seen.judgement(consumer)?;
+    record::current(
+        adoptions,
+        &consumer.name,
+        &judgement.connection,
+        &judgement.label,
+    )
+}
+
+fn told(chosen: &[Chosen<'_>], left: &[Left], seen: &Seen) -> String {
+    let mut text = String::new();
+    for one in chosen {
+        let need = one.consumer.need();
+        let to = format!(
+            "a new key of {} ({})",
+            one.connection,
+            need.permission.as_str()
+        );
+        text.push_str(&preview::heading(one.consumer, &to));
+        for file in &one.plan.files {
+            text.push_str(&preview::file(file, seen.home.as_deref()));
+        }
+    }
+    for left in left {
+        let told = format!("{} ({}): {}", left.consumer, left.key, left.why);
+        text.push_str(&format!(
+            "{} {}\n",
+            styled(WARN, "left as it is:"),
+            escape(&told)
+        ));
+    }
+    text
+}

@@ -1,0 +1,438 @@
+//! `bascule service`: sets the daemon up as a service of systemd or launchd. What the daemon would use
+//! it asks `basculed whereabouts`; it must never open the store, and never remove what the daemon keeps.
+
+mod files;
+mod launchd;
+mod systemd;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Output as Ended, Stdio},
+};
+
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+
+use self::files::Scope;
+use super::Context;
+use crate::{
+    error::{Error, Kind},
+    exit::Exit,
+    output::text::{BAD, GOOD, WARN, count, escape, styled},
+    program,
+};
+
+/// Run the daemon as a service: installed, started, and started again when it fails
+///
+/// Without --system the service is yours: it runs as you while you are logged in, or always with
+/// `loginctl enable-linger`. With --system (as root) it is the machine's and runs as the user bascule.
+/// It begins with the first command or the first request, listens on loopback only, and is watched:
+/// when it hangs it is started anew.
+///
+/// Examples:
+///   bascule service install
+///   bascule service status
+///   bascule service logs --follow
+///   sudo bascule service install --system
+///   bascule service uninstall
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Install it for this installation's programs, enable and start it; again: bring it up to date
+    Install(Install),
+    /// Stop and remove it; what the daemon keeps stays
+    Uninstall(Uninstall),
+    /// Whether it is installed and runs
+    Status(Which),
+    /// What the daemon has logged
+    Logs(Logs),
+}
+
+#[derive(Debug, Args)]
+struct Which {
+    /// The machine's service, not yours
+    #[arg(long)]
+    system: bool,
+}
+
+impl Which {
+    const fn scope(&self) -> Scope {
+        if self.system {
+            Scope::System
+        } else {
+            Scope::User
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct Install {
+    #[command(flatten)]
+    which: Which,
+    /// Let it look into everybody's files and processes, to name who uses a key and to find keys in
+    /// homes (CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE)
+    #[arg(long, requires = "system")]
+    whole_machine: bool,
+}
+
+#[derive(Debug, Args)]
+struct Uninstall {
+    #[command(flatten)]
+    which: Which,
+    /// Also if the daemon can't be asked, or tools still depend on it
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
+struct Logs {
+    #[command(flatten)]
+    which: Which,
+    /// How many of the last lines
+    #[arg(long, short = 'n', default_value_t = 100)]
+    lines: u32,
+    /// Go on with what is logged from now on
+    #[arg(long, short)]
+    follow: bool,
+}
+
+/// What became of a file.
+#[derive(Debug, Serialize, PartialEq, Eq, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+enum Change {
+    Written,
+    Unchanged,
+    Removed,
+}
+
+#[derive(Debug, Serialize)]
+struct Touched {
+    path: String,
+    change: Change,
+}
+
+#[derive(Debug, Serialize)]
+struct Installed {
+    installed: bool,
+    system: bool,
+    files: Vec<Touched>,
+    program: String,
+    gateway: String,
+    socket: String,
+    /// `null` where it is not known.
+    state_dir: Option<String>,
+    /// Whether it runs while its user is logged out; `null` where that is no question.
+    lingers: Option<bool>,
+    undo: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Uninstalled {
+    installed: bool,
+    system: bool,
+    files: Vec<Touched>,
+    /// Still there, with everything in it; `null` where it is not known.
+    state_dir: Option<String>,
+    /// Keys that work again only with a daemon; `null` where it is not known.
+    living_keys: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Condition {
+    installed: bool,
+    system: bool,
+    running: bool,
+    /// Whether a command or a request would start it.
+    listening: bool,
+    /// Whether it begins with the machine or the session.
+    enabled: bool,
+    /// As the service manager calls it.
+    state: String,
+    /// What the daemon says of itself.
+    says: Option<String>,
+    pid: Option<u32>,
+    /// How often it was started again after a failure.
+    restarts: Option<u32>,
+}
+
+pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    let launchd = cfg!(target_os = "macos");
+    match arguments.verb {
+        Verb::Install(wish) => {
+            privileged(wish.which.scope())?;
+            let done = if launchd {
+                launchd::install(wish.which.scope()).await?
+            } else {
+                systemd::install(wish.which.scope(), wish.whole_machine).await?
+            };
+            context.output.result(&done, || installed(&done))?;
+            if done.lingers == Some(false) {
+                context.output.status("it runs while you are logged in; where jobs need it at other times: loginctl enable-linger");
+            }
+            Ok(Exit::Ok)
+        }
+        Verb::Uninstall(wish) => {
+            let scope = wish.which.scope();
+            privileged(scope)?;
+            let done = if launchd {
+                launchd::uninstall(scope).await?
+            } else {
+                systemd::uninstall(scope, wish.force).await?
+            };
+            context.output.result(&done, || uninstalled(&done))?;
+            Ok(Exit::Ok)
+        }
+        Verb::Status(which) => {
+            let condition = if launchd {
+                launchd::condition(which.scope()).await?
+            } else {
+                systemd::condition(which.scope()).await?
+            };
+            context.output.result(&condition, || words(&condition))?;
+            Ok(match (condition.installed, condition.state.as_str()) {
+                (false, _) => Exit::NotFound,
+                (true, "failed") => Exit::Failed,
+                (true, _) => Exit::Ok,
+            })
+        }
+        Verb::Logs(wish) => {
+            if wish.follow && context.output.is_json() {
+                return Err(Error::new(
+                    Kind::Invalid,
+                    "what goes on has no end, so no JSON document can hold it",
+                )
+                .next("bascule service logs --follow, or without it"));
+            }
+            if launchd {
+                launchd::logs(wish.which.scope(), wish.lines, wish.follow, context).await
+            } else {
+                systemd::logs(wish.which.scope(), wish.lines, wish.follow, context).await
+            }
+        }
+    }
+}
+
+fn privileged(scope: Scope) -> Result<(), Error> {
+    if scope == Scope::System && bascule_os::effective_uid() != 0 {
+        return Err(
+            Error::new(Kind::Refused, "the machine's service is root's to set up").next(
+                "sudo bascule service … --system, or without --system for a service of your own",
+            ),
+        );
+    }
+    Ok(())
+}
+
+fn installed(done: &Installed) -> String {
+    let mut text = format!("{} {}\n", styled(GOOD, "installed"), escape(&done.program));
+    text.push_str(&touched(&done.files));
+    text.push_str(&format!("gateway  {}\n", done.gateway));
+    text.push_str(&format!("socket   {}\n", escape(&done.socket)));
+    if let Some(state) = &done.state_dir {
+        text.push_str(&format!("state    {}\n", escape(state)));
+    }
+    text.push_str(&format!(
+        "It is started, and will be with every boot or login. To undo it: {}\n",
+        done.undo
+    ));
+    text
+}
+
+fn uninstalled(done: &Uninstalled) -> String {
+    let mut text = match done.files.is_empty() {
+        true => "there was no service to remove\n".to_owned(),
+        false => format!("{}\n", styled(GOOD, "removed")),
+    };
+    text.push_str(&touched(&done.files));
+    if let Some(keys) = done.living_keys.filter(|keys| *keys > 0) {
+        let keys = count(keys, "key");
+        let text_of_keys = format!(
+            "{keys} of the gateway's: tools that have them fail until a daemon runs again\n"
+        );
+        text.push_str(&styled(WARN, &text_of_keys));
+    }
+    if let Some(state) = &done.state_dir {
+        text.push_str(&format!(
+            "Connections, keys and receipts stay in {}. To destroy them: bascule reset --yes-lose-everything\n",
+            escape(state)
+        ));
+    }
+    text
+}
+
+fn touched(files: &[Touched]) -> String {
+    let line = |file: &Touched| {
+        let change = match file.change {
+            Change::Written => "written",
+            Change::Unchanged => "unchanged",
+            Change::Removed => "removed",
+        };
+        format!("  {change:<9}  {}\n", escape(&file.path))
+    };
+    files.iter().map(line).collect()
+}
+
+fn words(condition: &Condition) -> String {
+    if !condition.installed {
+        return format!(
+            "{}; set it up with: bascule service install\n",
+            styled(WARN, "not installed")
+        );
+    }
+    let (style, state) = match (condition.running, condition.listening) {
+        (true, _) => (GOOD, "running"),
+        (false, true) => (GOOD, "stopped; the next command or request starts it"),
+        (false, false) if condition.state == "failed" => (BAD, "failed; see: bascule service logs"),
+        (false, false) => (WARN, "stopped"),
+    };
+    let mut text = styled(style, state);
+    if let Some(pid) = condition.pid {
+        text.push_str(&format!(", process {pid}"));
+    }
+    if let Some(says) = condition.says.as_deref().filter(|says| !says.is_empty()) {
+        text.push_str(&format!(", {}", escape(says)));
+    }
+    if let Some(restarts) = condition.restarts.filter(|restarts| *restarts > 0) {
+        text.push_str(&format!(
+            "\nstarted again {restarts} times after a failure; see: bascule service logs"
+        ));
+    }
+    if !condition.enabled {
+        text.push_str(
+            "\nnot enabled: it does not begin by itself; bascule service install enables it",
+        );
+    }
+    text.push('\n');
+    text
+}
+
+/// What `basculed whereabouts` tells.
+#[derive(Debug, Deserialize)]
+struct Whereabouts {
+    state_dir: String,
+    socket: String,
+    running: bool,
+    gateway: Option<SocketAddr>,
+}
+
+/// Who asks the daemon's program: a service of the system's runs as its own user.
+struct AskedAs {
+    user: Option<(u32, u32)>,
+    environment: Vec<(String, String)>,
+}
+
+/// Asks the daemon's program where it would be. A bad configuration is met here, and not in a log.
+async fn whereabouts(program: &Path, asked: &AskedAs) -> Result<Whereabouts, Error> {
+    let mut command = Command::new(program);
+    command.arg("whereabouts");
+    if let Some((user, group)) = asked.user {
+        command.env_clear().current_dir("/").uid(user).gid(group);
+    }
+    command.envs(asked.environment.iter().cloned());
+    let ended = finish(command).await?;
+    if !ended.status.success() {
+        let told = String::from_utf8_lossy(&ended.stderr).trim().to_owned();
+        let told = told.strip_prefix("basculed: ").unwrap_or(&told).to_owned();
+        return Err(Error::new(Kind::Refused, told)
+            .next("correct that, then again: bascule service install"));
+    }
+    serde_json::from_slice(&ended.stdout).map_err(|error| {
+        Error::new(
+            Kind::Failed,
+            format!("{} is of another release: {error}", program.display()),
+        )
+    })
+}
+
+/// The daemon's program with all links followed, so that a service outlives a change of PATH.
+fn daemon_program() -> Result<PathBuf, Error> {
+    let program = program::basculed()?;
+    Ok(program.canonicalize().unwrap_or(program))
+}
+
+/// Runs a program to its end, whatever comes of it.
+async fn finish(mut command: Command) -> Result<Ended, Error> {
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let ended = command.output().await;
+    ended.map_err(|error| {
+        let name = command
+            .as_std()
+            .get_program()
+            .to_string_lossy()
+            .into_owned();
+        Error::new(Kind::Failed, format!("{name} could not be run: {error}"))
+    })
+}
+
+/// Writes a file where it differs: beside its place first, so that it is never half there.
+fn write(path: &Path, text: &str) -> Result<Touched, Error> {
+    let failed = |error: std::io::Error| {
+        Error::new(
+            Kind::Failed,
+            format!("{} could not be written: {error}", path.display()),
+        )
+    };
+    let shown = path.display().to_string();
+    if path.is_symlink() {
+        return Err(Error::new(
+            Kind::Refused,
+            format!("{shown} is a symbolic link: a masked unit, or somebody else's arrangement"),
+        )
+        .next("systemctl unmask bascule.service, or move it away"));
+    }
+    if std::fs::read_to_string(path).is_ok_and(|present| present == text) {
+        return Ok(Touched {
+            path: shown,
+            change: Change::Unchanged,
+        });
+    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let mut new = tempfile::Builder::new()
+        .prefix(".bascule")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    std::io::Write::write_all(&mut new, text.as_bytes()).map_err(failed)?;
+    new.persist(path).map_err(|refused| failed(refused.error))?;
+    Ok(Touched {
+        path: shown,
+        change: Change::Written,
+    })
+}
+
+/// Removes a file; `None` if there was none.
+fn remove(path: &Path) -> Result<Option<Touched>, Error> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(Some(Touched {
+            path: path.display().to_string(),
+            change: Change::Removed,
+        })),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::new(
+            Kind::Failed,
+            format!("{} could not be removed: {error}", path.display()),
+        )),
+    }
+}
+
+fn user_home() -> Result<PathBuf, Error> {
+    std::env::var_os("HOME")
+        .map(PathBuf::from)
+        .filter(|home| home.is_absolute())
+        .ok_or_else(|| {
+            Error::new(
+                Kind::Failed,
+                "there is no home folder to install a service in",
+            )
+            .next("set HOME")
+        })
+}

@@ -1,0 +1,511 @@
+//! The service under systemd.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Output as Ended, Stdio},
+};
+
+use bascule_proto::v1::{Adoption, ListAdoptionsRequest, StatusRequest, StatusResponse};
+use tokio::process::Command;
+
+use super::{
+    AskedAs, Change, Condition, Context, Installed, Uninstalled, daemon_program,
+    files::{self, GATEWAY_UNIT, Plan, SERVICE_UNIT, Scope, UNITS, WHOLE_MACHINE},
+    finish, remove, user_home, whereabouts, write,
+};
+use crate::{
+    channel::Client,
+    error::{Error, Kind},
+    exit::Exit,
+    output::text::{count, escape},
+};
+
+/// Where the system's daemon keeps things: what its unit has systemd make.
+const SYSTEM_FOLDERS: [(&str, &str); 4] = [
+    ("STATE_DIRECTORY", "/var/lib/bascule"),
+    ("CACHE_DIRECTORY", "/var/cache/bascule"),
+    ("CONFIGURATION_DIRECTORY", "/etc/bascule"),
+    ("RUNTIME_DIRECTORY", "/run/bascule"),
+];
+/// What moves a user's folders; systemd does not hear of a shell's variables.
+const USER_FOLDERS: [&str; 3] = ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"];
+
+impl Scope {
+    const fn flag(self) -> &'static str {
+        match self {
+            Self::User => "--user",
+            Self::System => "--system",
+        }
+    }
+
+    /// Where an administrator's or a user's own units are.
+    fn folder(self) -> Result<PathBuf, Error> {
+        match self {
+            Self::System => Ok("/etc/systemd/system".into()),
+            Self::User => {
+                let base = std::env::var_os("XDG_CONFIG_HOME")
+                    .map(PathBuf::from)
+                    .filter(|base| base.is_absolute());
+                let base = base.map_or_else(|| user_home().map(|home| home.join(".config")), Ok)?;
+                Ok(base.join("systemd/user"))
+            }
+        }
+    }
+
+    /// Where a package puts its units.
+    fn packaged(self) -> &'static Path {
+        Path::new(match self {
+            Self::User => "/usr/lib/systemd/user",
+            Self::System => "/usr/lib/systemd/system",
+        })
+    }
+
+    const fn undo(self) -> &'static str {
+        match self {
+            Self::User => "bascule service uninstall",
+            Self::System => "bascule service uninstall --system",
+        }
+    }
+}
+
+async fn systemctl(scope: Scope, arguments: &[&str]) -> Result<Ended, Error> {
+    let mut command = Command::new("systemctl");
+    command.arg(scope.flag()).args(arguments);
+    finish(command).await
+}
+
+/// Runs systemctl, which must succeed.
+async fn order(scope: Scope, arguments: &[&str]) -> Result<(), Error> {
+    let ended = systemctl(scope, arguments).await?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    let told = String::from_utf8_lossy(&ended.stderr);
+    Err(Error::new(
+        Kind::Failed,
+        format!("systemctl {} failed: {}", arguments.join(" "), told.trim()),
+    )
+    .next(match scope {
+        Scope::User => "bascule service logs",
+        Scope::System => "bascule service logs --system",
+    }))
+}
+
+/// Whether there is a systemd to ask.
+async fn present(scope: Scope) -> Result<(), Error> {
+    if !Path::new("/run/systemd/system").is_dir() {
+        return Err(Error::new(
+            Kind::NotAvailable,
+            "this machine was not booted with systemd, so there is nobody to run a service",
+        )
+        .next("have whatever starts programs here start: basculed"));
+    }
+    let asked = systemctl(scope, &["show-environment"]).await?;
+    if asked.status.success() {
+        return Ok(());
+    }
+    Err(match scope {
+        Scope::User => Error::new(
+            Kind::NotAvailable,
+            "no systemd of yours can be reached: it runs in a login session, which su and sudo don't make",
+        )
+        .next("log in as this user, or, from elsewhere: loginctl enable-linger and XDG_RUNTIME_DIR=/run/user/$(id -u)"),
+        Scope::System => Error::new(
+            Kind::NotAvailable,
+            format!("systemd can't be reached: {}", String::from_utf8_lossy(&asked.stderr).trim()),
+        ),
+    })
+}
+
+/// What systemd knows of a unit.
+async fn show(scope: Scope, unit: &str) -> Result<BTreeMap<String, String>, Error> {
+    const ASKED: &str =
+        "--property=LoadState,ActiveState,UnitFileState,MainPID,StatusText,NRestarts";
+    let ended = systemctl(scope, &["show", ASKED, unit]).await?;
+    let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+    let pair = |line: &str| {
+        let (name, value) = line.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    Ok(text.lines().filter_map(pair).collect())
+}
+
+async fn is_active(scope: Scope, unit: &str) -> Result<bool, Error> {
+    let shown = show(scope, unit).await?;
+    let state = shown.get("ActiveState").map(String::as_str);
+    Ok(matches!(state, Some("active" | "activating" | "reloading")))
+}
+
+pub(super) async fn install(scope: Scope, whole_machine: bool) -> Result<Installed, Error> {
+    present(scope).await?;
+    let program = daemon_program()?;
+    let asked = asked_as(scope).await?;
+    let folder = scope.folder()?;
+    let (runs, listens) = (
+        is_active(scope, SERVICE_UNIT).await?,
+        is_active(scope, GATEWAY_UNIT).await?,
+    );
+    let told = if runs || listens {
+        None
+    } else {
+        Some(whereabouts(&program, &asked).await?)
+    };
+    if let Some(told) = told.as_ref().filter(|told| told.running) {
+        return Err(Error::new(
+            Kind::Refused,
+            format!("a daemon that is no service runs already on {}", told.state_dir),
+        )
+        .next("end it (Ctrl-C, or kill its process: bascule status), then again: bascule service install"));
+    }
+    // What systemd holds can't be tried out; it is where it was.
+    let gateway = match told.as_ref().and_then(|told| told.gateway) {
+        Some(gateway) => gateway,
+        None => present_address(scope, &folder)?,
+    };
+    let environment = match scope {
+        Scope::User => asked.environment.clone(),
+        Scope::System => Vec::new(),
+    };
+    let plan = Plan {
+        scope,
+        program: &program,
+        gateway,
+        environment: &environment,
+        whole_machine,
+    };
+    let mut touched = Vec::new();
+    for file in files::units(&plan) {
+        let (path, packaged) = (folder.join(file.name), scope.packaged().join(file.name));
+        // A packaged unit that says the same is not hidden by a copy.
+        let same = std::fs::read_to_string(packaged).is_ok_and(|text| text == file.text);
+        if same && !path.exists() {
+            continue;
+        }
+        touched.push(write(&path, &file.text)?);
+    }
+    if !whole_machine && let Some(gone) = remove(&folder.join(WHOLE_MACHINE))? {
+        touched.push(gone);
+    }
+    order(scope, &["daemon-reload"]).await?;
+    let changed = touched.iter().any(|file| file.change != Change::Unchanged);
+    if changed && (runs || listens) {
+        // All of them, since the service keeps the sockets that it was started with.
+        order(scope, &["stop", SERVICE_UNIT, UNITS[0], UNITS[1]]).await?;
+    }
+    order(scope, &["enable", UNITS[0], UNITS[1], UNITS[2]]).await?;
+    order(scope, &["reset-failed", UNITS[0], UNITS[1], UNITS[2]])
+        .await
+        .ok();
+    order(scope, &["start", UNITS[0], UNITS[1]]).await?;
+    // Comes back when the daemon serves.
+    order(scope, &["start", SERVICE_UNIT]).await?;
+    let mut status = state_of(scope).await?;
+    if status.version != env!("CARGO_PKG_VERSION") {
+        // It was started before its program was replaced.
+        order(scope, &["restart", SERVICE_UNIT]).await?;
+        status = state_of(scope).await?;
+    }
+    Ok(Installed {
+        installed: true,
+        system: scope == Scope::System,
+        files: touched,
+        program: program.display().to_string(),
+        gateway: status.gateways.join(", "),
+        socket: socket(scope)?.display().to_string(),
+        state_dir: Some(status.state_dir),
+        lingers: lingers(scope),
+        undo: scope.undo(),
+    })
+}
+
+/// As whom the daemon's program is asked, with the folders that its service will have.
+async fn asked_as(scope: Scope) -> Result<AskedAs, Error> {
+    if scope == Scope::User {
+        let set = |name: &&str| Some(((*name).to_owned(), std::env::var(name).ok()?));
+        return Ok(AskedAs {
+            user: None,
+            environment: USER_FOLDERS.iter().filter_map(set).collect(),
+        });
+    }
+    make_user().await?;
+    let (user, group) = (id("-u").await?, id("-g").await?);
+    let own = |(name, path): (&str, &str)| (name.to_owned(), path.to_owned());
+    Ok(AskedAs {
+        user: Some((user, group)),
+        environment: SYSTEM_FOLDERS.into_iter().map(own).collect(),
+    })
+}
+
+/// Makes the user that the system's daemon runs as, if it is not there.
+async fn make_user() -> Result<(), Error> {
+    let failed = |error: std::io::Error| {
+        Error::new(
+            Kind::Failed,
+            format!("systemd-sysusers could not be run: {error}"),
+        )
+        .next("useradd --system --home-dir /var/lib/bascule --shell /usr/sbin/nologin bascule")
+    };
+    if id("-u").await.is_ok() {
+        return Ok(());
+    }
+    let mut child = std::process::Command::new("systemd-sysusers")
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut input) = child.stdin.take() {
+        input
+            .write_all(files::SYSUSERS.as_bytes())
+            .map_err(failed)?;
+    }
+    match child.wait().map_err(failed)?.success() {
+        true => Ok(()),
+        false => Err(failed(std::io::Error::other("it made no user bascule"))),
+    }
+}
+
+async fn id(flag: &str) -> Result<u32, Error> {
+    let mut command = Command::new("id");
+    command.args([flag, "bascule"]);
+    let ended = finish(command).await?;
+    String::from_utf8_lossy(&ended.stdout)
+        .trim()
+        .parse()
+        .map_err(|_| Error::new(Kind::Failed, "there is no user bascule"))
+}
+
+/// The address in the unit that is there.
+fn present_address(scope: Scope, folder: &Path) -> Result<SocketAddr, Error> {
+    [folder, scope.packaged()]
+        .iter()
+        .find_map(|folder| std::fs::read_to_string(folder.join(GATEWAY_UNIT)).ok())
+        .and_then(|unit| files::address_in(&unit))
+        .ok_or_else(|| {
+            Error::new(
+                Kind::Refused,
+                format!("a {GATEWAY_UNIT} runs that names no address of the gateway"),
+            )
+            .next("systemctl stop it, then again: bascule service install")
+        })
+}
+
+fn socket(scope: Scope) -> Result<PathBuf, Error> {
+    match scope {
+        Scope::System => Ok(bascule_proto::location::SYSTEM_SOCKET.into()),
+        Scope::User => bascule_proto::location::own_socket()
+            .ok_or_else(|| Error::new(Kind::Failed, "there is no home folder").next("set HOME")),
+    }
+}
+
+/// Whether a user's services run while the user is logged out.
+fn lingers(scope: Scope) -> Option<bool> {
+    if scope == Scope::System {
+        return None;
+    }
+    let user = std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .ok()?;
+    // A name that were a path would be another file's.
+    (!user.is_empty() && !user.contains('/'))
+        .then(|| Path::new("/var/lib/systemd/linger").join(user).exists())
+}
+
+pub(super) async fn uninstall(scope: Scope, force: bool) -> Result<Uninstalled, Error> {
+    present(scope).await?;
+    let folder = scope.folder()?;
+    let known = show(scope, SERVICE_UNIT).await?;
+    let installed = known
+        .get("LoadState")
+        .is_some_and(|state| state != "not-found");
+    let told = match (installed, force) {
+        (false, _) => None,
+        (true, true) => state_of(scope).await.ok(),
+        (true, false) => Some(state_of(scope).await.map_err(|error| {
+            Error::new(
+                Kind::Refused,
+                format!("the daemon does not answer, so what depends on it is not known: {error}"),
+            )
+            .next(format!(
+                "bascule service logs; or, whatever depends on it: {} --force",
+                scope.undo()
+            ))
+        })?),
+    };
+    if let (Some(_), false) = (&told, force) {
+        refuse_while_adopted(scope).await?;
+    }
+    if installed {
+        order(scope, &["disable", "--now", UNITS[0], UNITS[1], UNITS[2]]).await?;
+    }
+    let mut touched = Vec::new();
+    for name in UNITS.into_iter().chain([WHOLE_MACHINE]) {
+        touched.extend(remove(&folder.join(name))?);
+    }
+    // Somebody else's settings of the unit may be in it.
+    std::fs::remove_dir(folder.join(WHOLE_MACHINE).with_file_name("")).ok();
+    order(scope, &["daemon-reload"]).await?;
+    order(scope, &["reset-failed", UNITS[0], UNITS[1], UNITS[2]])
+        .await
+        .ok();
+    Ok(Uninstalled {
+        installed: false,
+        system: scope == Scope::System,
+        files: touched,
+        living_keys: told.as_ref().map(|told| u64::from(told.living_keys)),
+        state_dir: told.map(|told| told.state_dir),
+    })
+}
+
+/// Tools whose own settings were changed for the gateway fail without it, and have a way back.
+async fn refuse_while_adopted(scope: Scope) -> Result<(), Error> {
+    let client = Client::connect(Some(&socket(scope)?)).await?;
+    let all = client
+        .adoptions()
+        .list(ListAdoptionsRequest::default())
+        .await?
+        .into_inner();
+    check_adopted(&all.adoptions, scope)
+}
+
+fn check_adopted(all: &[Adoption], scope: Scope) -> Result<(), Error> {
+    let open = all.iter().filter(|one| one.state == "adopted");
+    let consumers: Vec<_> = open.map(|one| one.consumer.as_str()).collect();
+    if consumers.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Refused,
+        format!(
+            "{} still use the gateway by settings that Bascule wrote, and would fail: {}",
+            count(consumers.len() as u64, "consumer"),
+            consumers.join(", ")
+        ),
+    )
+    .next(format!(
+        "give them their own keys back: bascule eject --all; or leave them broken: {} --force",
+        scope.undo()
+    )))
+}
+
+/// What the daemon tells of itself.
+async fn state_of(scope: Scope) -> Result<StatusResponse, Error> {
+    let client = Client::connect(Some(&socket(scope)?)).await?;
+    Ok(client.system().status(StatusRequest {}).await?.into_inner())
+}
+
+pub(super) async fn condition(scope: Scope) -> Result<Condition, Error> {
+    present(scope).await?;
+    let service = show(scope, SERVICE_UNIT).await?;
+    let listening = is_active(scope, UNITS[0]).await? && is_active(scope, GATEWAY_UNIT).await?;
+    let value = |name: &str| service.get(name).map(String::as_str).unwrap_or_default();
+    let state = value("ActiveState").to_owned();
+    Ok(Condition {
+        installed: value("LoadState") == "loaded",
+        system: scope == Scope::System,
+        running: state == "active",
+        listening,
+        enabled: value("UnitFileState") == "enabled",
+        says: Some(value("StatusText").to_owned()).filter(|says| !says.is_empty()),
+        pid: value("MainPID").parse().ok().filter(|pid| *pid != 0),
+        restarts: value("NRestarts").parse().ok(),
+        state,
+    })
+}
+
+pub(super) async fn logs(
+    scope: Scope,
+    lines: u32,
+    follow: bool,
+    context: &Context,
+) -> Result<Exit, Error> {
+    let mut command = Command::new("journalctl");
+    command.arg(match scope {
+        Scope::User => "--user-unit=bascule.service",
+        Scope::System => "--unit=bascule.service",
+    });
+    command.args(["--no-pager", "--quiet", &format!("--lines={lines}")]);
+    if follow {
+        // The terminal is journalctl's until somebody has seen enough.
+        let ended = command.arg("--follow").status().await;
+        let ended = ended.map_err(|error| {
+            Error::new(
+                Kind::Failed,
+                format!("journalctl could not be run: {error}"),
+            )
+        })?;
+        return Ok(if ended.success() {
+            Exit::Ok
+        } else {
+            Exit::Failed
+        });
+    }
+    if context.output.is_json() {
+        command.arg("--output=json");
+    }
+    let ended = finish(command).await?;
+    if !ended.status.success() {
+        let told = String::from_utf8_lossy(&ended.stderr).trim().to_owned();
+        return Err(Error::new(Kind::Failed, told));
+    }
+    let text = String::from_utf8_lossy(&ended.stdout);
+    if !context.output.is_json() {
+        let escaped: String = text
+            .lines()
+            .map(|line| format!("{}\n", escape(line)))
+            .collect();
+        context.output.raw(&escaped)?;
+        return Ok(Exit::Ok);
+    }
+    let entries: Vec<serde_json::Value> = text.lines().filter_map(entry).collect();
+    context
+        .output
+        .document(&serde_json::json!({ "entries": entries }))?;
+    Ok(Exit::Ok)
+}
+
+/// What a program wants to know of a journal entry.
+fn entry(line: &str) -> Option<serde_json::Value> {
+    let entry: serde_json::Value = serde_json::from_str(line).ok()?;
+    let field = |name: &str| entry.get(name).and_then(serde_json::Value::as_str);
+    let at = field("__REALTIME_TIMESTAMP")
+        .and_then(|at| at.parse().ok())
+        .and_then(|at| jiff::Timestamp::from_microsecond(at).ok());
+    Some(serde_json::json!({
+        "at": at.map(|at| at.to_string()),
+        "level": field("PRIORITY"),
+        "pid": field("_PID"),
+        "message": field("MESSAGE"),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consumers_that_are_adopted_and_no_others_stand_in_the_way_of_uninstalling() {
+        let adoption = |consumer: &str, state: &str| Adoption {
+            consumer: consumer.to_owned(),
+            state: state.to_owned(),
+            ..Adoption::default()
+        };
+        let over = ["prepared", "replaced", "rolled-back", "undone", "ejected"];
+        let mut all: Vec<_> = over.map(|state| adoption("rclone:old", state)).into();
+        assert!(check_adopted(&all, Scope::User).is_ok());
+        all.push(adoption("rclone:r2", "adopted"));
+        let refused = check_adopted(&all, Scope::User).unwrap_err();
+        assert_eq!(refused.kind, Kind::Refused);
+        assert!(refused.message.contains("rclone:r2"), "{refused}");
+        assert!(!refused.message.contains("rclone:old"), "{refused}");
+        let next = refused.next.unwrap();
+        assert!(
+            next.contains("bascule eject --all") && next.contains("--force"),
+            "{next}"
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! What the daemon tells the service manager that started it: when it serves, when it ends, and that it
+//! works. The last is said only after the work path was gone through, so that a daemon that hangs is
+//! started anew. It must never say more than was looked at, nor fail anything when nobody listens.
+
+use std::sync::Arc;
+
+use bascule_gateway::Gateway;
+use bascule_os::service::{self, Notice};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+
+/// Tells the manager. That it does not hear is no failure of ours.
+pub(crate) fn tell(notices: &[Notice<'_>]) {
+    if let Err(error) = service::tell(notices) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+/// What has to answer.
+pub(crate) struct WorkPath {
+    pub gateway: Arc<Gateway>,
+    pub app: Arc<App>,
+}
+
+impl WorkPath {
+    /// Returns once every thread of the gateway has answered a request and what keeps the state has
+    /// answered too; never while one of them hangs. Says whether the gateway answered as it should.
+    pub(crate) async fn goes_through(&self) -> bool {
+        let (answered, ()) = tokio::join!(self.gateway.answers_itself(), self.app.await_writers());
+        answered
+    }
+
+    /// Says twice within the manager's patience that the daemon works, as long as it does. Ends when
+    /// told to stop, at once where the manager does not watch: an idle daemon stays idle.
+    pub(crate) async fn watch(self, stop: CancellationToken) {
+        let Some(limit) = service::silence_limit() else {
+            return;
+        };
+        let keep_telling = async {
+            loop {
+                tokio::time::sleep(limit / 2).await;
+                if self.goes_through().await {
+                    tell(&[Notice::Alive]);
+                } else {
+                    tracing::error!(
+                        "the gateway does not answer as it should; the service manager is not told that it works"
+                    );
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = keep_telling => {}
+        }
+    }
+}

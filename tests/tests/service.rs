@@ -1,0 +1,702 @@
+//! The daemon as a service: what its units promise, under a booted systemd, and what it tells a
+//! manager, without one.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test says so by panicking, and why it is skipped on its standard error"
+)]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::net::UnixDatagram,
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use bascule_tests::{
+    Cli, Home, Issued,
+    cli::{self, Answer, NOT_FOUND, REFUSED},
+    daemon::Start,
+    machine::{Boot, Machine},
+    tools, wait,
+};
+use serde_json::Value;
+
+const SERVICE: &str = "bascule.service";
+
+fn packaged(unit: &str) -> String {
+    fs::read_to_string(tools::workspace().join("packaging/systemd").join(unit)).unwrap()
+}
+
+/// The exposure of a unit in tenths, as `systemd-analyze security` finds it.
+fn exposure(home: &Home, scope: &str, unit: &str) -> Option<u32> {
+    let file = home.write(SERVICE, unit);
+    let analyzed = Command::new("systemd-analyze")
+        .args([scope, "security", "--offline=true", "--no-pager"])
+        .arg(&file)
+        .env("XDG_RUNTIME_DIR", home.root())
+        .output();
+    let Ok(analyzed) = analyzed else {
+        eprintln!("skipped: there is no systemd-analyze");
+        return None;
+    };
+    let text = String::from_utf8_lossy(&analyzed.stdout).into_owned();
+    let (_, rest) = text.split_once(&format!("for {SERVICE}: ")).expect(&text);
+    let figure = rest.split_whitespace().next().unwrap();
+    let (whole, tenths) = figure.split_once('.').unwrap();
+    Some(whole.parse::<u32>().unwrap() * 10 + tenths.parse::<u32>().unwrap())
+}
+
+#[test]
+fn j1_no_unit_is_more_exposed_than_it_has_to_be() {
+    let home = Home::new();
+    let system = packaged("system/bascule.service");
+    let whole_machine = format!("{system}\n{}", packaged("system/whole-machine.conf"));
+    for (scope, unit, most) in [
+        ("--system", &system, 13),
+        // What CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH cost.
+        ("--system", &whole_machine, 18),
+        // Without a user namespace, which would hide the user's other processes.
+        ("--user", &packaged("user/bascule.service"), 63),
+    ] {
+        let Some(exposure) = exposure(&home, scope, unit) else {
+            return;
+        };
+        assert!(exposure <= most, "{scope}: {exposure} is more than {most}");
+    }
+}
+
+/// What moves a user's service into a user namespace, from systemd 254 on, and so hides from it who
+/// uses a key.
+#[test]
+fn j1_the_users_unit_needs_no_namespace() {
+    const NEEDS_ONE: [&str; 14] = [
+        "PrivateUsers",
+        "PrivateTmp",
+        "PrivateDevices",
+        "PrivateMounts",
+        "PrivateNetwork",
+        "PrivateIPC",
+        "ProtectSystem",
+        "ProtectHome",
+        "ProtectKernel",
+        "ProtectControlGroups",
+        "ProtectClock",
+        "ProtectHostname",
+        "ProtectProc",
+        "ReadOnlyPaths",
+    ];
+    let unit = packaged("user/bascule.service");
+    for line in unit.lines() {
+        let needs = NEEDS_ONE.iter().find(|name| line.starts_with(**name));
+        assert_eq!(needs, None, "{line}");
+    }
+}
+
+/// A service manager's socket, without the manager.
+struct Manager {
+    socket: UnixDatagram,
+    path: String,
+}
+
+impl Manager {
+    fn new(home: &Home) -> Self {
+        let path = home.path("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(wait::LIMIT)).unwrap();
+        Self {
+            socket,
+            path: path.to_str().unwrap().to_owned(),
+        }
+    }
+
+    fn next(&self) -> String {
+        let mut buffer = [0; 4096];
+        let length = self.socket.recv(&mut buffer).expect("something to be told");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    }
+
+    /// What is told up to a message with this in it.
+    fn until(&self, what: &str) -> String {
+        loop {
+            let told = self.next();
+            if told.contains(what) {
+                return told;
+            }
+        }
+    }
+}
+
+#[test]
+fn j2_the_manager_hears_ready_once_it_serves_then_that_it_works_and_that_it_stops() {
+    let home = Home::new();
+    let manager = Manager::new(&home);
+    let start = Start::new()
+        .env("NOTIFY_SOCKET", &manager.path)
+        .env("WATCHDOG_USEC", "400000");
+    let mut process = start.spawn(&home);
+    assert!(manager.next().contains("STATUS=opening the store"));
+    let ready = manager.until("READY=1");
+    // It does serve: no waiting between the two.
+    let status = Cli::new(&home).run(&["status"]).ok();
+    let gateway = status["gateways"][0].as_str().unwrap();
+    assert!(
+        ready.contains(&format!("STATUS=serving {gateway}")),
+        "{ready}"
+    );
+    assert_eq!(manager.until("WATCHDOG=1").trim(), "WATCHDOG=1");
+
+    process.suspend();
+    manager
+        .socket
+        .set_read_timeout(Some(Duration::from_millis(800)))
+        .unwrap();
+    // What was sent before it stood still.
+    let late = std::iter::from_fn(|| manager.socket.recv(&mut [0; 64]).ok());
+    assert!(
+        late.take(5).count() < 5,
+        "a frozen daemon says that it works"
+    );
+    manager.socket.set_read_timeout(Some(wait::LIMIT)).unwrap();
+    process.resume();
+    manager.until("WATCHDOG=1");
+
+    process.terminate();
+    manager.until("STOPPING=1");
+    assert!(process.wait("the daemon to end").success());
+}
+
+#[test]
+fn where_nobody_watches_nothing_is_told_and_a_daemon_that_fails_is_never_ready() {
+    let home = Home::new();
+    let manager = Manager::new(&home);
+    let start = Start::new().env("NOTIFY_SOCKET", &manager.path);
+    let mut process = start.spawn(&home);
+    manager.until("READY=1");
+    process.terminate();
+    assert!(manager.next().contains("STOPPING=1"));
+    assert!(process.wait("the daemon to end").success());
+
+    fs::write(home.state().join("root.key"), "cut").unwrap();
+    let mut process = start.spawn(&home);
+    assert!(!process.wait("the daemon to end").success());
+    manager.socket.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 4096];
+    while let Ok(length) = manager.socket.recv(&mut buffer) {
+        assert!(!String::from_utf8_lossy(&buffer[..length]).contains("READY"));
+    }
+}
+
+/// Somebody's programs in a machine, with a systemd of theirs.
+struct User<'a> {
+    machine: &'a Machine,
+    system: bool,
+}
+
+impl User<'_> {
+    fn alice(machine: &Machine) -> User<'_> {
+        machine
+            .run(&["useradd", "--create-home", "--uid", "1000", "alice"])
+            .exits(0);
+        machine
+            .run(&["mkdir", "-p", "/var/lib/systemd/linger"])
+            .exits(0);
+        machine.write("/var/lib/systemd/linger/alice", "");
+        // What a session's PAM module sets, which the machine does not have.
+        machine
+            .run(&["mkdir", "-p", "/etc/systemd/system/user@.service.d"])
+            .exits(0);
+        machine.install(
+            "user@.service.d/session.conf",
+            "[Service]\nPAMName=\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n",
+        );
+        machine
+            .run(&["systemctl", "start", "user@1000.service"])
+            .exits(0);
+        User {
+            machine,
+            system: false,
+        }
+    }
+
+    fn root(machine: &Machine) -> User<'_> {
+        User {
+            machine,
+            system: true,
+        }
+    }
+
+    fn run_with(&self, arguments: &[&str], input: &str) -> Answer {
+        let mut all = vec![];
+        if !self.system {
+            all.extend([
+                "setpriv",
+                "--reuid=1000",
+                "--regid=1000",
+                "--clear-groups",
+                "env",
+                "-C",
+                "/home/alice",
+                "HOME=/home/alice",
+                "USER=alice",
+                "XDG_RUNTIME_DIR=/run/user/1000",
+            ]);
+        }
+        all.extend(arguments);
+        cli::finish(self.machine.command(&all), input, arguments.join(" "))
+    }
+
+    fn run(&self, arguments: &[&str]) -> Answer {
+        self.run_with(arguments, "")
+    }
+
+    fn bascule(&self, arguments: &[&str]) -> Answer {
+        self.run(&[&["bascule", "--json"], arguments].concat())
+    }
+
+    fn service(&self, verb: &str, more: &[&str]) -> Answer {
+        let scope: &[&str] = if self.system { &["--system"] } else { &[] };
+        self.bascule(&[&["service", verb], scope, more].concat())
+    }
+
+    fn systemctl(&self, arguments: &[&str]) -> Answer {
+        let scope = if self.system { "--system" } else { "--user" };
+        self.run(&[&["systemctl", scope], arguments].concat())
+    }
+
+    fn property(&self, unit: &str, name: &str) -> String {
+        let shown = self.systemctl(&["show", "--value", "--property", name, unit]);
+        shown.exits(0).stdout.trim().to_owned()
+    }
+
+    fn pid(&self) -> String {
+        self.property(SERVICE, "MainPID")
+    }
+
+    fn wait_for(&self, name: &str, value: &str) {
+        wait::until(&format!("{name} to be {value}"), || {
+            (self.property(SERVICE, name) == value).then_some(())
+        });
+    }
+
+    /// Installs a unit, or settings of one.
+    fn install(&self, unit: &str, text: &str) {
+        let folder = if self.system {
+            "/etc/systemd/system"
+        } else {
+            "/home/alice/.config/systemd/user"
+        };
+        let path = format!("{folder}/{unit}");
+        let parent = Path::new(&path).parent().unwrap().to_str().unwrap();
+        self.run(&["mkdir", "-p", parent]).exits(0);
+        let to = format!("of={path}");
+        self.run_with(&["dd", "status=none", &to], text).exits(0);
+        self.systemctl(&["daemon-reload"]).exits(0);
+    }
+
+    /// A connection to a folder, and a key of it.
+    fn key(&self, folder: &str) -> Issued {
+        self.run(&["mkdir", "-p", &format!("{folder}/pictures")])
+            .exits(0);
+        if self.system {
+            self.run(&["chown", "-R", "bascule:", folder]).exits(0);
+        }
+        let place = [
+            "--provider",
+            "local",
+            "--path",
+            folder,
+            "--bucket",
+            "pictures",
+        ];
+        self.bascule(&[&["connect", "photos"][..], &place].concat())
+            .exits(0);
+        Issued::of(
+            &self
+                .bascule(&["key", "issue", "photos", "--label", "laptop"])
+                .ok(),
+        )
+    }
+}
+
+/// The first line of the gateway's answer to a request without a signature.
+fn ask(gateway: &str) -> String {
+    let address = gateway.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).expect("the gateway to listen");
+    let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+fn status_of(machine: &Machine, pid: &str, name: &str) -> String {
+    let status = machine
+        .run(&["cat", &format!("/proc/{pid}/status")])
+        .exits(0)
+        .stdout;
+    let prefix = format!("{name}:");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with(&prefix))
+        .unwrap();
+    line[prefix.len()..].trim().to_owned()
+}
+
+/// Runs rclone as a unit until the daemon has seen its process.
+fn seen(user: &User<'_>, key: &Issued, unit: &str) -> Value {
+    user.install(
+        unit,
+        &format!(
+            "[Service]\nType=oneshot\nExecStart=/usr/local/bin/rclone copyto /etc/hostname :s3:pictures/name \
+             --s3-provider=Other --s3-no-check-bucket --s3-force-path-style --s3-endpoint={} \
+             --s3-access-key-id={} --s3-secret-access-key={}\n",
+            key.endpoint, key.id, key.secret
+        ),
+    );
+    // A run may be over before its process was seen.
+    wait::until("the process to be seen", || {
+        user.systemctl(&["start", unit]).exits(0);
+        let answer = user
+            .bascule(&["usage", "photos", "--by", "process"])
+            .exits(0);
+        let rows = answer.json["rows"].as_array().unwrap().clone();
+        rows.into_iter().find(|row| row["process"].is_object())
+    })
+}
+
+#[test]
+fn a_user_installs_it_and_it_starts_by_itself_is_hardened_and_sees_who_uses_a_key() {
+    let Some(machine) = Boot::new().programs().start() else {
+        return;
+    };
+    let alice = User::alice(&machine);
+    let none = alice.service("status", &[]);
+    assert_eq!(none.exits(NOT_FOUND).json["installed"], false);
+
+    let done = alice.service("install", &[]).ok();
+    let gateway = done["gateway"].as_str().unwrap().to_owned();
+    assert!(gateway.starts_with("http://127.0.0.1:"), "{done:#}");
+    assert_eq!(done["socket"], "/run/user/1000/bascule/bascule.sock");
+    assert_eq!(done["state_dir"], "/home/alice/.local/state/bascule");
+    assert_eq!(done["lingers"], true);
+    assert_eq!(done["files"].as_array().unwrap().len(), 3, "{done:#}");
+    let status = alice.service("status", &[]).ok();
+    assert_eq!(
+        (&status["running"], &status["listening"], &status["enabled"]),
+        (&true.into(), &true.into(), &true.into()),
+        "{status:#}"
+    );
+    assert_eq!(status["says"], format!("serving {gateway}"));
+
+    // Again: nothing changes, nothing is disturbed.
+    let pid = alice.pid();
+    let again = alice.service("install", &[]).ok();
+    for file in again["files"].as_array().unwrap() {
+        assert_eq!(file["change"], "unchanged", "{again:#}");
+    }
+    assert_eq!(again["gateway"], gateway);
+    assert_eq!(alice.pid(), pid);
+
+    // The first command and the first request start a service that is stopped.
+    let key = alice.key("/home/alice/storage");
+    for starts in ["command", "request"] {
+        alice.systemctl(&["stop", SERVICE]).exits(0);
+        assert_eq!(alice.property(SERVICE, "ActiveState"), "inactive");
+        assert_eq!(alice.property(SERVICE, "Result"), "success");
+        match starts {
+            "command" => assert_eq!(alice.bascule(&["status"]).ok()["connections"], 1),
+            _ => assert!(ask(&gateway).starts_with("HTTP/1.1 403"), "{gateway}"),
+        }
+        alice.wait_for("ActiveState", "active");
+    }
+
+    // Each directive is in effect.
+    let pid = alice.pid();
+    assert_eq!(status_of(&machine, &pid, "NoNewPrivs"), "1");
+    assert_eq!(status_of(&machine, &pid, "Seccomp"), "2");
+    assert_eq!(status_of(&machine, &pid, "CapEff"), "0000000000000000");
+    let limits = machine
+        .run(&["cat", &format!("/proc/{pid}/limits")])
+        .exits(0)
+        .stdout;
+    let cores = limits
+        .lines()
+        .find(|line| line.starts_with("Max core"))
+        .unwrap();
+    assert_eq!(cores.split_whitespace().nth(4), Some("0"), "{cores}");
+    let namespace = |pid: &str| {
+        machine
+            .run(&["readlink", &format!("/proc/{pid}/ns/user")])
+            .stdout
+    };
+    assert_eq!(
+        namespace(&pid),
+        namespace("1"),
+        "a user namespace hides processes"
+    );
+
+    // And who uses a key is seen from inside.
+    let seen = seen(&alice, &key, "backup.service");
+    let process = &seen["process"];
+    assert_eq!(process["exe"], "/usr/local/bin/rclone", "{seen:#}");
+    assert!(
+        process["unit"].as_str().unwrap().contains("backup.service"),
+        "{seen:#}"
+    );
+
+    let logs = alice.service("logs", &[]).ok();
+    assert!(!logs["entries"].as_array().unwrap().is_empty(), "{logs:#}");
+
+    let gone = alice.service("uninstall", &[]).ok();
+    assert_eq!(gone["state_dir"], done["state_dir"], "{gone:#}");
+    assert_eq!(gone["living_keys"], 1);
+    assert!(TcpStream::connect(gateway.trim_start_matches("http://")).is_err());
+    machine
+        .run(&["test", "-f", "/home/alice/.local/state/bascule/store.redb"])
+        .exits(0);
+    alice.service("status", &[]).exits(NOT_FOUND);
+    assert_eq!(
+        alice.service("uninstall", &[]).ok()["files"],
+        Value::Array(vec![])
+    );
+}
+
+#[test]
+fn j2_j4_a_daemon_that_stands_still_is_started_anew_and_a_crash_loop_ends_with_the_store_intact() {
+    let Some(machine) = Boot::new().programs().start() else {
+        return;
+    };
+    let alice = User::alice(&machine);
+    // What is there already is refused, and left as it is.
+    let by_hand = "[Service]\nExecStart=/usr/local/bin/basculed --gateway 127.0.0.1:0\n";
+    alice.install("by-hand.service", by_hand);
+    alice.systemctl(&["start", "by-hand"]).exits(0);
+    wait::until("the daemon by hand", || {
+        (alice.bascule(&["status"]).code == Some(0)).then_some(())
+    });
+    let refused = alice.service("install", &[]).exits(REFUSED);
+    assert!(refused.text().contains("runs already"), "{refused}");
+    alice.systemctl(&["stop", "by-hand"]).exits(0);
+
+    let done = alice.service("install", &[]).ok();
+    let key = alice.key("/home/alice/storage");
+    alice.install(
+        "bascule.service.d/test.conf",
+        "[Service]\nWatchdogSec=15s\nRestartSec=100ms\n",
+    );
+    alice.systemctl(&["restart", SERVICE]).exits(0);
+    let frozen = alice.pid();
+    machine
+        .run(&["sh", "-c", &format!("kill -STOP {frozen}")])
+        .exits(0);
+    wait::until("the frozen daemon to be replaced", || {
+        let pid = alice.pid();
+        (pid != frozen && pid != "0" && alice.property(SERVICE, "ActiveState") == "active")
+            .then_some(())
+    });
+    assert_eq!(alice.property(SERVICE, "NRestarts"), "1");
+    assert_eq!(alice.bascule(&["status"]).ok()["connections"], 1);
+
+    // Killed over and over, it is given up.
+    wait::until("the loop to end", || {
+        if alice.property(SERVICE, "ActiveState") == "failed" {
+            return Some(());
+        }
+        let pid = alice.pid();
+        if pid != "0" {
+            machine.run(&["sh", "-c", &format!("kill -KILL {pid}")]);
+        }
+        None
+    });
+    let restarts: u32 = alice.property(SERVICE, "NRestarts").parse().unwrap();
+    assert!(restarts <= 5, "{restarts}");
+    let status = alice.service("status", &[]).exits(1);
+    assert_eq!(status.json["state"], "failed", "{status}");
+    // Installing again is the way on, and everything is there.
+    let again = alice.service("install", &[]).ok();
+    assert_eq!(again["gateway"], done["gateway"]);
+    let listed = alice.bascule(&["key", "list", "photos"]).ok();
+    assert!(listed.to_string().contains("laptop"), "{listed:#}");
+    assert!(!listed.to_string().contains(&key.secret));
+}
+
+#[test]
+fn the_machines_service_is_confined_listens_on_loopback_only_and_takes_its_root_key_from_systemd() {
+    let Some(machine) = Boot::new().programs().start() else {
+        return;
+    };
+    let root = User::root(&machine);
+    let done = root.service("install", &[]).ok();
+    let gateway = done["gateway"].as_str().unwrap().to_owned();
+    assert_eq!(done["socket"], "/run/bascule/bascule.sock");
+    assert_eq!(done["state_dir"], "/var/lib/bascule");
+    // Without being told where: it is the only daemon here.
+    assert_eq!(root.bascule(&["status"]).ok()["connections"], 0);
+
+    // E7: nothing beyond loopback, and no key works that nobody has issued.
+    e7_loopback_only(&machine, &root.pid());
+    assert!(ask(&gateway).starts_with("HTTP/1.1 403"), "{gateway}");
+
+    let pid = root.pid();
+    for (name, value) in [
+        ("NoNewPrivs", "1"),
+        ("Seccomp", "2"),
+        ("CapEff", "0000000000000000"),
+        ("CapBnd", "0000000000000000"),
+        ("CapAmb", "0000000000000000"),
+    ] {
+        assert_eq!(status_of(&machine, &pid, name), value, "{name}");
+    }
+    let uid = machine.run(&["id", "-u", "bascule"]).exits(0).stdout;
+    assert!(status_of(&machine, &pid, "Uid").starts_with(uid.trim()));
+    confined(&machine, &pid);
+
+    // Another user does not get in (E1).
+    let stranger = machine.run(&[
+        "setpriv",
+        "--reuid=65534",
+        "--clear-groups",
+        "bascule",
+        "--json",
+        "--socket",
+        "/run/bascule/bascule.sock",
+        "status",
+    ]);
+    assert_ne!(stranger.code, Some(0), "{stranger}");
+
+    // The root key in systemd's hands instead of the state folder.
+    let key = root.key("/var/lib/bascule/storage");
+    root.systemctl(&["stop", SERVICE]).exits(0);
+    machine
+        .run(&["mkdir", "-p", "-m", "700", "/etc/credstore"])
+        .exits(0);
+    machine
+        .run(&[
+            "mv",
+            "/var/lib/bascule/root.key",
+            "/etc/credstore/bascule.root.key",
+        ])
+        .exits(0);
+    machine
+        .run(&["chown", "root:root", "/etc/credstore/bascule.root.key"])
+        .exits(0);
+    root.systemctl(&["start", SERVICE]).exits(0);
+    assert_eq!(root.bascule(&["status"]).ok()["connections"], 1);
+    machine
+        .run(&["test", "-e", "/var/lib/bascule/root.key"])
+        .exits(1);
+
+    // With the whole machine in sight, the process of another user and its unit are named.
+    let whole = root.service("install", &["--whole-machine"]).ok();
+    assert_eq!(whole["gateway"], gateway);
+    let seen = seen(&root, &key, "backup.service");
+    assert_eq!(seen["process"]["unit"], "backup.service", "{seen:#}");
+    assert_eq!(seen["process"]["exe"], "/usr/local/bin/rclone", "{seen:#}");
+    // CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE.
+    assert_eq!(
+        status_of(&machine, &root.pid(), "CapEff"),
+        "0000000000080004"
+    );
+
+    let gone = root.service("uninstall", &[]).ok();
+    assert_eq!(gone["files"].as_array().unwrap().len(), 4, "{gone:#}");
+    machine
+        .run(&["test", "-f", "/var/lib/bascule/store.redb"])
+        .exits(0);
+}
+
+/// Every TCP socket that the process listens on is on loopback.
+fn e7_loopback_only(machine: &Machine, pid: &str) {
+    let held = machine
+        .run(&["sh", "-c", &format!("readlink /proc/{pid}/fd/*")])
+        .stdout;
+    let held: BTreeSet<_> = held
+        .lines()
+        .filter_map(|link| link.strip_prefix("socket:[")?.strip_suffix(']'))
+        .collect();
+    let tables = machine
+        .run(&["cat", "/proc/net/tcp", "/proc/net/tcp6"])
+        .exits(0)
+        .stdout;
+    let mut listening = Vec::new();
+    for line in tables.lines() {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        if fields.len() > 9 && fields[3] == "0A" && held.contains(fields[9]) {
+            listening.push(fields[1].to_owned());
+        }
+    }
+    assert_eq!(listening.len(), 1, "{listening:?}");
+    assert!(listening[0].starts_with("0100007F:"), "{listening:?}");
+}
+
+/// What the unit's namespaces forbid fails, even for root in them.
+fn confined(machine: &Machine, pid: &str) {
+    let inside = |script: &str| {
+        machine.run(&[
+            "nsenter", "--mount", "--target", pid, "--", "sh", "-c", script,
+        ])
+    };
+    for (directive, script) in [
+        ("ProtectSystem=strict", "touch /etc/x"),
+        ("ProtectSystem=strict", "touch /srv/x"),
+        ("ProtectHome=read-only", "touch /root/x"),
+        ("ProtectHome=read-only", "touch /home/x"),
+        (
+            "ProtectKernelTunables",
+            "echo 1 > /proc/sys/vm/overcommit_memory",
+        ),
+        ("ProtectControlGroups", "mkdir /sys/fs/cgroup/x"),
+        (
+            "PrivateDevices",
+            "test -e /dev/fuse -o -e /dev/kmsg -o -e /dev/tty0",
+        ),
+        ("ProtectKernelModules", "ls /usr/lib/modules"),
+    ] {
+        let answer = inside(script);
+        assert_ne!(answer.code, Some(0), "{directive}: {answer}");
+    }
+    inside("touch /var/lib/bascule/x && rm /var/lib/bascule/x").exits(0);
+    machine.write("/tmp/outside", "x");
+    inside("test ! -e /tmp/outside").exits(0);
+    let mounts = machine
+        .run(&["cat", &format!("/proc/{pid}/mountinfo")])
+        .exits(0)
+        .stdout;
+    let proc = mounts
+        .lines()
+        .find(|line| line.split(' ').nth(4) == Some("/proc"))
+        .unwrap();
+    assert!(
+        proc.contains("hidepid=invisible") || proc.contains("hidepid=2"),
+        "{proc}"
+    );
+}
+
+#[test]
+fn without_systemd_it_says_so_and_what_to_do() {
+    if Path::new("/run/systemd/system").exists() {
+        eprintln!("skipped: this machine runs systemd");
+        return;
+    }
+    let home = Home::new();
+    for verb in ["install", "uninstall", "status"] {
+        let refused = Cli::new(&home).run(&["service", verb]).exits(REFUSED);
+        let error = refused.error();
+        assert!(
+            error["message"].as_str().unwrap().contains("systemd"),
+            "{error}"
+        );
+        assert!(
+            error["next"].as_str().unwrap().contains("basculed"),
+            "{error}"
+        );
+    }
+}
