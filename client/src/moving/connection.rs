@@ -196,14 +196,7 @@ impl New {
             buckets.extend(self.others().await);
         }
         if buckets.is_empty() {
-            return Err(Error::new(
-                Kind::Refused,
-                format!(
-                    "{} does not tell these credentials which buckets there are",
-                    self.server.endpoint()
-                ),
-            )
-            .next("name them: --bucket BUCKET"));
+            return Err(self.no_bucket().await);
         }
         let endpoint = self.server.endpoint();
         let request = v1::ConnectRequest {
@@ -220,6 +213,24 @@ impl New {
         };
         let answer = client.connections().connect(request).await?.into_inner();
         Ok(answer.connection.unwrap_or_default())
+    }
+
+    /// Why no bucket is known: what stands in the way of asking, if something does.
+    async fn no_bucket(&self) -> Error {
+        let checker = Checker::new(Arc::new(clock::now));
+        let endpoint = self.server.endpoint();
+        let health = checker.check(&self.server, &self.credentials, None).await;
+        let why = match health {
+            Health::Unreachable(_) => format!("{endpoint} could not be reached"),
+            Health::Dead => format!("{endpoint} does not know the key"),
+            Health::WrongSecret => format!("{endpoint} knows the key with another secret"),
+            _ => {
+                let message =
+                    format!("{endpoint} does not tell these credentials which buckets there are");
+                return Error::new(Kind::Refused, message).next("name them: --bucket BUCKET");
+            }
+        };
+        Error::new(Kind::Provider, why).next("see what works: bascule check --all")
     }
 
     async fn others(&self) -> Vec<String> {

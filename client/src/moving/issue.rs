@@ -14,6 +14,9 @@ use crate::{
 /// Labels that are tried before giving up.
 const LABELS: u32 = 100;
 
+/// The id of a key that there is not yet.
+pub(crate) const PLACEHOLDER_ID: &str = "BSCAAAAAAAAAAAAAAAAA";
+
 /// A key that was just issued.
 pub(crate) struct Issued {
     pub(crate) key: v1::Key,
@@ -25,7 +28,7 @@ pub(crate) struct Issued {
 /// What stands in the place of a key that there is not yet, to find out whether a real one would fit.
 pub(crate) fn placeholder(gateway: &Endpoint) -> Access {
     Access {
-        id: "BSCAAAAAAAAAAAAAAAAA".to_owned(),
+        id: PLACEHOLDER_ID.to_owned(),
         secret: Zeroizing::new("A".repeat(40)),
         endpoint: gateway.clone(),
     }

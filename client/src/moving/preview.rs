@@ -5,7 +5,7 @@ use std::path::Path;
 use bascule_watch::adopt::{Change, Consumer, FilePlan, Role};
 use serde::Serialize;
 
-use super::shown;
+use super::{issue::PLACEHOLDER_ID, shown};
 use crate::output::text::{BAD, DIM, GOOD, HEAD, escape, styled};
 
 /// A file that changes, for programs.
@@ -31,6 +31,7 @@ const DOTS: &str = "••••";
 fn value(role: Role, text: &str) -> String {
     match role {
         Role::Secret => DOTS.to_owned(),
+        Role::Id if text == PLACEHOLDER_ID => "(a new key)".to_owned(),
         Role::Id => {
             let tail: Vec<char> = text.chars().rev().take(4).collect();
             let tail: String = tail.into_iter().rev().collect();

@@ -516,7 +516,10 @@ fn a_text_is_replaced_once_and_as_a_word_of_its_own() {
     for line in [1, 2] {
         assert_eq!(replaced(line, "s3:http://a/b"), Ok(expected.clone()));
     }
-    for (line, old) in [(3, "s3:http://a/b"), (1, "http://a"), (1, "3:http://a/b")] {
+    // Behind a server a path may begin.
+    let server = text.replacen("http://a", "NEW", 1);
+    assert_eq!(replaced(1, "http://a"), Ok(server));
+    for (line, old) in [(3, "s3:http://a/b"), (1, "ttp://a"), (1, "3:http://a/b")] {
         assert_eq!(replaced(line, old), Err(CannotRevise::Ambiguous { line }));
     }
     for (line, old) in [(3, "backup"), (1, ""), (9, "x"), (0, "x")] {
