@@ -38,8 +38,8 @@ use crate::{
 ///
 /// Examples:
 ///   bascule eject rclone:r2
-///   bascule eject photos            (every tool with a key of this connection)
-///   bascule eject --all --yes       (before Bascule is removed)
+///   bascule eject photos            # every tool with a key of this connection
+///   bascule eject --all --yes       # before Bascule is removed
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
