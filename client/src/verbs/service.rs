@@ -47,12 +47,28 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Install it for this installation's programs, enable and start it; again: bring it up to date
+    ///
+    /// Examples:
+    ///   bascule service install
+    #[command(verbatim_doc_comment)]
     Install(Install),
     /// Stop and remove it; what the daemon keeps stays
+    ///
+    /// Examples:
+    ///   bascule service uninstall
+    #[command(verbatim_doc_comment)]
     Uninstall(Uninstall),
     /// Whether it is installed and runs
+    ///
+    /// Examples:
+    ///   bascule service status
+    #[command(verbatim_doc_comment)]
     Status(Which),
     /// What the daemon has logged
+    ///
+    /// Examples:
+    ///   bascule service logs --follow
+    #[command(verbatim_doc_comment)]
     Logs(Logs),
 }
 
