@@ -22,12 +22,16 @@ use bascule_domain::access_key::AccessKeyId;
 use bascule_proto::v1;
 use bascule_watch::{
     HeldKey, Machine, Picture, Place, Use,
-    adopt::{Consumer, Selector, consumers},
+    adopt::{Consumer, Goal, Plan, Selector, consumers, plan},
     scan::{self, Scope},
 };
 
 use crate::{
     error::{Error, Kind},
+    output::{
+        Output,
+        text::{BAD, escape, styled},
+    },
     verbs::{Context, judged, look, machine},
 };
 
@@ -38,7 +42,7 @@ pub(crate) struct Seen {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) home: Option<PathBuf>,
     pub(crate) consumers: Vec<Consumer>,
-    /// By id; of a key that the daemon does not know, "unknown". Empty without a daemon.
+    /// By id; of a key that the daemon does not know, "unknown".
     pub(crate) states: BTreeMap<AccessKeyId, v1::Judgement>,
 }
 
@@ -206,6 +210,23 @@ impl Left {
             why: why.into(),
         }
     }
+}
+
+/// How a consumer would be moved; or why it can't be.
+pub(crate) fn plan_for(consumer: &Consumer, goal: Goal<'_>) -> Result<Plan, String> {
+    consumer.movable().map_err(|why| why.to_string())?;
+    plan(consumer, goal, files::text).map_err(|why| why.to_string())
+}
+
+/// Tells that a consumer was not moved after all.
+pub(crate) fn not_moved(consumer: &Consumer, error: Error, output: Output) -> Left {
+    let told = format!("{}: {}", consumer.name, error.message);
+    output.status(&format!(
+        "{} {}",
+        styled(BAD, "left as it was:"),
+        escape(&told)
+    ));
+    Left::of(consumer, error.message)
 }
 
 /// A path for people: below the home folder with `~`.

@@ -48,6 +48,13 @@ pub(crate) struct Connections {
     pub(crate) new: Vec<New>,
 }
 
+/// The connections that there are.
+pub(crate) async fn there(client: &Client) -> Result<Vec<v1::Connection>, Error> {
+    let request = v1::ListConnectionsRequest {};
+    let answer = client.connections().list(request).await?.into_inner();
+    Ok(answer.connections)
+}
+
 impl Connections {
     pub(crate) const fn of(there: Vec<v1::Connection>) -> Self {
         Self {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use bascule_watch::adopt::{Change, Consumer, FilePlan, Role};
+use bascule_watch::adopt::{Change, Consumer, FilePlan, Plan, Role};
 use serde::Serialize;
 
-use super::{issue::PLACEHOLDER_ID, shown};
-use crate::output::text::{BAD, DIM, GOOD, HEAD, escape, styled};
+use super::{Left, issue::PLACEHOLDER_ID, shown};
+use crate::output::text::{BAD, DIM, GOOD, HEAD, WARN, escape, styled};
 
 /// A file that changes, for programs.
 #[derive(Debug, Serialize)]
@@ -64,7 +64,7 @@ impl From<&FilePlan> for FileDocument {
 }
 
 /// A consumer's heading.
-pub(crate) fn heading(consumer: &Consumer, to: &str) -> String {
+fn heading(consumer: &Consumer, to: &str) -> String {
     format!(
         "{}  {} → {}\n",
         styled(HEAD, &escape(&consumer.name)),
@@ -73,8 +73,31 @@ pub(crate) fn heading(consumer: &Consumer, to: &str) -> String {
     )
 }
 
+/// What changes for one consumer.
+pub(crate) fn consumer(consumer: &Consumer, to: &str, plan: &Plan, home: Option<&Path>) -> String {
+    let mut text = heading(consumer, to);
+    for one in &plan.files {
+        text.push_str(&file(one, home));
+    }
+    text
+}
+
+/// What was meant and is not changed, with the reasons.
+pub(crate) fn left(left: &[Left]) -> String {
+    let mut text = String::new();
+    for left in left {
+        let told = format!("{} ({}): {}", left.consumer, left.key, left.why);
+        text.push_str(&format!(
+            "{} {}\n",
+            styled(WARN, "left as it is:"),
+            escape(&told)
+        ));
+    }
+    text
+}
+
 /// The difference of one file.
-pub(crate) fn file(file: &FilePlan, home: Option<&Path>) -> String {
+fn file(file: &FilePlan, home: Option<&Path>) -> String {
     let part = match file.part.as_str() {
         "" => String::new(),
         part => format!(" {part}"),

@@ -53,6 +53,13 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
+    /// Takes the turn, and finishes what a run before this one left half done.
+    pub(crate) async fn begin(client: &Client, output: Output) -> Result<Self, Error> {
+        let turn = Self::take()?;
+        finish_interrupted(client, output).await?;
+        Ok(turn)
+    }
+
     pub(crate) fn take() -> Result<Self, Error> {
         let folder = location::state_dir()
             .ok_or_else(|| Error::new(Kind::Failed, "there is no home folder").next("set HOME"))?;
@@ -194,7 +201,7 @@ pub(crate) async fn originals(
 
 /// Puts back what runs before this one left half done: they were killed between the daemon's promise
 /// and the last check. A file that somebody changed since is left, and told.
-pub(crate) async fn finish_interrupted(client: &Client, output: Output) -> Result<(), Error> {
+async fn finish_interrupted(client: &Client, output: Output) -> Result<(), Error> {
     for adoption in all(client).await? {
         if adoption.state != "prepared" {
             continue;

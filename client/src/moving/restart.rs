@@ -5,6 +5,11 @@ use std::{collections::BTreeSet, process::Command};
 use bascule_watch::{LinkKind, Rank, adopt::Consumer};
 use serde::Serialize;
 
+use crate::output::{
+    Output,
+    text::{NEXT, escape, styled},
+};
+
 /// Something that has to start anew, and the command for it.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Restart {
@@ -82,6 +87,17 @@ fn systemctl(manager: &[String], words: &[&str], what: &str, ours: bool) -> Rest
         what: what.to_owned(),
         command: format!("systemctl {}", arguments.join(" ")),
         by_us: ours.then_some(arguments),
+    }
+}
+
+/// Says what goes on with what it read before, and until when.
+pub(crate) fn tell(needed: &[Restart], output: Output) {
+    for restart in needed {
+        let told = format!(
+            "{} goes on with what it read before until: {}",
+            restart.what, restart.command
+        );
+        output.status(&format!("  {} {}", styled(NEXT, "→"), escape(&told)));
     }
 }
 

@@ -4,7 +4,7 @@ mod undo;
 
 use bascule_domain::endpoint::Endpoint;
 use bascule_proto::v1;
-use bascule_watch::adopt::{Consumer, Goal, Plan, Selector, plan};
+use bascule_watch::adopt::{Consumer, Goal, Plan, Selector};
 use clap::Args;
 use serde::Serialize;
 
@@ -16,12 +16,11 @@ use crate::{
     moving::{
         Left, Seen,
         carry::{Moved, Way, move_to_own_key},
-        connection::{Connections, Destination},
-        files,
+        connection::{Connections, Destination, there},
         issue::{gateway, placeholder},
-        preview,
+        not_moved, plan_for, preview,
         record::{self, Turn},
-        shown,
+        restart, shown,
     },
     output::text::{BAD, DIM, GOOD, NEXT, WARN, count, escape, styled},
 };
@@ -105,11 +104,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let client = context.client().await?;
     let turn = match arguments.dry_run {
         true => None,
-        false => {
-            let turn = Turn::take()?;
-            record::finish_interrupted(&client, context.output).await?;
-            Some(turn)
-        }
+        false => Some(Turn::begin(&client, context.output).await?),
     };
     let adoptions = record::all(&client).await?;
     let seen = Seen::now(context, &selectors, &adoptions).await?;
@@ -117,11 +112,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     if meant.is_empty() && !arguments.all {
         return Err(seen.nothing(&asked));
     }
-    let there = client
-        .connections()
-        .list(v1::ListConnectionsRequest {})
-        .await?;
-    let mut connections = Connections::of(there.into_inner().connections);
+    let mut connections = Connections::of(there(&client).await?);
     let gateway = gateway(&client).await?;
     let (chosen, left) = choose(&seen, meant, &mut connections, &gateway, &arguments);
     let mut document = Document::new(arguments.dry_run);
@@ -169,13 +160,9 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
                 document.moved.push(moved);
             }
             Err(error) => {
-                let told = format!("{}: {}", one.consumer.name, error.message);
-                context.output.status(&format!(
-                    "{} {}",
-                    styled(BAD, "left as it was:"),
-                    escape(&told)
-                ));
-                document.failed.push(Left::of(one.consumer, error.message));
+                document
+                    .failed
+                    .push(not_moved(one.consumer, error, context.output));
             }
         }
     }
@@ -226,17 +213,11 @@ fn choose<'s>(
             }
             continue;
         }
-        let planned = consumer
-            .movable()
-            .map_err(|why| why.to_string())
-            .and_then(|()| {
-                plan(consumer, Goal::Gateway(&access), files::text).map_err(|why| why.to_string())
-            })
-            .and_then(|plan| {
-                let named = arguments.connection.as_deref();
-                let destination = connections.destination(consumer, named, &arguments.buckets)?;
-                Ok((plan, destination))
-            });
+        let planned = plan_for(consumer, Goal::Gateway(&access)).and_then(|plan| {
+            let named = arguments.connection.as_deref();
+            let destination = connections.destination(consumer, named, &arguments.buckets)?;
+            Ok((plan, destination))
+        });
         match planned {
             Ok((plan, destination)) => chosen.push(Chosen {
                 consumer,
@@ -265,21 +246,8 @@ fn nothing_to_do(document: &Document, context: &Context) -> Result<Exit, Error> 
         .all(|left| left.why.ends_with("already"));
     context
         .output
-        .result(document, || tell_left(&document.left))?;
+        .result(document, || preview::left(&document.left))?;
     Ok(if done { Exit::Ok } else { Exit::Refused })
-}
-
-fn tell_left(left: &[Left]) -> String {
-    let mut text = String::new();
-    for left in left {
-        let told = format!("{} ({}): {}", left.consumer, left.key, left.why);
-        text.push_str(&format!(
-            "{} {}\n",
-            styled(WARN, "left as it is:"),
-            escape(&told)
-        ));
-    }
-    text
 }
 
 fn tell_plan(
@@ -317,12 +285,10 @@ fn tell_plan(
             connections.name(&one.destination),
             need.permission.as_str()
         );
-        text.push_str(&preview::heading(one.consumer, &to));
-        for file in &one.plan.files {
-            text.push_str(&preview::file(file, seen.home.as_deref()));
-        }
+        let home = seen.home.as_deref();
+        text.push_str(&preview::consumer(one.consumer, &to, &one.plan, home));
     }
-    text.push_str(&tell_left(left));
+    text.push_str(&preview::left(left));
     context.output.stderr(&text);
 }
 
@@ -375,15 +341,7 @@ pub(crate) fn tell_moved(moved: &Moved, home: Option<&std::path::Path>, context:
     context
         .output
         .status(&format!("{} {}", styled(GOOD, "✓"), escape(&told)));
-    for restart in &moved.restart {
-        let told = format!(
-            "{} goes on with what it read before until: {}",
-            restart.what, restart.command
-        );
-        context
-            .output
-            .status(&format!("  {} {}", styled(NEXT, "→"), escape(&told)));
-    }
+    restart::tell(&moved.restart, context.output);
     for path in &moved.readable_by_others {
         let path = shown(path, home);
         let told = format!("others can read {path}, which holds a key: chmod 600 {path}");

@@ -20,14 +20,14 @@ use crate::{
     exit::Exit,
     moving::{
         Left, Seen,
-        connection::names,
-        files,
+        connection::{names, there},
+        files, not_moved,
         preview::{self, FileDocument},
         record::{self, Kept, Turn},
         restart::{self, Restart},
         verify::{self, NotWorking},
     },
-    output::text::{BAD, GOOD, NEXT, WARN, count, escape, styled},
+    output::text::{BAD, GOOD, NEXT, count, escape, styled},
 };
 
 /// Give tools their provider's key back
@@ -97,19 +97,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let client = context.client().await?;
     let turn = match arguments.dry_run {
         true => None,
-        false => {
-            let turn = Turn::take()?;
-            record::finish_interrupted(&client, context.output).await?;
-            Some(turn)
-        }
+        false => Some(Turn::begin(&client, context.output).await?),
     };
     let adoptions = record::all(&client).await?;
     let seen = Seen::now(context, &selectors, &adoptions).await?;
-    let listed = client
-        .connections()
-        .list(v1::ListConnectionsRequest {})
-        .await?;
-    let connections = listed.into_inner().connections;
+    let connections = there(&client).await?;
     let meant = meant(&seen, &selectors, &connections);
     if meant.is_empty() && !arguments.all {
         return Err(seen.nothing(&asked));
@@ -163,15 +155,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
                 context
                     .output
                     .status(&format!("{} {}", styled(GOOD, "✓"), escape(&told)));
-                for restart in &ejected.restart {
-                    let told = format!(
-                        "{} goes on with what it read before until: {}",
-                        restart.what, restart.command
-                    );
-                    context
-                        .output
-                        .status(&format!("  {} {}", styled(NEXT, "→"), escape(&told)));
-                }
+                restart::tell(&ejected.restart, context.output);
                 if ejected.key_lives {
                     let told = format!(
                         "its key lives, since something uses it still; then: bascule key revoke {}",
@@ -184,13 +168,9 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
                 document.ejected.push(ejected);
             }
             Err(error) => {
-                let told = format!("{}: {}", one.consumer.name, error.message);
-                context.output.status(&format!(
-                    "{} {}",
-                    styled(BAD, "left as it was:"),
-                    escape(&told)
-                ));
-                document.failed.push(Left::of(one.consumer, error.message));
+                document
+                    .failed
+                    .push(not_moved(one.consumer, error, context.output));
             }
         }
     }
@@ -354,19 +334,10 @@ fn told(chosen: &[Chosen<'_>], left: &[Left], seen: &Seen) -> String {
     let mut text = String::new();
     for one in chosen {
         let to = format!("the key of {} at its provider", one.connection.name);
-        text.push_str(&preview::heading(one.consumer, &to));
-        for file in &one.plan.files {
-            text.push_str(&preview::file(file, seen.home.as_deref()));
-        }
+        let home = seen.home.as_deref();
+        text.push_str(&preview::consumer(one.consumer, &to, &one.plan, home));
     }
-    for left in left {
-        let told = format!("{} ({}): {}", left.consumer, left.key, left.why);
-        text.push_str(&format!(
-            "{} {}\n",
-            styled(WARN, "left as it is:"),
-            escape(&told)
-        ));
-    }
+    text.push_str(&preview::left(left));
     text
 }
 

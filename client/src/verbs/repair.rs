@@ -1,7 +1,7 @@
 //! `bascule repair`: gives tools whose key is dead or retires a new one.
 
 use bascule_proto::v1;
-use bascule_watch::adopt::{Consumer, Goal, Plan, plan};
+use bascule_watch::adopt::{Consumer, Goal, Plan};
 use clap::Args;
 
 use super::{
@@ -17,12 +17,12 @@ use crate::{
     moving::{
         Left, Seen,
         carry::{Moved, Way, move_to_own_key},
-        files,
+        connection::there,
         issue::{gateway, placeholder},
-        preview,
+        not_moved, plan_for, preview,
         record::{self, Turn},
     },
-    output::text::{BAD, GOOD, WARN, escape, styled},
+    output::text::{GOOD, styled},
 };
 
 /// Give tools whose key is dead or retires a new key
@@ -73,39 +73,22 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let client = context.client().await?;
     let turn = match arguments.dry_run {
         true => None,
-        false => {
-            let turn = Turn::take()?;
-            record::finish_interrupted(&client, context.output).await?;
-            Some(turn)
-        }
+        false => Some(Turn::begin(&client, context.output).await?),
     };
     let selectors = adopt::selectors(&arguments.subjects, false)?;
     let adoptions = record::all(&client).await?;
     let seen = Seen::now(context, &selectors, &adoptions).await?;
     let meant = meant(&seen, &arguments, &client).await?;
-    let listed = client
-        .connections()
-        .list(v1::ListConnectionsRequest {})
-        .await?;
-    let connections = listed.into_inner().connections;
+    let connections = there(&client).await?;
     let access = placeholder(&gateway(&client).await?);
     let mut document = Document::new(arguments.dry_run);
     let mut chosen = Vec::new();
     for consumer in meant {
-        let planned = needs_repair(&seen, consumer)
-            .and_then(|()| consumer.movable().map_err(|why| why.to_string()))
-            .and_then(|()| {
-                destination(
-                    &seen,
-                    consumer,
-                    &connections,
-                    arguments.connection.as_deref(),
-                )
-            })
-            .and_then(|connection| {
-                let plan = plan(consumer, Goal::Gateway(&access), files::text);
-                Ok((connection, plan.map_err(|why| why.to_string())?))
-            });
+        let planned = needs_repair(&seen, consumer).and_then(|()| {
+            let named = arguments.connection.as_deref();
+            let connection = destination(&seen, consumer, &connections, named)?;
+            Ok((connection, plan_for(consumer, Goal::Gateway(&access))?))
+        });
         match planned {
             Ok((connection, plan)) => chosen.push(Chosen {
                 consumer,
@@ -161,13 +144,9 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
                 document.moved.push(moved);
             }
             Err(error) => {
-                let told = format!("{}: {}", one.consumer.name, error.message);
-                context.output.status(&format!(
-                    "{} {}",
-                    styled(BAD, "left as it was:"),
-                    escape(&told)
-                ));
-                document.failed.push(Left::of(one.consumer, error.message));
+                document
+                    .failed
+                    .push(not_moved(one.consumer, error, context.output));
             }
         }
     }
@@ -350,18 +329,9 @@ fn told(chosen: &[Chosen<'_>], left: &[Left], seen: &Seen) -> String {
             one.connection,
             need.permission.as_str()
         );
-        text.push_str(&preview::heading(one.consumer, &to));
-        for file in &one.plan.files {
-            text.push_str(&preview::file(file, seen.home.as_deref()));
-        }
+        let home = seen.home.as_deref();
+        text.push_str(&preview::consumer(one.consumer, &to, &one.plan, home));
     }
-    for left in left {
-        let told = format!("{} ({}): {}", left.consumer, left.key, left.why);
-        text.push_str(&format!(
-            "{} {}\n",
-            styled(WARN, "left as it is:"),
-            escape(&told)
-        ));
-    }
+    text.push_str(&preview::left(left));
     text
 }

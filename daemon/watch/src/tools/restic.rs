@@ -214,30 +214,21 @@ pub(super) fn behind(
             line: 0,
         };
         for repository in row.repositories(&path, named) {
+            let look = |picture: &mut Picture| {
+                of_repository(
+                    &repository,
+                    &origin,
+                    &row.id,
+                    command,
+                    machine,
+                    trail,
+                    picture,
+                );
+            };
             if repository.starts_with("rclone:") {
-                order.beside(|picture| {
-                    of_repository(
-                        &repository,
-                        &origin,
-                        &row.id,
-                        command,
-                        machine,
-                        trail,
-                        picture,
-                    );
-                });
+                order.beside(look);
             } else if !settled {
-                order.then(|picture| {
-                    of_repository(
-                        &repository,
-                        &origin,
-                        &row.id,
-                        command,
-                        machine,
-                        trail,
-                        picture,
-                    );
-                });
+                order.then(look);
             }
         }
     }

@@ -2,7 +2,7 @@
 //! soon as nobody has used it for as long as its users are known to pause.
 
 use bascule_proto::v1;
-use bascule_watch::adopt::{Consumer, Goal, plan};
+use bascule_watch::adopt::{Consumer, Goal};
 use prost_types::Duration as WireDuration;
 use serde::Serialize;
 
@@ -13,12 +13,11 @@ use crate::{
     moving::{
         Left, Seen,
         carry::{Moved, Way, give},
-        files,
         issue::{Issued, gateway, placeholder},
-        preview,
+        not_moved, plan_for, preview,
         record::{self, Turn},
     },
-    output::text::{BAD, GOOD, WARN, count, escape, styled},
+    output::text::{GOOD, count, styled},
     verbs::{Context, consent, tell_moved},
 };
 
@@ -42,8 +41,7 @@ pub(super) async fn run(
     client: &Client,
     context: &Context,
 ) -> Result<(), Error> {
-    let _turn = Turn::take()?;
-    record::finish_interrupted(client, context.output).await?;
+    let _turn = Turn::begin(client, context.output).await?;
     let show_request = v1::ShowKeyRequest {
         key: request.access_key_id.clone(),
     };
@@ -57,31 +55,16 @@ pub(super) async fn run(
     let (mut chosen, mut left) = (Vec::new(), Vec::new());
     let mut told = String::new();
     for consumer in holders {
-        let planned = consumer
-            .movable()
-            .map_err(|why| why.to_string())
-            .and_then(|()| {
-                plan(consumer, Goal::Gateway(&access), files::text).map_err(|why| why.to_string())
-            });
-        match planned {
+        match plan_for(consumer, Goal::Gateway(&access)) {
             Ok(plan) => {
-                told.push_str(&preview::heading(consumer, "the new key"));
-                for file in &plan.files {
-                    told.push_str(&preview::file(file, seen.home.as_deref()));
-                }
+                let home = seen.home.as_deref();
+                told.push_str(&preview::consumer(consumer, "the new key", &plan, home));
                 chosen.push(consumer);
             }
-            Err(why) => {
-                let line = format!("{}: {why}", consumer.name);
-                told.push_str(&format!(
-                    "{} {}\n",
-                    styled(WARN, "left as it is:"),
-                    escape(&line)
-                ));
-                left.push(Left::of(consumer, why));
-            }
+            Err(why) => left.push(Left::of(consumer, why)),
         }
     }
+    told.push_str(&preview::left(&left));
     if chosen.is_empty() {
         let message = "no file of this machine that could be changed holds that key";
         return Err(Error::new(Kind::Refused, message)
@@ -124,14 +107,7 @@ pub(super) async fn run(
                 moved.push(one);
             }
             Err(failure) => {
-                let error = Error::from(failure);
-                let line = format!("{}: {}", consumer.name, error.message);
-                context.output.status(&format!(
-                    "{} {}",
-                    styled(BAD, "left as it was:"),
-                    escape(&line)
-                ));
-                left.push(Left::of(consumer, error.message));
+                left.push(not_moved(consumer, failure.into(), context.output));
             }
         }
     }
