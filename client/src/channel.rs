@@ -216,7 +216,8 @@ fn start_command(path: &Path, given: bool) -> String {
 /// The path as a shell takes it.
 pub(crate) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+');
+    let plain =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ':' | '@');
     if !text.is_empty() && text.chars().all(plain) {
         text
     } else {

@@ -2,6 +2,8 @@
 //! `eject` and a rotation with `--rewrite` share. Nothing is written before the daemon keeps what
 //! stood there, and what does not work afterwards is put back.
 
+pub(crate) mod absent;
+pub(crate) mod adopted;
 pub(crate) mod carry;
 pub(crate) mod connection;
 pub(crate) mod encrypted;
@@ -19,13 +21,13 @@ use std::{
 };
 
 use bascule_domain::access_key::AccessKeyId;
-use bascule_proto::v1;
 use bascule_watch::{
     HeldKey, Machine, Picture, Place, Use,
     adopt::{Consumer, Goal, Plan, Selector, consumers, plan},
     scan::{self, Scope},
 };
 
+use self::adopted::{Adoption, Known, Standing};
 use crate::{
     error::{Error, Kind},
     output::{
@@ -42,8 +44,8 @@ pub(crate) struct Seen {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) home: Option<PathBuf>,
     pub(crate) consumers: Vec<Consumer>,
-    /// By id; of a key that the daemon does not know, "unknown".
-    pub(crate) states: BTreeMap<AccessKeyId, v1::Judgement>,
+    /// Of each key that was found.
+    pub(crate) known: BTreeMap<AccessKeyId, Known>,
 }
 
 impl Seen {
@@ -51,17 +53,15 @@ impl Seen {
     pub(crate) async fn now(
         context: &Context,
         named: &[Selector],
-        adoptions: &[v1::Adoption],
+        adoptions: &[Adoption],
     ) -> Result<Self, Error> {
         let named = named.iter().filter_map(|selector| match selector {
             Selector::File(path) => Some(path.clone()),
             Selector::All | Selector::Named(_) => None,
         });
         // No known place may lead to what was adopted by its file.
-        let open = adoptions
-            .iter()
-            .filter(|adoption| adoption.state == "adopted");
-        let adopted = open.flat_map(|adoption| adoption.paths.iter().map(PathBuf::from));
+        let open = adoptions.iter().filter(|adoption| adoption.in_force());
+        let adopted = open.flat_map(|adoption| adoption.paths.iter().cloned());
         let mut files: Vec<_> = named.chain(adopted).filter(|path| path.is_file()).collect();
         files.sort();
         files.dedup();
@@ -75,8 +75,8 @@ impl Seen {
             (machine, files, picture)
         })
         .await?;
-        let states = judged(&picture.uses, context).await;
-        let states = states.ok_or_else(|| {
+        let judged = judged(&picture.uses, context).await;
+        let judged = judged.ok_or_else(|| {
             Error::new(
                 Kind::Failed,
                 "the daemon did not tell what it knows of the keys that were found",
@@ -86,7 +86,10 @@ impl Seen {
         Ok(Self {
             consumers: consumers(&picture, home.as_deref()),
             home,
-            states,
+            known: judged
+                .into_iter()
+                .map(|(id, judgement)| (id, judgement.into()))
+                .collect(),
             machine,
             files,
         })
@@ -123,13 +126,13 @@ impl Seen {
     }
 
     /// What the daemon knows of a consumer's key.
-    pub(crate) fn state(&self, consumer: &Consumer) -> &str {
-        self.judgement(consumer)
-            .map_or("unknown", |judgement| judgement.state.as_str())
+    pub(crate) fn standing(&self, consumer: &Consumer) -> Standing {
+        self.known(consumer)
+            .map_or(Standing::Unknown, |known| known.standing)
     }
 
-    pub(crate) fn judgement(&self, consumer: &Consumer) -> Option<&v1::Judgement> {
-        self.states.get(consumer.id())
+    pub(crate) fn known(&self, consumer: &Consumer) -> Option<&Known> {
+        self.known.get(consumer.id())
     }
 
     /// The consumers that are meant, each once, in the order of the look.
@@ -200,6 +203,9 @@ pub(crate) struct Left {
     pub(crate) consumer: String,
     pub(crate) key: String,
     pub(crate) why: String,
+    /// Whether it is as it was wanted to be.
+    #[serde(skip)]
+    pub(crate) is_done: bool,
 }
 
 impl Left {
@@ -208,6 +214,15 @@ impl Left {
             consumer: consumer.name.clone(),
             key: consumer.id().masked(),
             why: why.into(),
+            is_done: false,
+        }
+    }
+
+    /// Of a consumer for which there is nothing to do.
+    pub(crate) fn done(consumer: &Consumer, why: impl Into<String>) -> Self {
+        Self {
+            is_done: true,
+            ..Self::of(consumer, why)
         }
     }
 }

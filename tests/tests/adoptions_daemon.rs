@@ -66,6 +66,7 @@ impl Adoptions {
             id: id.into(),
             outcome: outcome.into(),
             reason: String::new(),
+            layout: String::new(),
         };
         call!(self, settle, request).map(|answer| answer.adoption.unwrap())
     }
@@ -289,19 +290,20 @@ fn d1_what_stood_in_files_is_erased_with_the_connection_and_the_way_out_is_not()
     let refused = adoptions.settle(&adopted.id, "ejected").unwrap_err();
     assert!(refused.contains(&repaired.id), "{refused}");
     let again = adoptions.adopt(&new, "rclone:r2", path, &repaired.id);
-    adoptions.settle(&again.id, "undone").unwrap();
     assert_eq!(
-        adoptions.one(&repaired.id).state,
-        "adopted",
-        "it is in force again"
+        (again.replaces, adoptions.one(&repaired.id).originals_kept),
+        (adopted.id.clone(), false),
+        "what lies between is closed"
     );
-    let refused = adoptions.prepare(&new, "aws:r2", &[file(path, b"")], &repaired.id);
+    let refused = adoptions.prepare(&new, "aws:r2", &[file(path, b"")], &again.id);
     assert!(refused.unwrap_err().contains("rclone:r2"));
+    assert!(adoptions.settle(&again.id, "replaced").is_err());
 
-    adoptions.settle(&repaired.id, "ejected").unwrap();
-    for id in [&adopted.id, &repaired.id] {
+    adoptions.settle(&again.id, "ejected").unwrap();
+    for id in [&adopted.id, &again.id] {
         assert_eq!(adoptions.one(id).state, "ejected");
     }
+    assert_eq!(adoptions.one(&repaired.id).state, "replaced");
     let told = audit(&world, "videos");
     let changes: Vec<_> = told.iter().map(|entry| &entry["change"]).collect();
     assert!(changes.contains(&&Value::from("repaired")), "{told:?}");

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use bascule_domain::adoption::State;
 use bascule_proto::v1;
 use bascule_watch::adopt::{Consumer, Goal, Plan, plan};
 use serde::Serialize;
 
 use super::{
     Seen,
+    adopted::Adoption,
     connection::names,
     files::{self, Failure},
     issue::{self, Issued},
@@ -19,7 +21,17 @@ use super::{
 use crate::{
     channel::Client,
     error::{Error, Kind},
+    output::document::permission,
 };
+
+/// Which key a consumer gets.
+#[derive(Clone, Copy)]
+pub(crate) enum Gets<'g> {
+    /// A new one of this connection.
+    New(&'g str),
+    /// The one that took the place of the key that it holds.
+    Successor,
+}
 
 /// What every move of one run shares.
 pub(crate) struct Way<'w> {
@@ -40,6 +52,8 @@ pub(crate) struct Moved {
     pub(crate) connection: String,
     pub(crate) label: Option<String>,
     pub(crate) permission: String,
+    /// Whether its key is the one that took the former's place in a rotation, not one made for it.
+    pub(crate) successor: bool,
     pub(crate) former_key: String,
     pub(crate) key: Option<String>,
     pub(crate) files: Vec<FileDocument>,
@@ -58,6 +72,7 @@ impl Moved {
             connection: connection.to_owned(),
             label: None,
             permission: consumer.need().permission.as_str().to_owned(),
+            successor: false,
             former_key: consumer.id().masked(),
             key: None,
             files: plan.files.iter().map(Into::into).collect(),
@@ -65,15 +80,35 @@ impl Moved {
             readable_by_others: Vec::new(),
         }
     }
+
+    /// The same, with a key that is there already.
+    pub(crate) fn with_successor(self, key: &v1::Key) -> Self {
+        Self {
+            label: Some(key.label.clone()),
+            permission: permission(key.permission()).unwrap_or_default().to_owned(),
+            successor: true,
+            key: Some(key.access_key_id.clone()),
+            ..self
+        }
+    }
 }
 
-/// Issues a key for a consumer and gives it to it. `former` is the adoption in whose place this one comes.
-pub(crate) async fn move_to_own_key(
+/// Gives a consumer a key. `former` is the adoption in whose place this one comes.
+pub(crate) async fn move_to(
+    gets: Gets<'_>,
     consumer: &Consumer,
-    connection: &str,
-    former: Option<&v1::Adoption>,
+    former: Option<&Adoption>,
     way: &Way<'_>,
 ) -> Result<Moved, Error> {
+    let connection = match gets {
+        Gets::New(connection) => connection,
+        Gets::Successor => {
+            // Whatever becomes of it, others may hold it.
+            let issued = issue::successor(way.client, consumer, way.reason).await?;
+            let moved = give(consumer, &issued, former, way).await?;
+            return Ok(moved);
+        }
+    };
     let issued = issue::issue(way.client, connection, consumer, way.reason).await?;
     match give(consumer, &issued, former, way).await {
         Ok(moved) => Ok(moved),
@@ -90,7 +125,7 @@ pub(crate) async fn move_to_own_key(
 pub(crate) async fn give(
     consumer: &Consumer,
     issued: &Issued,
-    former: Option<&v1::Adoption>,
+    former: Option<&Adoption>,
     way: &Way<'_>,
 ) -> Result<Moved, Failure> {
     let (client, reason) = (way.client, way.reason);
@@ -102,11 +137,11 @@ pub(crate) async fn give(
     let adoption = record::prepare(client, key, &consumer.name, &plan, former, reason)
         .await
         .map_err(Failure::PutBack)?;
-    let done = write_and_try(consumer, issued, &plan, &adoption.id, way).await;
+    let done = write_and_try(consumer, issued, &plan, &adoption, way).await;
     match done {
         Ok(()) => {}
         Err(Failure::PutBack(error)) => {
-            record::settle(client, &adoption.id, "rolled-back", reason)
+            record::settle(client, &adoption.id, State::RolledBack, reason)
                 .await
                 .map_err(Failure::PutBack)?;
             return Err(Failure::PutBack(error));
@@ -126,7 +161,10 @@ pub(crate) async fn give(
         id: Some(adoption.id),
         connection: issued.key.connection.clone(),
         label: Some(issued.key.label.clone()),
-        permission: consumer.need().permission.as_str().to_owned(),
+        permission: permission(issued.key.permission())
+            .unwrap_or_default()
+            .to_owned(),
+        successor: !issued.key.predecessor.is_empty(),
         former_key: consumer.id().masked(),
         key: Some(issued.key.access_key_id.clone()),
         files: plan.files.iter().map(Into::into).collect(),
@@ -143,7 +181,7 @@ async fn write_and_try(
     consumer: &Consumer,
     issued: &Issued,
     plan: &Plan,
-    adoption: &str,
+    adoption: &Adoption,
     way: &Way<'_>,
 ) -> Result<(), Failure> {
     files::write(plan).await?;
@@ -152,8 +190,8 @@ async fn write_and_try(
     if let Err(NotWorking(why)) = checked {
         return Err(files::after(Error::new(Kind::Failed, why), &plan.files).await);
     }
-    match record::settle(way.client, adoption, "adopted", way.reason).await {
-        Ok(_) => Ok(()),
+    match record::adopted(way.client, adoption, way.reason).await {
+        Ok(()) => Ok(()),
         Err(error) => Err(files::after(error, &plan.files).await),
     }
 }

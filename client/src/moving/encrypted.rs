@@ -2,9 +2,15 @@
 //! started for that, told over a socket of its own in a private folder, so that no secret is in argv, and
 //! ended again. Its password is the one that the user's surroundings hold (`RCLONE_CONFIG_PASS`).
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
 
 use bascule_formats::{
+    Dialect, Document,
     rclone::{is_encrypted, unlock},
     revise::{self, Scope, Syntax},
 };
@@ -35,6 +41,43 @@ pub(crate) fn opened(text: &str) -> Option<Result<Zeroizing<String>, String>> {
         ));
     };
     Some(unlock(text, &password).map_err(|why| why.to_string()))
+}
+
+/// How two encrypted files differ, in words: the names of settings, none of what they hold.
+pub(crate) fn difference(before: &str, after: &str) -> String {
+    let open = |text: &str| match opened(text) {
+        Some(text) => text,
+        None => Ok(Zeroizing::new(text.to_owned())),
+    };
+    let (before, after) = match (open(before), open(after)) {
+        (Ok(before), Ok(after)) => (before, after),
+        (Err(why), _) | (_, Err(why)) => return format!("it was written anew since; {why}"),
+    };
+    let settings = |text: &str| -> BTreeMap<String, Zeroizing<String>> {
+        let Ok(document) = Document::parse(text, Dialect::Rclone) else {
+            return BTreeMap::new();
+        };
+        let sections = document.sections().iter();
+        let settings = sections.flat_map(|section| {
+            section.entries.iter().map(|entry| {
+                let name = format!("[{}] {}", section.name, entry.key);
+                (name, Zeroizing::new(entry.value.to_string()))
+            })
+        });
+        settings.collect()
+    };
+    let (before, after) = (settings(&before), settings(&after));
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let names = names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name));
+    match names.cloned().collect::<Vec<_>>() {
+        names if names.is_empty() => {
+            "every setting is as before the adoption, but the file was written anew since"
+                .to_owned()
+        }
+        names => format!("what differs: {}", names.join(", ")),
+    }
 }
 
 /// Has rclone set settings of a remote; `None` leaves one blank, which to rclone is not set.

@@ -46,13 +46,13 @@ pub(crate) fn text(path: &Path) -> Result<Zeroizing<String>, String> {
 }
 
 /// The bytes of a file as they are now, encrypted or not.
-pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, Error> {
+pub(crate) fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     let refused = |why: String| Error::new(Kind::Refused, format!("{}: {why}", path.display()));
     let file = OwnFile::look(path, LARGEST_FILE).map_err(|error| refused(told(&error)))?;
     let bytes = file
         .bytes()
         .ok_or_else(|| refused("it is not there any more".into()))?;
-    Ok(bytes.to_vec())
+    Ok(Zeroizing::new(bytes.to_vec()))
 }
 
 /// Whether a file is one that only its tool writes.

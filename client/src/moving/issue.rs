@@ -112,6 +112,68 @@ impl Issued {
     }
 }
 
+/// What took the place of a consumer's key in a rotation.
+pub(crate) enum Successor {
+    /// Nothing that lives.
+    None,
+    /// A key that the consumer can have.
+    Fits(v1::Key),
+    /// A key that it can't have, and why.
+    Unfit(v1::Key, String),
+}
+
+/// What took the place of a consumer's key.
+pub(crate) async fn look_for_successor(
+    client: &Client,
+    consumer: &Consumer,
+) -> Result<Successor, Error> {
+    let request = v1::SuccessorRequest {
+        key: consumer.id().as_str().to_owned(),
+        look_only: true,
+        ..v1::SuccessorRequest::default()
+    };
+    let answer = match client.adoptions().successor(request).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => {
+            let error = Error::from(status);
+            return match error.kind {
+                // A key of nobody's here.
+                Kind::NotFound | Kind::Invalid => Ok(Successor::None),
+                _ => Err(error),
+            };
+        }
+    };
+    let key = answer.issued.and_then(|issued| issued.key);
+    Ok(match (key, answer.unfit) {
+        (None, _) => Successor::None,
+        (Some(key), unfit) if unfit.is_empty() => Successor::Fits(key),
+        (Some(key), unfit) => Successor::Unfit(key, unfit),
+    })
+}
+
+/// The key that took the place of a consumer's, with its secret.
+pub(crate) async fn successor(
+    client: &Client,
+    consumer: &Consumer,
+    reason: &str,
+) -> Result<Issued, Error> {
+    let request = v1::SuccessorRequest {
+        key: consumer.id().as_str().to_owned(),
+        consumer: consumer.name.clone(),
+        look_only: false,
+        reason: reason.to_owned(),
+    };
+    let answer = client.adoptions().successor(request).await?.into_inner();
+    let issued = answer.issued.ok_or_else(|| {
+        let message = format!(
+            "nothing that lives took the place of {}'s key",
+            consumer.name
+        );
+        Error::new(Kind::Refused, message).next("look again: bascule repair --all --dry-run")
+    })?;
+    Issued::of(issued)
+}
+
 const fn wire(permission: Permission) -> v1::Permission {
     match permission {
         Permission::Read => v1::Permission::Read,

@@ -2,13 +2,17 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use bascule_domain::adoption::State;
 use bascule_os::{InstanceLock, LockError, private_dir};
 use bascule_proto::{location, v1};
 use bascule_watch::adopt::{Layout, Plan};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::files::{self, digest_of};
+use super::{
+    adopted::Adoption,
+    files::{self, digest_of},
+};
 use crate::{
     channel::Client,
     error::{Error, Kind},
@@ -30,21 +34,8 @@ pub(crate) struct Kept {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct KeptFile {
     pub(crate) path: PathBuf,
-    /// SHA-256 of its bytes; empty for an encrypted one, which its tool writes as it likes.
+    /// SHA-256 of its bytes; empty for an encrypted one until its tool has written it, as it likes.
     pub(crate) after: String,
-}
-
-impl Kept {
-    /// Of an adoption; what can't be read was written by another release.
-    pub(crate) fn of(adoption: &v1::Adoption) -> Result<Self, Error> {
-        serde_json::from_str(&adoption.layout).map_err(|_| {
-            let message = format!(
-                "the record of {} can't be read: it was written by another release",
-                adoption.id
-            );
-            Error::new(Kind::Failed, message)
-        })
-    }
 }
 
 /// Held while files are changed: two runs at once would take one another for interrupted.
@@ -83,20 +74,16 @@ pub(crate) async fn prepare(
     key: &str,
     consumer: &str,
     plan: &Plan,
-    former: Option<&v1::Adoption>,
+    former: Option<&Adoption>,
     reason: &str,
-) -> Result<v1::Adoption, Error> {
-    let mut layout = plan.layout.clone();
-    if let Some(former) = former {
-        inherit(&mut layout, Kept::of(former)?.layout);
-    }
+) -> Result<Adoption, Error> {
     let mut kept = Kept {
         files: Vec::new(),
-        layout,
+        layout: plan.layout.clone(),
     };
     let mut originals = Vec::new();
     for file in &plan.files {
-        let content = files::bytes(&file.path)?;
+        let mut content = files::bytes(&file.path)?;
         kept.files.push(KeptFile {
             path: file.path.clone(),
             after: match files::is_encrypted(&content) {
@@ -106,11 +93,14 @@ pub(crate) async fn prepare(
         });
         originals.push(v1::OriginalFile {
             path: file.path.display().to_string(),
-            content,
+            // As the message holds it, it is on its way, and no copy stays here.
+            content: std::mem::take(&mut *content),
         });
     }
-    let layout = serde_json::to_string(&kept)
-        .map_err(|error| Error::new(Kind::Failed, format!("the record has no form: {error}")))?;
+    if let Some(former) = former {
+        kept.inherit(former.kept()?);
+    }
+    let layout = kept.as_text()?;
     let request = v1::PrepareAdoptionRequest {
         key: key.to_owned(),
         // It may have been told by its place since.
@@ -123,65 +113,130 @@ pub(crate) async fn prepare(
         reason: reason.to_owned(),
     };
     let answer = client.adoptions().prepare(request).await?.into_inner();
-    Ok(answer.adoption.unwrap_or_default())
+    answer.adoption.unwrap_or_default().try_into()
 }
 
-/// What a consumer was before its first adoption counts, wherever both say something.
-fn inherit(layout: &mut Layout, former: Layout) {
-    layout.0.retain(|was| {
-        let known = |first: &bascule_watch::adopt::Was| {
-            first.role == was.role && first.name == was.name && first.path == was.path
-        };
-        !former.0.iter().any(known)
-    });
-    layout.0.extend(former.0);
+impl Kept {
+    /// As the daemon keeps it.
+    fn as_text(&self) -> Result<String, Error> {
+        serde_json::to_string(self)
+            .map_err(|error| Error::new(Kind::Failed, format!("the record has no form: {error}")))
+    }
+
+    /// Takes over what an earlier adoption of the consumer knows: what it was before the first one counts
+    /// wherever both say something, and files that only that one changed are as it left them.
+    fn inherit(&mut self, former: Self) {
+        self.layout.0.retain(|was| {
+            let known = |first: &bascule_watch::adopt::Was| {
+                first.role == was.role && first.name == was.name && first.path == was.path
+            };
+            !former.layout.0.iter().any(known)
+        });
+        self.layout.0.extend(former.layout.0);
+        for file in former.files {
+            if self.files.iter().all(|own| own.path != file.path) {
+                self.files.push(file);
+            }
+        }
+    }
 }
 
+/// Has the daemon keep that the files of an adoption are changed and its tool works with them.
+pub(crate) async fn adopted(
+    client: &Client,
+    adoption: &Adoption,
+    reason: &str,
+) -> Result<(), Error> {
+    let mut kept = adoption.kept()?;
+    let written = kept.files.iter_mut().filter(|file| file.after.is_empty());
+    let mut any = false;
+    for file in written {
+        // What was there before is not known to us; what its tool has written is.
+        file.after = digest_of(&files::bytes(&file.path)?);
+        any = true;
+    }
+    let layout = match any {
+        true => kept.as_text()?,
+        false => String::new(),
+    };
+    let request = v1::SettleAdoptionRequest {
+        id: adoption.id.clone(),
+        outcome: State::Adopted.as_str().to_owned(),
+        reason: reason.to_owned(),
+        layout,
+    };
+    client.adoptions().settle(request).await?;
+    Ok(())
+}
+
+/// Has the daemon keep how an adoption ended.
 pub(crate) async fn settle(
     client: &Client,
     id: &str,
-    outcome: &str,
+    outcome: State,
     reason: &str,
-) -> Result<v1::Adoption, Error> {
+) -> Result<(), Error> {
     let request = v1::SettleAdoptionRequest {
         id: id.to_owned(),
-        outcome: outcome.to_owned(),
+        outcome: outcome.as_str().to_owned(),
         reason: reason.to_owned(),
+        layout: String::new(),
     };
-    let answer = client.adoptions().settle(request).await?.into_inner();
-    Ok(answer.adoption.unwrap_or_default())
+    client.adoptions().settle(request).await?;
+    Ok(())
 }
 
 /// Every adoption, open ones first.
-pub(crate) async fn all(client: &Client) -> Result<Vec<v1::Adoption>, Error> {
+pub(crate) async fn all(client: &Client) -> Result<Vec<Adoption>, Error> {
     let request = v1::ListAdoptionsRequest::default();
-    Ok(client
-        .adoptions()
-        .list(request)
-        .await?
-        .into_inner()
-        .adoptions)
+    let answer = client.adoptions().list(request).await?.into_inner();
+    answer
+        .adoptions
+        .into_iter()
+        .map(TryInto::try_into)
+        .collect()
 }
 
 /// The adoption that a consumer's present key came with. A rotation may have given several one key.
 pub(crate) fn current<'a>(
-    adoptions: &'a [v1::Adoption],
+    adoptions: &'a [Adoption],
     consumer: &str,
     connection: &str,
     label: &str,
-) -> Option<&'a v1::Adoption> {
-    let adopted = || {
-        adoptions
-            .iter()
-            .filter(|adoption| adoption.state == "adopted")
-    };
+) -> Option<&'a Adoption> {
+    let adopted = || adoptions.iter().filter(|adoption| adoption.in_force());
     let of_key =
-        |adoption: &&v1::Adoption| adoption.label == label && adoption.connection == connection;
+        |adoption: &&Adoption| adoption.label == label && adoption.connection == connection;
     let own = adopted().find(|adoption| adoption.consumer == consumer);
     let mut sharing = adopted().filter(of_key);
     own.or_else(|| match (sharing.next(), sharing.next()) {
         (Some(only), None) => Some(only),
         _ => None,
+    })
+}
+
+/// What stood in files before a consumer was adopted first, and what the adoption in force left in them.
+pub(crate) struct WayBack {
+    pub(crate) files: Vec<KeptFile>,
+    pub(crate) originals: BTreeMap<PathBuf, Zeroizing<String>>,
+}
+
+/// The way back from an adoption over all that it replaced.
+pub(crate) async fn way_back(client: &Client, adoption: &Adoption) -> Result<WayBack, Error> {
+    let known = all(client).await?;
+    let mut originals = self::originals(client, &adoption.id).await?;
+    let mut passed = vec![&adoption.id];
+    let mut earlier = adoption.replaces.as_ref();
+    while let Some(id) = earlier.filter(|id| !passed.contains(id)) {
+        passed.push(id);
+        // What stood there first counts.
+        originals.extend(self::originals(client, id).await?);
+        let record = known.iter().find(|one| one.id == *id);
+        earlier = record.and_then(|one| one.replaces.as_ref());
+    }
+    Ok(WayBack {
+        files: adoption.kept()?.files,
+        originals,
     })
 }
 
@@ -193,8 +248,9 @@ pub(crate) async fn originals(
     let request = v1::OriginalsRequest { id: id.to_owned() };
     let answer = client.adoptions().originals(request).await?.into_inner();
     let files = answer.files.into_iter().filter_map(|file| {
-        let text = String::from_utf8(file.content).ok()?;
-        Some((PathBuf::from(file.path), Zeroizing::new(text)))
+        let content = Zeroizing::new(file.content);
+        let text = Zeroizing::new(std::str::from_utf8(&content).ok()?.to_owned());
+        Some((PathBuf::from(file.path), text))
     });
     Ok(files.collect())
 }
@@ -203,18 +259,18 @@ pub(crate) async fn originals(
 /// and the last check. A file that somebody changed since is left, and told.
 async fn finish_interrupted(client: &Client, output: Output) -> Result<(), Error> {
     for adoption in all(client).await? {
-        if adoption.state != "prepared" {
+        if adoption.state != State::Prepared {
             continue;
         }
         if encrypted_and_changed(client, &adoption).await? {
             // Whatever rclone wrote is whole, and can be ejected.
-            settle(client, &adoption.id, "adopted", "interrupted").await?;
+            settle(client, &adoption.id, State::Adopted, "interrupted").await?;
             continue;
         }
         let told = match put_back(client, &adoption).await {
             Ok(()) => {
-                settle(client, &adoption.id, "rolled-back", "interrupted").await?;
-                revoke_unless_shared(client, &adoption, "its adoption was interrupted").await?;
+                settle(client, &adoption.id, State::RolledBack, "interrupted").await?;
+                revoke_if_its_own(client, &adoption, "its adoption was interrupted").await?;
                 format!(
                     "{} was interrupted: its files are as they were before",
                     adoption.consumer
@@ -222,8 +278,8 @@ async fn finish_interrupted(client: &Client, output: Output) -> Result<(), Error
             }
             Err(_) if !holds_its_key(client, &adoption).await? => {
                 // Somebody changed the files, and nothing of it is left in them.
-                settle(client, &adoption.id, "rolled-back", "interrupted").await?;
-                revoke_unless_shared(client, &adoption, "its adoption was interrupted").await?;
+                settle(client, &adoption.id, State::RolledBack, "interrupted").await?;
+                revoke_if_its_own(client, &adoption, "its adoption was interrupted").await?;
                 format!(
                     "{} was interrupted, and its files were changed since by somebody else",
                     adoption.consumer
@@ -240,8 +296,8 @@ async fn finish_interrupted(client: &Client, output: Output) -> Result<(), Error
 }
 
 /// Whether an adoption changed a file that only its tool writes.
-async fn encrypted_and_changed(client: &Client, adoption: &v1::Adoption) -> Result<bool, Error> {
-    let kept = Kept::of(adoption)?;
+async fn encrypted_and_changed(client: &Client, adoption: &Adoption) -> Result<bool, Error> {
+    let kept = adoption.kept()?;
     if kept.files.iter().all(|file| !file.after.is_empty()) {
         return Ok(false);
     }
@@ -249,13 +305,13 @@ async fn encrypted_and_changed(client: &Client, adoption: &v1::Adoption) -> Resu
     Ok(kept.files.iter().any(|file| {
         let now = files::bytes(&file.path).unwrap_or_default();
         let was = originals.get(&file.path);
-        was.is_some_and(|was| was.as_bytes() != now)
+        was.is_some_and(|was| was.as_bytes() != now.as_slice())
     }))
 }
 
 /// Puts the originals of an adoption back, where the files are as it left them.
-pub(crate) async fn put_back(client: &Client, adoption: &v1::Adoption) -> Result<(), Error> {
-    let kept = Kept::of(adoption)?;
+pub(crate) async fn put_back(client: &Client, adoption: &Adoption) -> Result<(), Error> {
+    let kept = adoption.kept()?;
     let originals = originals(client, &adoption.id).await?;
     for file in kept.files.iter().rev() {
         let Some(original) = originals.get(&file.path).filter(|_| !file.after.is_empty()) else {
@@ -278,7 +334,7 @@ pub(crate) async fn put_back(client: &Client, adoption: &v1::Adoption) -> Result
 }
 
 /// Whether a file of an adoption holds the key that it gave.
-pub(crate) async fn holds_its_key(client: &Client, adoption: &v1::Adoption) -> Result<bool, Error> {
+pub(crate) async fn holds_its_key(client: &Client, adoption: &Adoption) -> Result<bool, Error> {
     let request = v1::ShowKeyRequest {
         key: adoption.key_id.clone(),
     };
@@ -289,28 +345,40 @@ pub(crate) async fn holds_its_key(client: &Client, adoption: &v1::Adoption) -> R
     };
     // Of a dead one only the end is left.
     let id = key.access_key_id.trim_start_matches('…').to_owned();
-    let holds = |path: &String| {
-        let text = files::text(path.as_ref());
+    let holds = |path: &PathBuf| {
+        let text = files::text(path);
         text.is_ok_and(|text| text.contains(&id))
     };
     Ok(adoption.paths.iter().any(holds))
 }
 
-/// As [`revoke`], of the key that an adoption gave: a rotation may have given several tools the same.
-pub(crate) async fn revoke_unless_shared(
+/// As [`revoke`], of the key that an adoption gave, if it was made for that alone: a rotation may have given
+/// several tools the same, and a key that took another one's place is whoever's that one was. Whether it was
+/// revoked.
+pub(crate) async fn revoke_if_its_own(
     client: &Client,
-    adoption: &v1::Adoption,
+    adoption: &Adoption,
     reason: &str,
-) -> Result<(), Error> {
-    let shares = |other: &v1::Adoption| {
-        other.id != adoption.id
-            && other.key_id == adoption.key_id
-            && matches!(other.state.as_str(), "prepared" | "adopted")
+) -> Result<bool, Error> {
+    let request = v1::ShowKeyRequest {
+        key: adoption.key_id.clone(),
     };
-    if !all(client).await?.iter().any(shares) {
+    let key = client.keys().show(request).await.map_err(Error::from);
+    let key = key.ok().and_then(|answer| answer.into_inner().key);
+    let inherited = key.is_some_and(|key| !key.predecessor.is_empty());
+    let own = !inherited && !is_shared(client, adoption).await?;
+    if own {
         revoke(client, &adoption.key_id, reason).await;
     }
-    Ok(())
+    Ok(own)
+}
+
+/// Whether another open adoption gave the same key.
+pub(crate) async fn is_shared(client: &Client, adoption: &Adoption) -> Result<bool, Error> {
+    let shares = |other: &Adoption| {
+        other.id != adoption.id && other.key_id == adoption.key_id && other.state.is_open()
+    };
+    Ok(all(client).await?.iter().any(shares))
 }
 
 /// Revokes a key that nothing holds any more. One that is dead already is as good.

@@ -15,7 +15,8 @@ use crate::{
     exit::Exit,
     moving::{
         Left, Seen,
-        carry::{Moved, Way, move_to_own_key},
+        adopted::Standing,
+        carry::{Gets, Moved, Way, move_to},
         connection::{Connections, Destination, there},
         issue::{gateway, placeholder},
         not_moved, plan_for, preview,
@@ -148,7 +149,10 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         };
         let name = connections.name(&one.destination).to_owned();
         let moved = match connection {
-            Ok(connection) => move_to_own_key(one.consumer, &connection.name, None, &way).await,
+            Ok(connection) => {
+                let gets = Gets::New(&connection.name);
+                move_to(gets, one.consumer, None, &way).await
+            }
             Err(why) => Err(Error::new(
                 Kind::Provider,
                 format!("no connection {name}: {why}"),
@@ -200,17 +204,19 @@ fn choose<'s>(
     let (mut chosen, mut left) = (Vec::new(), Vec::new());
     let access = placeholder(gateway);
     for consumer in meant {
-        let ours = match seen.state(consumer) {
-            "living" | "paused" | "expired" => Some("it has a key of Bascule's already"),
-            "retiring" => Some("its key of Bascule's retires: bascule repair"),
-            "dead" => Some("its key of Bascule's is dead: bascule repair"),
-            _ => None,
-        };
-        if let Some(why) = ours {
+        let why = match seen.standing(consumer) {
             // Of all, what is done already needs no word.
-            if !(arguments.all && why.ends_with("already")) {
-                left.push(Left::of(consumer, why));
+            Standing::Living | Standing::Paused | Standing::Expired if arguments.all => continue,
+            Standing::Living | Standing::Paused | Standing::Expired => {
+                left.push(Left::done(consumer, "it has a key of Bascule's already"));
+                continue;
             }
+            Standing::Retiring => Some("its key of Bascule's retires: bascule repair"),
+            Standing::Dead => Some("its key of Bascule's is dead: bascule repair"),
+            Standing::Brought | Standing::Leaked | Standing::MarkedDead | Standing::Unknown => None,
+        };
+        if let Some(why) = why {
+            left.push(Left::of(consumer, why));
             continue;
         }
         let planned = plan_for(consumer, Goal::Gateway(&access)).and_then(|plan| {
@@ -240,10 +246,7 @@ fn nothing_to_do(document: &Document, context: &Context) -> Result<Exit, Error> 
         })?;
         return Ok(Exit::Ok);
     }
-    let done = document
-        .left
-        .iter()
-        .all(|left| left.why.ends_with("already"));
+    let done = document.left.iter().all(|left| left.is_done);
     context
         .output
         .result(document, || preview::left(&document.left))?;

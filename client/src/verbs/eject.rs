@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use bascule_domain::adoption::State;
 use bascule_proto::v1;
 use bascule_watch::adopt::{Access, Consumer, Goal, Layout, Plan, Selector, plan};
 use clap::Args;
@@ -20,21 +21,24 @@ use crate::{
     exit::Exit,
     moving::{
         Left, Seen,
+        absent::{Absent, absent},
+        adopted::{Adoption, ConnectionState, Standing},
         connection::{names, there},
         files, not_moved,
         preview::{self, FileDocument},
-        record::{self, Kept, Turn},
+        record::{self, Turn},
         restart::{self, Restart},
         verify::{self, NotWorking},
     },
-    output::text::{BAD, GOOD, NEXT, count, escape, styled},
+    output::text::{BAD, GOOD, HEAD, NEXT, count, escape, styled},
 };
 
 /// Give tools their provider's key back
 ///
 /// The way back from adopt: key, secret, server and what else was changed are put back from the
 /// connection's credentials, so that the tool works without Bascule. What you changed in its files since
-/// stays. A listing is tried with the provider; then the tool's own key is revoked.
+/// stays. A listing is tried with the provider; then the tool's own key is revoked. Of a tool whose files are
+/// gone only the record is closed, and its key revoked.
 ///
 /// Examples:
 ///   bascule eject rclone:r2
@@ -66,16 +70,24 @@ pub(crate) struct Arguments {
 struct Chosen<'s> {
     consumer: &'s Consumer,
     connection: v1::Connection,
-    former: Option<v1::Adoption>,
+    former: Option<Adoption>,
     layout: Layout,
     originals: BTreeMap<PathBuf, Zeroizing<String>>,
     plan: Plan,
+}
+
+/// An adopted tool whose files hold its key no more: there is nothing to change but the record.
+struct Over {
+    adoption: Adoption,
+    absent: Absent,
 }
 
 #[derive(Serialize)]
 struct Document {
     dry_run: bool,
     ejected: Vec<Ejected>,
+    /// Adopted tools that are gone: their records are closed and their keys revoked.
+    closed: Vec<Closed>,
     left: Vec<Left>,
     failed: Vec<Left>,
 }
@@ -91,6 +103,13 @@ struct Ejected {
     key_lives: bool,
 }
 
+#[derive(Serialize)]
+struct Closed {
+    consumer: String,
+    key: String,
+    why: String,
+}
+
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
     let selectors = selectors(&arguments.consumers, arguments.all)?;
     let asked = asked(&selectors);
@@ -103,13 +122,15 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let seen = Seen::now(context, &selectors, &adoptions).await?;
     let connections = there(&client).await?;
     let meant = meant(&seen, &selectors, &connections);
-    if meant.is_empty() && !arguments.all {
+    let (over, left) = unseen(adoptions.clone(), &seen, &selectors, &client).await?;
+    if meant.is_empty() && over.is_empty() && left.is_empty() && !arguments.all {
         return Err(seen.nothing(&asked));
     }
     let mut document = Document {
         dry_run: arguments.dry_run,
         ejected: Vec::new(),
-        left: Vec::new(),
+        closed: Vec::new(),
+        left,
         failed: Vec::new(),
     };
     let mut chosen = Vec::new();
@@ -123,13 +144,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             Err(why) => document.left.push(Left::of(consumer, why)),
         }
     }
-    if arguments.all {
-        document.left.extend(unseen(&adoptions, &seen));
-    }
     if !context.output.is_json() {
-        context.output.stderr(&told(&chosen, &document.left, &seen));
+        let told = told(&chosen, &over, &document.left, &seen);
+        context.output.stderr(&told);
     }
-    if chosen.is_empty() {
+    if chosen.is_empty() && over.is_empty() {
         let none = document.left.is_empty();
         context.output.result(&document, || match none {
             true => format!(
@@ -174,25 +193,42 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             }
         }
     }
+    for one in &over {
+        if !arguments.dry_run {
+            one.close(&client, &arguments.why.text()).await?;
+        }
+        document.closed.push(one.into());
+    }
     drop(turn);
     let (ejected, failed) = (document.ejected.len() as u64, document.failed.len() as u64);
+    let closed = document.closed.len() as u64;
     context.output.result(&document, || {
         let done = if document.dry_run {
             "would be ejected"
         } else {
             "ejected"
         };
-        let mut text = format!(
-            "{}\n",
-            styled(GOOD, &format!("{} {done}", count(ejected, "tool")))
-        );
+        let mut text = String::new();
+        if ejected > 0 {
+            let told = format!("{} {done}", count(ejected, "tool"));
+            text.push_str(&format!("{}\n", styled(GOOD, &told)));
+        }
+        if closed > 0 {
+            let done = if document.dry_run {
+                "would be closed"
+            } else {
+                "closed"
+            };
+            let told = format!("{} {done}", count(closed, "record"));
+            text.push_str(&format!("{}\n", styled(GOOD, &told)));
+        }
         if failed > 0 {
             let told = format!("{} left as it was", count(failed, "tool"));
             text.push_str(&format!("{}\n", styled(BAD, &told)));
         }
         text
     })?;
-    Ok(match (ejected, failed, document.left.is_empty()) {
+    Ok(match (ejected + closed, failed, document.left.is_empty()) {
         (0, _, _) => Exit::Failed,
         (_, 0, true) => Exit::Ok,
         _ => Exit::StepsRemain,
@@ -206,13 +242,13 @@ fn meant<'s>(
     connections: &[v1::Connection],
 ) -> Vec<&'s Consumer> {
     let of_connection = |consumer: &Consumer| {
-        seen.judgement(consumer).is_some_and(|judgement| {
+        seen.known(consumer).is_some_and(|known| {
             selectors.iter().any(|selector| match selector {
                 Selector::Named(name) => {
-                    *name == judgement.connection
+                    *name == known.connection
                         && connections.iter().any(|there| there.name == *name)
                         // A connection's own key at its provider is nothing that was given.
-                        && judgement.state != "brought"
+                        && known.standing != Standing::Brought
                 }
                 Selector::All | Selector::File(_) => false,
             })
@@ -225,27 +261,63 @@ fn meant<'s>(
     seen.consumers.iter().filter(selected).collect()
 }
 
-/// Adopted tools that no look finds any more: their files are gone, unreadable or changed by hand.
-fn unseen(adoptions: &[v1::Adoption], seen: &Seen) -> Vec<Left> {
-    let is_seen = |adoption: &v1::Adoption| {
-        seen.states.values().any(|judgement| {
-            judgement.label == adoption.label && judgement.connection_id == adoption.connection_id
+/// Adopted tools that are meant and that no look finds any more: what is over can be closed, and of the others
+/// is told why not.
+async fn unseen(
+    adoptions: Vec<Adoption>,
+    seen: &Seen,
+    selectors: &[Selector],
+    client: &Client,
+) -> Result<(Vec<Over>, Vec<Left>), Error> {
+    let (mut over, mut left) = (Vec::new(), Vec::new());
+    let is_meant = |adoption: &Adoption| {
+        selectors.iter().any(|selector| match selector {
+            Selector::All => true,
+            Selector::Named(name) => {
+                adoption.consumer == *name
+                    || adoption.connection == *name
+                        && adoption.connection_state != ConnectionState::Deleted
+            }
+            Selector::File(path) => adoption.paths.contains(path),
         })
     };
-    let open = adoptions
-        .iter()
-        .filter(|adoption| adoption.state == "adopted");
-    let unseen = open.filter(|adoption| !is_seen(adoption));
-    unseen
-        .map(|adoption| Left {
-            consumer: adoption.consumer.clone(),
-            key: format!("{}/{}", adoption.connection, adoption.label),
-            why: format!(
-                "its key was not found in {} any more; look at it yourself",
-                adoption.paths.join(", ")
-            ),
-        })
-        .collect()
+    for adoption in adoptions {
+        if !adoption.in_force() || !is_meant(&adoption) {
+            continue;
+        }
+        match absent(&adoption, seen, client).await? {
+            None => {}
+            Some(absent) if absent.is_over() => over.push(Over { adoption, absent }),
+            Some(absent) => left.push(Left {
+                consumer: adoption.consumer.clone(),
+                key: format!("{}/{}", adoption.connection, adoption.label),
+                why: absent.told(),
+                is_done: false,
+            }),
+        }
+    }
+    Ok((over, left))
+}
+
+impl Over {
+    /// Closes the record, and revokes the key if no other tool was given it.
+    async fn close(&self, client: &Client, reason: &str) -> Result<(), Error> {
+        record::settle(client, &self.adoption.id, State::Ejected, reason).await?;
+        if !record::is_shared(client, &self.adoption).await? {
+            record::revoke(client, &self.adoption.key_id, "its tool is gone").await;
+        }
+        Ok(())
+    }
+}
+
+impl From<&Over> for Closed {
+    fn from(over: &Over) -> Self {
+        Self {
+            consumer: over.adoption.consumer.clone(),
+            key: format!("{}/{}", over.adoption.connection, over.adoption.label),
+            why: over.absent.told(),
+        }
+    }
 }
 
 /// `None` for a consumer whose key is none of ours.
@@ -253,49 +325,46 @@ async fn choose<'s>(
     consumer: &'s Consumer,
     seen: &Seen,
     connections: &[v1::Connection],
-    adoptions: &[v1::Adoption],
+    adoptions: &[Adoption],
     client: &Client,
 ) -> Result<Option<Chosen<'s>>, String> {
-    let Some(judgement) = seen.judgement(consumer) else {
+    let Some(known) = seen.known(consumer) else {
         return Ok(None);
     };
-    match judgement.state.as_str() {
-        "living" | "paused" | "expired" | "retiring" => {}
-        "dead"
+    match known.standing {
+        Standing::Living | Standing::Paused | Standing::Expired | Standing::Retiring => {}
+        Standing::Dead
             if connections
                 .iter()
-                .all(|there| there.id != judgement.connection_id) =>
+                .all(|there| there.id != known.connection_id) =>
         {
             return Err(format!(
                 "its connection {} is deleted, so there are no credentials to give back; give it another one first: bascule repair {}",
-                judgement.connection,
+                known.connection,
                 consumer.id().as_str()
             ));
         }
-        "dead" => {}
-        _ => return Ok(None),
+        Standing::Dead => {}
+        Standing::Brought | Standing::Leaked | Standing::MarkedDead | Standing::Unknown => {
+            return Ok(None);
+        }
     }
     let found = connections
         .iter()
-        .find(|there| there.id == judgement.connection_id);
+        .find(|there| there.id == known.connection_id);
     let connection = found.ok_or("its connection is gone")?.clone();
     if !connection.deletion_id.is_empty() {
         return Err(format!("a deletion of {} is under way", connection.name));
     }
     consumer.movable().map_err(|why| why.to_string())?;
-    let former = record::current(
-        adoptions,
-        &consumer.name,
-        &judgement.connection,
-        &judgement.label,
-    )
-    .cloned();
+    let former =
+        record::current(adoptions, &consumer.name, &known.connection, &known.label).cloned();
     let layout = match &former {
-        Some(former) => Kept::of(former).map_err(|error| error.message)?.layout,
+        Some(former) => former.kept().map_err(|error| error.message)?.layout,
         None => Layout::default(),
     };
     let originals = match &former {
-        Some(former) if former.originals_kept && former.replaces.is_empty() => {
+        Some(former) if former.originals_kept && former.replaces.is_none() => {
             record::originals(client, &former.id)
                 .await
                 .map_err(|error| error.message)?
@@ -330,12 +399,22 @@ async fn choose<'s>(
     }))
 }
 
-fn told(chosen: &[Chosen<'_>], left: &[Left], seen: &Seen) -> String {
+fn told(chosen: &[Chosen<'_>], over: &[Over], left: &[Left], seen: &Seen) -> String {
     let mut text = String::new();
     for one in chosen {
         let to = format!("the key of {} at its provider", one.connection.name);
         let home = seen.home.as_deref();
         text.push_str(&preview::consumer(one.consumer, &to, &one.plan, home));
+    }
+    for one in over {
+        let told = format!(
+            "{}: its record is closed and its key {}/{} revoked",
+            one.absent.told(),
+            one.adoption.connection,
+            one.adoption.label
+        );
+        let consumer = escape(&one.adoption.consumer);
+        text.push_str(&format!("{}  {}\n", styled(HEAD, &consumer), escape(&told)));
     }
     text.push_str(&preview::left(left));
     text
@@ -379,7 +458,7 @@ impl Chosen<'_> {
                 .into());
         }
         if let Some(former) = &self.former
-            && let Err(error) = record::settle(client, &former.id, "ejected", &reason).await
+            && let Err(error) = record::settle(client, &former.id, State::Ejected, &reason).await
         {
             return Err(files::after(error, &plan.files).await.into());
         }

@@ -1,4 +1,4 @@
-//! `bascule repair`: gives tools whose key is dead or retires a new one.
+//! `bascule repair`: gives tools whose key is dead or retires the one that took its place, or a new one.
 
 use bascule_proto::v1;
 use bascule_watch::adopt::{Consumer, Goal, Plan};
@@ -16,20 +16,25 @@ use crate::{
     exit::Exit,
     moving::{
         Left, Seen,
-        carry::{Moved, Way, move_to_own_key},
+        adopted::{Adoption, Standing},
+        carry::{Gets, Moved, Way, move_to},
         connection::there,
-        issue::{gateway, placeholder},
+        issue::{self, Successor, gateway, placeholder},
         not_moved, plan_for, preview,
         record::{self, Turn},
     },
-    output::text::{GOOD, styled},
+    output::{
+        document::permission,
+        text::{GOOD, styled},
+    },
 };
 
-/// Give tools whose key is dead or retires a new key
+/// Give tools whose key is dead or retires one that works
 ///
 /// Names a finding, a key, or a tool as adopt names it; --all means every one with a dead or retiring key.
-/// The new key is of the same connection if that lives, else of a living one that reaches the same
-/// bucket; where there are several, --connection says which.
+/// A key that was rotated has a successor: the tool gets that one, as long as it lives and may do what the
+/// old one might. Else it gets a new key: of the same connection if that lives, or of a living one that
+/// reaches the same bucket; where there are several, --connection says which.
 ///
 /// Examples:
 ///   bascule repair --all --dry-run
@@ -64,9 +69,60 @@ pub(crate) struct Arguments {
 /// A tool that can be repaired.
 struct Chosen<'s> {
     consumer: &'s Consumer,
-    connection: String,
-    former: Option<v1::Adoption>,
+    destination: Destination,
+    former: Option<Adoption>,
     plan: Plan,
+}
+
+/// Which key a tool gets, and of which connection.
+enum Destination {
+    /// The key that took the place of its own.
+    Successor(Box<v1::Key>),
+    /// A new one, and why it is not the successor, if there is one.
+    New {
+        connection: String,
+        because: Option<String>,
+    },
+}
+
+impl Destination {
+    fn connection(&self) -> &str {
+        match self {
+            Self::Successor(key) => &key.connection,
+            Self::New { connection, .. } => connection,
+        }
+    }
+
+    fn gets(&self) -> Gets<'_> {
+        match self {
+            Self::Successor(_) => Gets::Successor,
+            Self::New { connection, .. } => Gets::New(connection),
+        }
+    }
+
+    /// For the preview.
+    fn told(&self, consumer: &Consumer) -> String {
+        match self {
+            Self::Successor(key) => format!(
+                "its successor {} of {} ({})",
+                key.access_key_id,
+                key.connection,
+                permission(key.permission()).unwrap_or_default()
+            ),
+            Self::New {
+                connection,
+                because,
+            } => {
+                let because = because
+                    .as_ref()
+                    .map_or_else(String::new, |because| format!(", since {because}"));
+                format!(
+                    "a new key of {connection} ({}{because})",
+                    consumer.need().permission.as_str()
+                )
+            }
+        }
+    }
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
@@ -84,15 +140,17 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let mut document = Document::new(arguments.dry_run);
     let mut chosen = Vec::new();
     for consumer in meant {
-        let planned = needs_repair(&seen, consumer).and_then(|()| {
-            let named = arguments.connection.as_deref();
-            let connection = destination(&seen, consumer, &connections, named)?;
-            Ok((connection, plan_for(consumer, Goal::Gateway(&access))?))
-        });
+        let named = arguments.connection.as_deref();
+        let planned = match needs_repair(&seen, consumer) {
+            Ok(()) => destination(&seen, consumer, &connections, named, &client).await?,
+            Err(why) => Err(why),
+        };
+        let planned =
+            planned.and_then(|there| Ok((there, plan_for(consumer, Goal::Gateway(&access))?)));
         match planned {
-            Ok((connection, plan)) => chosen.push(Chosen {
+            Ok((destination, plan)) => chosen.push(Chosen {
                 consumer,
-                connection,
+                destination,
                 former: former(&seen, consumer, &adoptions).cloned(),
                 plan,
             }),
@@ -116,7 +174,14 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     if arguments.dry_run {
         document.moved = chosen
             .iter()
-            .map(|one| Moved::planned(one.consumer, &one.connection, &one.plan))
+            .map(|one| {
+                let connection = one.destination.connection();
+                let planned = Moved::planned(one.consumer, connection, &one.plan);
+                match &one.destination {
+                    Destination::Successor(key) => planned.with_successor(key),
+                    Destination::New { .. } => planned,
+                }
+            })
             .collect();
         context
             .output
@@ -137,7 +202,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         reason: &reason,
     };
     for one in &chosen {
-        let moved = move_to_own_key(one.consumer, &one.connection, one.former.as_ref(), &way).await;
+        let gets = one.destination.gets();
+        let moved = move_to(gets, one.consumer, one.former.as_ref(), &way).await;
         match moved {
             Ok(moved) => {
                 tell_moved(&moved, seen.home.as_deref(), context);
@@ -236,22 +302,58 @@ async fn by_finding<'s>(
 
 /// Whether a consumer's key is one that stops, or has stopped.
 fn needs_repair(seen: &Seen, consumer: &Consumer) -> Result<(), String> {
-    match seen.state(consumer) {
-        "dead" | "retiring" | "marked-dead" | "leaked" | "expired" => Ok(()),
-        "living" => Err("its key lives".into()),
-        "paused" => {
+    match seen.standing(consumer) {
+        Standing::Dead
+        | Standing::Retiring
+        | Standing::MarkedDead
+        | Standing::Leaked
+        | Standing::Expired => Ok(()),
+        Standing::Living => Err("its key lives".into()),
+        Standing::Paused => {
             Err("its key is paused, not dead: bascule resume, or bascule key resume".into())
         }
-        "brought" => Err("it uses the connection's own key: bascule adopt".into()),
-        _ => Err(
+        Standing::Brought => Err("it uses the connection's own key: bascule adopt".into()),
+        Standing::Unknown => Err(
             "nothing is known against its key; if its provider refuses it: bascule key mark-dead"
                 .into(),
         ),
     }
 }
 
-/// The connection whose key takes the place of the old one.
-fn destination(
+/// The key that takes the place of the old one. The text says why there is none.
+async fn destination(
+    seen: &Seen,
+    consumer: &Consumer,
+    connections: &[v1::Connection],
+    named: Option<&str>,
+    client: &Client,
+) -> Result<Result<Destination, String>, Error> {
+    let successor = issue::look_for_successor(client, consumer).await?;
+    let meant = |key: &v1::Key| named.is_none_or(|named| key.connection == named);
+    let because = match successor {
+        Successor::Fits(key) if meant(&key) => {
+            return Ok(Ok(Destination::Successor(Box::new(key))));
+        }
+        Successor::Unfit(key, _) if meant(&key) && key.state() == v1::KeyState::Paused => {
+            return Ok(Err(format!(
+                "its successor is paused, not dead: bascule key resume {}",
+                key.access_key_id
+            )));
+        }
+        Successor::Unfit(key, why) => {
+            Some(format!("of its successor {}: {why}", key.access_key_id))
+        }
+        Successor::Fits(_) | Successor::None => None,
+    };
+    let connection = connection(seen, consumer, connections, named);
+    Ok(connection.map(|connection| Destination::New {
+        connection,
+        because,
+    }))
+}
+
+/// The connection that a new key is of.
+fn connection(
     seen: &Seen,
     consumer: &Consumer,
     connections: &[v1::Connection],
@@ -274,8 +376,8 @@ fn destination(
     }
     // By its id: another one may have its name by now.
     let own = seen
-        .judgement(consumer)
-        .map(|judgement| judgement.connection_id.as_str());
+        .known(consumer)
+        .map(|known| known.connection_id.as_str());
     let own = connections
         .iter()
         .filter(usable)
@@ -306,29 +408,15 @@ fn destination(
 }
 
 /// The adoption that gave the consumer its present key.
-fn former<'a>(
-    seen: &Seen,
-    consumer: &Consumer,
-    adoptions: &'a [v1::Adoption],
-) -> Option<&'a v1::Adoption> {
-    let judgement = seen.judgement(consumer)?;
-    record::current(
-        adoptions,
-        &consumer.name,
-        &judgement.connection,
-        &judgement.label,
-    )
+fn former<'a>(seen: &Seen, consumer: &Consumer, adoptions: &'a [Adoption]) -> Option<&'a Adoption> {
+    let known = seen.known(consumer)?;
+    record::current(adoptions, &consumer.name, &known.connection, &known.label)
 }
 
 fn told(chosen: &[Chosen<'_>], left: &[Left], seen: &Seen) -> String {
     let mut text = String::new();
     for one in chosen {
-        let need = one.consumer.need();
-        let to = format!(
-            "a new key of {} ({})",
-            one.connection,
-            need.permission.as_str()
-        );
+        let to = one.destination.told(one.consumer);
         let home = seen.home.as_deref();
         text.push_str(&preview::consumer(one.consumer, &to, &one.plan, home));
     }

@@ -1,9 +1,10 @@
 //! Adoptions: a consumer was given a key of Bascule's, in files that a client changed. Which outcomes
 //! one may have, and how the adoptions of one consumer follow from one another.
 //!
-//! That an adoption is replaced is never kept: it follows from the later one that is adopted. So
-//! undoing the later one puts the former one back into force, and two copies of the records can be
-//! merged one by one.
+//! Of those that a consumer had one after the other two are kept open: the first, which has the files as
+//! they were before all of them, and the one in force. That the first is replaced follows from that one. What
+//! lies between is closed as soon as the next one is adopted, and all are over once the one in force is. Each
+//! record tells its own state, so two copies of the records can be merged one by one.
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
@@ -225,16 +226,19 @@ pub enum State {
     Undone,
     /// The consumer has its provider's key again.
     Ejected,
+    /// A later one is adopted in its place, and an earlier one has the files as they were first.
+    Replaced,
 }
 
 impl State {
     /// All.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Prepared,
         Self::Adopted,
         Self::RolledBack,
         Self::Undone,
         Self::Ejected,
+        Self::Replaced,
     ];
 
     /// Whether something is still to come. One that is not open is final.
@@ -249,7 +253,7 @@ impl State {
         matches!(
             (self, next),
             (Self::Prepared, Self::Adopted | Self::RolledBack)
-                | (Self::Adopted, Self::Undone | Self::Ejected)
+                | (Self::Adopted, Self::Undone | Self::Ejected | Self::Replaced)
         )
     }
 
@@ -262,6 +266,7 @@ impl State {
             Self::RolledBack => "rolled-back",
             Self::Undone => "undone",
             Self::Ejected => "ejected",
+            Self::Replaced => "replaced",
         }
     }
 
@@ -271,8 +276,24 @@ impl State {
         match self {
             Self::Prepared => 0,
             Self::Adopted => 1,
-            Self::RolledBack | Self::Undone | Self::Ejected => 2,
+            Self::RolledBack | Self::Undone | Self::Ejected | Self::Replaced => 2,
         }
+    }
+}
+
+/// The text is no state of an adoption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the state of an adoption")]
+pub struct UnknownState;
+
+impl FromStr for State {
+    type Err = UnknownState;
+
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(UnknownState)
     }
 }
 
@@ -300,7 +321,7 @@ pub struct Adoption {
     pub consumer: ConsumerName,
     /// How far it is.
     pub state: State,
-    /// The adoption whose place it takes once it is adopted.
+    /// The adoption whose place it takes once it is adopted; then one before that, if that one is closed.
     pub replaces: Option<AdoptionId>,
     /// What was changed where.
     pub layout: Layout,
@@ -457,7 +478,11 @@ impl Adoptions {
             });
         }
         let bytes: u64 = open().map(|adoption| adoption.bytes).sum();
-        match open().count() < MOST_OPEN && bytes + new.bytes <= MOST_BYTES {
+        let later = open().filter(|adoption| adoption.state == State::Adopted);
+        let replaced: BTreeSet<_> = later.filter_map(|adoption| adoption.replaces).collect();
+        // What a consumer had first is no more of them.
+        let number = open().filter(|adoption| !replaced.contains(&adoption.id));
+        match number.count() < MOST_OPEN && bytes + new.bytes <= MOST_BYTES {
             true => Ok(()),
             false => Err(Refusal::Full),
         }
@@ -475,18 +500,20 @@ impl Adoptions {
     }
 
     /// The records that an outcome changes, as they are then, the one that was asked about first; none
-    /// if it has this outcome already.
+    /// if it has this outcome already. `layout` is what an adopted one is known by from now on.
     pub fn settle(
         &self,
         id: AdoptionId,
         outcome: State,
+        layout: Option<Layout>,
         now: Timestamp,
     ) -> Result<Vec<Adoption>, Refusal> {
         let adoption = self.known(id)?;
         if adoption.state == outcome && outcome != State::Prepared {
             return Ok(Vec::new());
         }
-        if !adoption.state.may_become(outcome) {
+        // That follows from another one, and is nobody's wish.
+        if outcome == State::Replaced || !adoption.state.may_become(outcome) {
             return Err(Refusal::Outcome {
                 id,
                 from: adoption.state,
@@ -494,22 +521,41 @@ impl Adoptions {
             });
         }
         self.refuse_replaced(id)?;
-        let settled = |adoption: &Adoption| Adoption {
-            state: outcome,
+        let settled = |adoption: &Adoption, state| Adoption {
+            state,
             settled_at: Some(now),
             ..adoption.clone()
         };
-        let mut changed = vec![settled(adoption)];
-        // What it replaced is behind the consumer as well: it has its provider's key again.
+        let mut changed = vec![settled(adoption, outcome)];
+        if outcome == State::Adopted {
+            if let Some(layout) = layout {
+                changed[0].layout = layout;
+            }
+            if let Some(between) = self.between(adoption) {
+                changed[0].replaces = between.replaces;
+                changed.push(settled(between, State::Replaced));
+            }
+            return Ok(changed);
+        }
+        // What it replaced is behind the consumer as well: it has no key of ours any more.
         let mut former = adoption.replaces;
-        while let (State::Ejected, Some(id)) = (outcome, former) {
+        while let (State::Ejected | State::Undone, Some(id)) = (outcome, former) {
             let earlier = self.get(id).filter(|earlier| {
                 earlier.state == State::Adopted && changed.iter().all(|known| known.id != id)
             });
-            changed.extend(earlier.map(settled));
+            changed.extend(earlier.map(|earlier| settled(earlier, outcome)));
             former = earlier.and_then(|earlier| earlier.replaces);
         }
         Ok(changed)
+    }
+
+    /// What an adoption replaces, if an earlier one has all the files of that as they were first.
+    fn between(&self, adoption: &Adoption) -> Option<&Adoption> {
+        let former = self.get(adoption.replaces?)?;
+        let first = self.get(former.replaces?)?;
+        let has_all = former.paths.iter().all(|path| first.paths.contains(path));
+        (former.state == State::Adopted && first.state == State::Adopted && has_all)
+            .then_some(former)
     }
 
     /// Settled ones that are not remembered any longer: all but the latest.

@@ -151,6 +151,13 @@ pub enum Change {
         /// Of which connection.
         connection: ConnectionId,
     },
+    /// The key that took another one's place was handed out again, for a consumer that holds that.
+    SuccessorHandedOut {
+        /// Of which connection.
+        connection: ConnectionId,
+        /// The key that was handed out.
+        key: KeyId,
+    },
     /// A deletion reached a phase.
     Deletion {
         /// Of which connection.
@@ -232,6 +239,7 @@ impl Change {
             Self::LeakClosed { .. } => "leak-closed",
             Self::Adoption { step, .. } => step.as_str(),
             Self::CredentialsHandedOut { .. } => "credentials-handed-out",
+            Self::SuccessorHandedOut { .. } => "successor-handed-out",
             Self::Deletion { .. } => "deletion",
             Self::DeletionWentOn { .. } => "deletion-went-on",
             Self::BackedUp { .. } => "backed-up",
@@ -268,6 +276,7 @@ impl Change {
             | Self::LeakClosed { connection }
             | Self::Adoption { connection, .. }
             | Self::CredentialsHandedOut { connection }
+            | Self::SuccessorHandedOut { connection, .. }
             | Self::Deletion { connection, .. }
             | Self::DeletionWentOn { connection, .. } => Some(*connection),
             Self::FindingAcknowledged { connection, .. } => *connection,
@@ -290,7 +299,8 @@ impl Change {
             | Self::KeyResumed { key, .. }
             | Self::KeyRevoked { key, .. }
             | Self::Rotation { key, .. }
-            | Self::Adoption { key, .. } => Some(*key),
+            | Self::Adoption { key, .. }
+            | Self::SuccessorHandedOut { key, .. } => Some(*key),
             Self::FindingAcknowledged { key, .. } => *key,
             Self::Connected { .. }
             | Self::CredentialsReplaced { .. }

@@ -24,7 +24,9 @@ use crate::{
 };
 
 pub use grace::{Basis, Grace, LONGEST, OutOfBounds, Rhythm, SHORTEST_DEFAULT, bounded};
-pub use keys::{KeyChange, NotRotatable, begin, bury, replace, restore, retire, succeed};
+pub use keys::{
+    KeyChange, NotInherited, NotRotatable, begin, bury, inherits, replace, restore, retire, succeed,
+};
 
 /// How long an old key lives on, by both clocks, after a reboot behind which its deadline passed:
 /// what set the wall clock meanwhile is not known, and time servers need a moment.

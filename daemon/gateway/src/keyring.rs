@@ -374,6 +374,12 @@ impl Keyring {
         self.key(id)?.last_used()
     }
 
+    /// A key's secret, for whoever may hold it; `None` when it is not there.
+    #[must_use]
+    pub fn secret(&self, id: &AccessKeyId) -> Option<SecretKey> {
+        Some(self.key(id)?.secret().clone())
+    }
+
     /// How a key was used since it was added here; `None` when it is not there.
     #[must_use]
     pub fn key_use(&self, id: &AccessKeyId) -> Option<KeyUse> {

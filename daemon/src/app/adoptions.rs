@@ -131,11 +131,12 @@ impl App {
         by: Asked,
         id: &str,
         outcome: State,
+        layout: Option<Layout>,
     ) -> Result<AdoptionView> {
         let _changing = self.one_change_at_a_time().await;
         let known = self.adoptions().await?;
         let adoption = one_of(&known, id)?.clone();
-        let settled = known.settle(adoption.id, outcome, self.clock.now())?;
+        let settled = known.settle(adoption.id, outcome, layout, self.clock.now())?;
         if settled.is_empty() {
             return Ok(self.adoption_view(&known, adoption));
         }
@@ -145,7 +146,8 @@ impl App {
             State::RolledBack => AdoptionStep::RolledBack,
             State::Undone => AdoptionStep::Undone,
             State::Ejected => AdoptionStep::Ejected,
-            State::Prepared => AdoptionStep::Prepared,
+            // Nobody can ask for these.
+            State::Prepared | State::Replaced => AdoptionStep::Prepared,
         };
         let view = self.adoption_view(&known, adoption.clone());
         let details = Details {

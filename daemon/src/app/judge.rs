@@ -67,6 +67,7 @@ impl Concerned {
             Change::KeyIssued { .. }
             | Change::Adoption { .. }
             | Change::CredentialsHandedOut { .. }
+            | Change::SuccessorHandedOut { .. }
             | Change::Limited { .. }
             | Change::CardExported { .. }
             | Change::DeletionWentOn { .. }

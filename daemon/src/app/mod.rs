@@ -96,7 +96,7 @@ pub(crate) use ls::Level;
 pub(crate) use mark_dead::marked_words;
 pub(crate) use named::Named;
 pub(crate) use registry::View;
-pub(crate) use rotate::{Consumer, Former, Report, RotateWish, Rotated};
+pub(crate) use rotate::{Consumer, Former, Report, RotateWish, Rotated, Successor};
 pub(crate) use status::PausedConnection;
 pub(crate) use sweep::SweepView;
 pub(crate) use usage::NamedKey;

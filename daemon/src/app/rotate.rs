@@ -4,6 +4,7 @@
 
 mod evidence;
 mod report;
+mod successor;
 mod turn;
 mod watch;
 
@@ -35,6 +36,7 @@ use super::{
 use crate::random;
 
 pub(crate) use report::{Consumer, Former, Report, process_name};
+pub(crate) use successor::Successor;
 
 /// What a user asks for.
 pub(crate) struct RotateWish {

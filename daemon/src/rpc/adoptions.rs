@@ -11,9 +11,9 @@ use bascule_proto::v1::{self, adoptions_server::Adoptions};
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::{asked, convert, status::status};
+use super::{asked, convert, keys, status::status};
 use crate::app::{
-    Access, AdoptionView, AdoptionWish, App, ConnectionState,
+    Access, AdoptionView, AdoptionWish, App, ConnectionState, Successor,
     error::{Error, Kind, Result},
 };
 
@@ -41,8 +41,10 @@ impl Adoptions for Service {
         let by = asked(&request, &request.get_ref().reason)?;
         let request = request.into_inner();
         let outcome = outcome(&request.outcome).map_err(status)?;
+        let layout = Some(request.layout).filter(|text| !text.is_empty());
+        let layout = layout.map(layout_of).transpose().map_err(status)?;
         let app = self.0.clone();
-        let change = async move { app.settle_adoption(by, &request.id, outcome).await };
+        let change = async move { app.settle_adoption(by, &request.id, outcome, layout).await };
         one(self.0.to_its_end(change).await)
     }
 
@@ -80,6 +82,37 @@ impl Adoptions for Service {
         let change = async move { app.access(by, &request.connection, &consumer).await };
         let access = self.0.to_its_end(change).await.map_err(status)?;
         Ok(Response::new(handed_out(&access)))
+    }
+
+    async fn successor(
+        &self,
+        request: Request<v1::SuccessorRequest>,
+    ) -> Answer<v1::SuccessorResponse> {
+        let by = asked(&request, &request.get_ref().reason)?;
+        let request = request.into_inner();
+        if request.look_only {
+            let found = self.0.successor_of(&request.key).await.map_err(status)?;
+            return Ok(Response::new(looked_at(found)));
+        }
+        let consumer = convert::parse("consumer", &request.consumer).map_err(status)?;
+        let app = self.0.clone();
+        let change = async move { app.hand_out_successor(by, &request.key, &consumer).await };
+        let issued = self.0.to_its_end(change).await.map_err(status)?;
+        Ok(Response::new(v1::SuccessorResponse {
+            issued: issued.map(|issued| keys::handed_out(&self.0, &issued)),
+            unfit: String::new(),
+        }))
+    }
+}
+
+fn looked_at(found: Option<Successor>) -> v1::SuccessorResponse {
+    let unfit = found.as_ref().and_then(|found| found.unfit);
+    v1::SuccessorResponse {
+        issued: found.map(|found| v1::IssueKeyResponse {
+            key: Some(convert::key(&found.view)),
+            ..v1::IssueKeyResponse::default()
+        }),
+        unfit: unfit.map_or_else(String::new, |why| why.to_string()),
     }
 }
 
@@ -168,14 +201,10 @@ fn wish(request: v1::PrepareAdoptionRequest) -> Result<AdoptionWish> {
             Ok(Original { path, content })
         })
         .collect::<Result<Vec<_>>>()?;
-    if serde_json::from_str::<serde::de::IgnoredAny>(&request.layout).is_err() {
-        // The parser's error could quote the text.
-        return Err(Error::new(Kind::Invalid, "layout: it is no JSON"));
-    }
     Ok(AdoptionWish {
         key: request.key,
         consumer: convert::parse("consumer", &request.consumer)?,
-        layout: Layout::new(request.layout).map_err(|error| Error::invalid("layout", error))?,
+        layout: layout_of(request.layout)?,
         originals: originals
             .try_into()
             .map_err(|error| Error::invalid("files", error))?,
@@ -183,11 +212,18 @@ fn wish(request: v1::PrepareAdoptionRequest) -> Result<AdoptionWish> {
     })
 }
 
+fn layout_of(text: String) -> Result<Layout> {
+    if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_err() {
+        // The parser's error could quote the text.
+        return Err(Error::new(Kind::Invalid, "layout: it is no JSON"));
+    }
+    Layout::new(text).map_err(|error| Error::invalid("layout", error))
+}
+
 fn outcome(text: &str) -> Result<State> {
-    let outcome = State::ALL
-        .into_iter()
-        .find(|state| *state != State::Prepared && state.as_str() == text);
-    outcome.ok_or_else(|| {
+    let outcome = text.parse().ok();
+    let asked = outcome.filter(|outcome| !matches!(outcome, State::Prepared | State::Replaced));
+    asked.ok_or_else(|| {
         Error::new(
             Kind::Invalid,
             format!("outcome: {text:?} is none of adopted, rolled-back, undone and ejected"),

@@ -202,6 +202,9 @@ pub(super) fn key(view: &KeyView) -> v1::Key {
         prefixes: texts(&key.scope.prefixes),
         addresses: texts(&key.scope.addresses),
         generation: key.generation,
+        predecessor: key
+            .predecessor
+            .map_or_else(String::new, |key| key.to_string()),
         conditional_writes: match view.conditional_writes {
             None => v1::ConditionalWrites::Unspecified,
             Some(ConditionalWrites::NotKnown) => v1::ConditionalWrites::NotKnown,

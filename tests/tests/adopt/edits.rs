@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use bascule_tests::{
     cli::{self, REFUSED, STEPS_REMAIN},
-    tools,
+    tools, wait,
 };
 
 use crate::Stage;
@@ -288,6 +288,11 @@ fn a_rotation_moves_who_holds_the_old_key() {
         rotated["issued"].is_null(),
         "nobody needs to see the secret"
     );
+    let next = rotated["rotation"]["next"][0].as_str().unwrap();
+    assert!(
+        next.contains("--format"),
+        "how a tool elsewhere gets it: {next}"
+    );
     let text = stage.text();
     let new = rotated["rotation"]["successor"]["access_key_id"]
         .as_str()
@@ -302,7 +307,165 @@ fn a_rotation_moves_who_holds_the_old_key() {
         .world
         .rclone(&["lsf", &format!("r2:{}", stage.bucket)]);
     assert_eq!(ls.code, Some(0), "{ls}");
+    // And the way that was told: once more, and shown.
+    let format = ["--now", "--rewrite", "--yes", "--format", "env"];
+    let again = [&["key", "rotate", new][..], &format].concat();
+    let shown = stage.bascule(&again).ok();
+    let handed_out = shown["issued"]["handed_out"].as_str().unwrap();
+    let newest = shown["issued"]["key"]["access_key_id"].as_str().unwrap();
+    assert!(handed_out.contains(newest), "{shown}");
+    assert!(stage.text().contains(newest));
     stage.bascule(&["eject", "rclone:r2", "--yes"]).ok();
+}
+
+#[test]
+fn a_tool_with_a_retiring_key_is_repaired_to_the_successor_and_counts_as_moved() {
+    let Some(stage) = stage() else { return };
+    let adopted = stage.bascule(&["adopt", "rclone:r2", "--yes"]).ok();
+    let old = adopted["moved"][0]["key"].as_str().unwrap().to_owned();
+    let rotated = stage.bascule(&["key", "rotate", &old]).ok();
+    let new = rotated["issued"]["key"]["access_key_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let said = stage
+        .world
+        .cli()
+        .say(&["repair", "--all", "--dry-run"])
+        .exits(0);
+    assert!(
+        said.text().contains(&format!("its successor {new}")),
+        "{said}"
+    );
+
+    let repaired = stage.bascule(&["repair", "rclone:r2", "--yes"]).ok();
+    let moved = &repaired["moved"][0];
+    assert_eq!(
+        (&moved["key"], &moved["successor"]),
+        (&new.clone().into(), &true.into()),
+        "{moved}"
+    );
+    let text = stage.text();
+    assert!(text.contains(&new) && !text.contains(&old));
+    let keys = stage.bascule(&["list"]).ok();
+    assert_eq!(
+        keys["connections"][0]["living_keys"], 2,
+        "no third key: {keys}"
+    );
+    let ls = stage
+        .world
+        .rclone(&["lsf", &format!("r2:{}", stage.bucket)]);
+    assert_eq!(ls.code, Some(0), "{ls}");
+    // What the watcher sees of the file.
+    wait::until("the rotation counts it as moved", || {
+        let report = stage.bascule(&["key", "rotation", &old]).ok();
+        let holders = report["rotation"]["holders"].as_array().unwrap().clone();
+        let moved = !holders.is_empty() && holders.iter().all(|holder| holder["key"] == "new");
+        moved.then_some(())
+    });
+    stage.bascule(&["key", "rotation", &old, "--end"]).ok();
+    stage.bascule(&["eject", "rclone:r2", "--yes"]).ok();
+}
+
+#[test]
+fn a_tool_whose_key_died_by_a_rotation_is_repaired_to_the_successor() {
+    let Some(stage) = stage() else { return };
+    let adopted = stage.bascule(&["adopt", "rclone:r2", "--yes"]).ok();
+    let first = adopted["moved"][0]["key"].as_str().unwrap().to_owned();
+    let next = |old: &str| {
+        let rotated = stage.bascule(&["key", "rotate", old, "--now"]).ok();
+        rotated["issued"]["key"]["access_key_id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    // However many there were in between.
+    let last = next(&next(&first));
+    let repaired = stage.bascule(&["repair", "--all", "--yes"]).ok();
+    assert_eq!(repaired["moved"][0]["key"], last, "{repaired}");
+    assert!(stage.text().contains(&last));
+
+    // One that is paused is somebody's wish; one whose rights were changed is no longer the same.
+    let paused = next(&last);
+    stage.bascule(&["key", "pause", &paused]).ok();
+    let left = stage.bascule(&["repair", "--all", "--yes"]).exits(REFUSED);
+    let why = left.json["left"][0]["why"].as_str().unwrap();
+    assert!(why.contains("key resume"), "{left}");
+    stage.bascule(&["key", "resume", &paused]).ok();
+    stage
+        .bascule(&["key", "restrict", &paused, "--label", "other"])
+        .ok();
+    stage
+        .bascule(&["key", "restrict", &paused, "--permission", "read"])
+        .ok();
+    let said = stage
+        .world
+        .cli()
+        .say(&["repair", "--all", "--dry-run"])
+        .exits(0);
+    assert!(said.text().contains("a new key of"), "{said}");
+    assert!(said.text().contains("rights were changed"), "{said}");
+    let repaired = stage.bascule(&["repair", "--all", "--yes"]).ok();
+    assert_ne!(repaired["moved"][0]["key"], paused, "{repaired}");
+    assert_eq!(repaired["moved"][0]["successor"], false, "{repaired}");
+    let ls = stage
+        .world
+        .rclone(&["lsf", &format!("r2:{}", stage.bucket)]);
+    assert_eq!(ls.code, Some(0), "{ls}");
+}
+
+#[test]
+fn undo_of_what_was_moved_several_times_gives_the_bytes_from_before_the_first() {
+    let Some(stage) = stage() else { return };
+    let before = stage.text();
+    let adopted = stage.bascule(&["adopt", "rclone:r2", "--yes"]).ok();
+    let mut key = adopted["moved"][0]["key"].as_str().unwrap().to_owned();
+    let mut id = String::new();
+    for _ in 0..3 {
+        let args = ["key", "rotate", &key, "--now", "--rewrite", "--yes"];
+        let rotated = stage.bascule(&args).ok();
+        let moved = &rotated["moved"][0];
+        (key, id) = (
+            moved["key"].as_str().unwrap().to_owned(),
+            moved["id"].as_str().unwrap().to_owned(),
+        );
+    }
+    let list = stage.bascule(&["adopt", "--list"]).ok();
+    let all = list["adoptions"].as_array().unwrap();
+    let kept = |one: &&serde_json::Value| one["can_be_undone"] == true;
+    assert_eq!(
+        all.iter().filter(kept).count(),
+        2,
+        "the first and the last: {list}"
+    );
+    let told = stage.bascule(&["adopt", "--undo", &id, "--yes"]).ok();
+    assert_eq!(stage.text(), before);
+    assert_eq!(
+        told["key_lives"], true,
+        "it took another one's place: {told}"
+    );
+    let list = stage.bascule(&["adopt", "--list"]).ok();
+    let mut all = list["adoptions"].as_array().unwrap().iter();
+    assert!(all.all(|one| one["can_be_undone"] == false), "{list}");
+}
+
+#[test]
+fn a_tool_whose_file_is_gone_is_told_and_closed_by_eject() {
+    let Some(stage) = stage() else { return };
+    let adopted = stage.bascule(&["adopt", "rclone:r2", "--yes"]).ok();
+    let key = adopted["moved"][0]["key"].as_str().unwrap();
+    std::fs::remove_file(stage.home(CONF)).unwrap();
+    let list = stage.bascule(&["adopt", "--list"]).ok();
+    assert_eq!(list["adoptions"][0]["files_gone"], true, "{list}");
+    let said = stage.world.cli().say(&["adopt", "--list"]).exits(0);
+    assert!(said.text().contains("bascule eject rclone:r2"), "{said}");
+    stage.bascule(&["eject", "rclone:r2"]).exits(REFUSED);
+    let closed = stage.bascule(&["eject", "rclone:r2", "--yes"]).ok();
+    assert_eq!(closed["closed"][0]["consumer"], "rclone:r2", "{closed}");
+    let shown = stage.bascule(&["key", "show", key]).ok();
+    assert_eq!(shown["key"]["state"], "dead", "{shown}");
+    let list = stage.bascule(&["adopt", "--list"]).ok();
+    assert_eq!(list["adoptions"][0]["state"], "ejected", "{list}");
 }
 
 #[test]
@@ -337,6 +500,7 @@ fn an_encrypted_configuration_is_changed_by_rclone_itself() {
             .contains("RCLONE_ENCRYPT_V0"),
         "{set}"
     );
+    let sealed = std::fs::read(&path).unwrap();
     let shown =
         || with_password(stage.world.home.command(&rclone), &["config", "show", "r2"]).stdout;
     let bascule = |args: &[&str]| {
@@ -360,8 +524,19 @@ fn an_encrypted_configuration_is_changed_by_rclone_itself() {
         with_password(stage.world.home.command(&rclone), &list).code,
         Some(0)
     );
+    // Back to the very bytes, unless rclone has written since: then it is told what differs.
     let id = adopted["moved"][0]["id"].as_str().unwrap();
-    bascule(&["adopt", "--undo", id, "--yes"]).exits(REFUSED);
+    let left = std::fs::read(&path).unwrap();
+    let set = ["config", "update", "r2", "region", "somewhere"];
+    with_password(stage.world.home.command(&rclone), &set);
+    let mut command = stage.world.cli().command();
+    let refused = with_password(command, &["adopt", "--undo", id, "--yes"]).exits(REFUSED);
+    assert!(refused.text().contains("[r2] region"), "{refused}");
+    assert!(!refused.text().contains("somewhere"), "{refused}");
+    std::fs::write(&path, left).unwrap();
+    bascule(&["adopt", "--undo", id, "--yes"]).ok();
+    assert_eq!(std::fs::read(&path).unwrap(), sealed);
+    bascule(&["adopt", "rclone:r2", "--yes"]).ok();
     bascule(&["eject", "rclone:r2", "--yes"]).ok();
     for line in before.lines().filter(|line| line.contains(" = ")) {
         assert!(shown().contains(line), "{line}: {}", shown());

@@ -1,22 +1,27 @@
 //! `bascule adopt --undo` and `--list`: the exact bytes from before an adoption, and which there are.
 
-use bascule_proto::v1;
+use std::path::{Path, PathBuf};
+
+use bascule_domain::adoption::State;
 use serde::Serialize;
 
 use super::super::{Context, consent};
 use crate::{
-    channel::Client,
+    channel::{Client, quoted},
     clock,
     error::{Error, Kind},
     exit::Exit,
     moving::{
+        absent::files_gone,
+        adopted::{Adoption, ConnectionState},
+        encrypted,
         files::{self, digest_of},
         preview,
-        record::{self, Kept, Turn},
+        record::{self, Turn, WayBack},
     },
     output::{
         table::Table,
-        text::{GOOD, HEAD, escape, styled},
+        text::{GOOD, HEAD, NEXT, escape, styled},
         time::human,
     },
 };
@@ -32,16 +37,18 @@ struct Entry {
     consumer: String,
     connection: String,
     label: String,
-    state: String,
-    connection_state: String,
-    paths: Vec<String>,
+    state: &'static str,
+    connection_state: &'static str,
+    /// Whether it is adopted, but none of its files is there any more.
+    files_gone: bool,
+    paths: Vec<PathBuf>,
     prepared_at: Option<String>,
     settled_at: Option<String>,
     can_be_undone: bool,
 }
 
-impl From<&v1::Adoption> for Entry {
-    fn from(adoption: &v1::Adoption) -> Self {
+impl From<&Adoption> for Entry {
+    fn from(adoption: &Adoption) -> Self {
         let time = |time: &Option<prost_types::Timestamp>| {
             crate::output::time::parsed(time.as_ref()).map(|time| time.to_string())
         };
@@ -50,8 +57,9 @@ impl From<&v1::Adoption> for Entry {
             consumer: adoption.consumer.clone(),
             connection: adoption.connection.clone(),
             label: adoption.label.clone(),
-            state: adoption.state.clone(),
-            connection_state: adoption.connection_state.clone(),
+            state: adoption.state.as_str(),
+            connection_state: adoption.connection_state.as_str(),
+            files_gone: gone(adoption),
             paths: adoption.paths.clone(),
             prepared_at: time(&adoption.prepared_at),
             settled_at: time(&adoption.settled_at),
@@ -73,10 +81,14 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
         let mut table = Table::new(["ID", "Consumer", "Key", "State", "Since"]);
         for adoption in &adoptions {
             let since = adoption.settled_at.or(adoption.prepared_at);
-            let state = match adoption.connection_state.as_str() {
-                "living" => adoption.state.clone(),
-                state => format!("{}, connection {state}", adoption.state),
-            };
+            let mut state = adoption.state.to_string();
+            if adoption.connection_state != ConnectionState::Living {
+                let connection = adoption.connection_state.as_str();
+                state.push_str(&format!(", connection {connection}"));
+            }
+            if gone(adoption) {
+                state.push_str(", files gone");
+            }
             table.row([
                 adoption.id.as_str().into(),
                 adoption.consumer.as_str().into(),
@@ -87,7 +99,22 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
         }
         table.render()
     })?;
+    for adoption in adoptions.iter().filter(|adoption| gone(adoption)) {
+        let told = format!(
+            "the files of {} are gone; close its record and revoke its key: bascule eject {}",
+            adoption.consumer,
+            quoted(Path::new(&adoption.consumer))
+        );
+        context
+            .output
+            .status(&format!("{} {}", styled(NEXT, "→"), escape(&told)));
+    }
     Ok(Exit::Ok)
+}
+
+/// Whether a tool is adopted, and none of its files is there any more.
+fn gone(adoption: &Adoption) -> bool {
+    adoption.in_force() && files_gone(adoption)
 }
 
 #[derive(Serialize)]
@@ -95,6 +122,8 @@ struct Undone {
     id: String,
     consumer: String,
     files: Vec<String>,
+    /// Whether its key was not revoked, since others may hold it.
+    key_lives: bool,
 }
 
 pub(super) async fn undo(
@@ -106,48 +135,54 @@ pub(super) async fn undo(
     let client = context.client().await?;
     let _turn = Turn::take()?;
     let adoption = named(&client, id).await?;
-    if !matches!(adoption.state.as_str(), "adopted" | "prepared") {
-        let message = format!(
-            "the adoption of {} is {} already",
-            adoption.consumer, adoption.state
-        );
-        return Err(Error::new(Kind::Refused, message).next("bascule adopt --list"));
-    }
-    if !adoption.replaces.is_empty() {
-        let message = format!(
-            "{} had another key of Bascule's before, which may be dead by now",
-            adoption.consumer
-        );
-        return Err(Error::new(Kind::Refused, message).next(format!(
-            "back to its provider: bascule eject {}",
-            adoption.consumer
-        )));
-    }
-    let kept = Kept::of(&adoption)?;
-    let originals = record::originals(&client, &adoption.id).await?;
+    let outcome = match adoption.state {
+        State::Prepared => State::RolledBack,
+        State::Adopted => State::Undone,
+        state => {
+            let message = format!("the adoption of {} is {state} already", adoption.consumer);
+            return Err(Error::new(Kind::Refused, message).next("bascule adopt --list"));
+        }
+    };
+    let WayBack { files, originals } = match outcome {
+        // Its key is not the one that an earlier one gave.
+        State::RolledBack => WayBack {
+            files: adoption.kept()?.files,
+            originals: record::originals(&client, &adoption.id).await?,
+        },
+        _ => record::way_back(&client, &adoption).await?,
+    };
     let mut differences = String::new();
     let mut changes = Vec::new();
-    for file in kept.files.iter().rev() {
+    for file in files.iter().rev() {
         let path = file.path.display();
         let original = originals
             .get(&file.path)
             .ok_or_else(|| Error::new(Kind::Failed, format!("what stood in {path} is not kept")))?;
-        if file.after.is_empty() {
-            let message = format!("{path} is encrypted, so only its tool writes it");
-            let next = format!("bascule eject {}", adoption.consumer);
-            return Err(Error::new(Kind::Refused, message).next(next));
-        }
-        let now = files::text(&file.path)
-            .map_err(|why| Error::new(Kind::Refused, format!("{path}: {why}")))?;
-        if now == *original {
+        let now = files::bytes(&file.path)?;
+        let encrypted = files::is_encrypted(&now);
+        if *now == *original.as_bytes() {
             continue;
         }
-        if digest_of(now.as_bytes()) == file.after {
-            changes.push((file.path.clone(), now, original));
-        } else {
-            differences.push_str(&format!("{}\n", styled(HEAD, &escape(&path.to_string()))));
-            differences.push_str(&preview::between(original, &now));
+        if !encrypted {
+            // Whether it may be changed at all.
+            files::text(&file.path)
+                .map_err(|why| Error::new(Kind::Refused, format!("{path}: {why}")))?;
         }
+        if digest_of(&now) == file.after {
+            changes.push((file.path.clone(), now, original));
+            continue;
+        }
+        differences.push_str(&format!("{}\n", styled(HEAD, &escape(&path.to_string()))));
+        differences.push_str(&match (encrypted, std::str::from_utf8(&now)) {
+            (false, Ok(now)) => preview::between(original, now),
+            (_, now) => {
+                let told = match now {
+                    Ok(now) => encrypted::difference(original, now),
+                    Err(_) => "it is not text any more".to_owned(),
+                };
+                format!("  {}\n", escape(&told))
+            }
+        });
     }
     if !differences.is_empty() {
         if !context.output.is_json() {
@@ -178,22 +213,27 @@ pub(super) async fn undo(
     }
     consent::to_changes(yes, &command, context.output).await?;
     for (path, now, original) in &changes {
-        files::replace(path, now.as_bytes(), original.as_bytes())?;
+        files::replace(path, now, original.as_bytes())?;
     }
-    let outcome = match adoption.state.as_str() {
-        "prepared" => "rolled-back",
-        _ => "undone",
-    };
     record::settle(&client, &adoption.id, outcome, reason).await?;
-    record::revoke_unless_shared(&client, &adoption, "its adoption was undone").await?;
+    let key_lives =
+        !record::revoke_if_its_own(&client, &adoption, "its adoption was undone").await?;
     let document = Undone {
         id: adoption.id.clone(),
         consumer: adoption.consumer.clone(),
         files: told,
+        key_lives,
     };
     context.output.result(&document, || {
+        let key = match key_lives {
+            false => "its key is revoked".to_owned(),
+            true => format!(
+                "its key lives, since others may hold it: bascule key revoke {}/{}",
+                adoption.connection, adoption.label
+            ),
+        };
         let told = format!(
-            "{} is as it was before, byte for byte; its key is revoked",
+            "{} is as it was before, byte for byte; {key}",
             adoption.consumer
         );
         format!("{}\n", styled(GOOD, &escape(&told)))
@@ -202,13 +242,12 @@ pub(super) async fn undo(
 }
 
 /// The adoption that a beginning of an id, or a consumer's name, stands for.
-async fn named(client: &Client, asked: &str) -> Result<v1::Adoption, Error> {
+async fn named(client: &Client, asked: &str) -> Result<Adoption, Error> {
     let mut fitting: Vec<_> = record::all(client)
         .await?
         .into_iter()
         .filter(|adoption| {
-            adoption.id.starts_with(asked)
-                || adoption.consumer == asked && adoption.state == "adopted"
+            adoption.id.starts_with(asked) || adoption.consumer == asked && adoption.in_force()
         })
         .collect();
     match (fitting.pop(), fitting.is_empty()) {

@@ -39,6 +39,7 @@ use crate::{
 ///   bascule key rotate BSC… --grace 7d --until-silent 48h
 ///   bascule key rotate BSC… --now
 ///   bascule key rotate photos/rclone --rewrite
+///   bascule key rotate photos/rclone --rewrite --format env   # for a tool elsewhere, too
 ///   bascule key rotate --all photos --now
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
@@ -70,7 +71,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME", requires = "all")]
     issued_until: Option<Timestamp>,
     /// Put the new key into the files of this machine that hold the old one; shows them first
-    #[arg(long, conflicts_with_all = ["all", "again", "format"])]
+    #[arg(long, conflicts_with_all = ["all", "again"])]
     rewrite: bool,
     /// With --rewrite: without asking
     #[arg(long, requires = "rewrite")]
@@ -78,7 +79,7 @@ pub(crate) struct Arguments {
     /// With --rewrite: restart units of the user's own that still run with the old key
     #[arg(long, requires = "rewrite")]
     restart: bool,
-    /// The form in which the new key is handed out; a readable block if left out
+    /// The form in which the new key is handed out; a readable block if left out, and with --rewrite nothing
     #[arg(long, value_parser = Format::ALL.map(Format::as_str))]
     format: Option<String>,
     #[command(flatten)]
@@ -130,6 +131,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         let changes = rewrite::Changes {
             yes: arguments.yes,
             restarts: arguments.restart,
+            format,
         };
         return rewrite::run(request, &changes, &client, context).await;
     }

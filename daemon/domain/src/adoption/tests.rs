@@ -41,7 +41,7 @@ fn file(path: &str, len: usize) -> Original {
 
 /// Does to the records what a store does.
 fn settle(all: &mut Adoptions, n: u8, outcome: State) -> Result<usize, Refusal> {
-    let changed = all.settle(id(n), outcome, at(1))?;
+    let changed = all.settle(id(n), outcome, None, at(1))?;
     for new in &changed {
         let old = all.0.iter_mut().find(|old| old.id == new.id).unwrap();
         *old = new.clone();
@@ -59,7 +59,7 @@ fn each_state_has_its_outcomes_and_the_settled_ones_are_final() {
                 (from, to),
                 (Prepared, Adopted | RolledBack) | (Adopted, Undone | Ejected)
             );
-            let settled = all.settle(id(1), to, at(7));
+            let settled = all.settle(id(1), to, None, at(7));
             if allowed {
                 let [changed] = &settled.unwrap()[..] else {
                     panic!("{from} {to}")
@@ -77,7 +77,7 @@ fn each_state_has_its_outcomes_and_the_settled_ones_are_final() {
         }
     }
     assert_eq!(
-        Adoptions::default().settle(id(1), Adopted, at(0)),
+        Adoptions::default().settle(id(1), Adopted, None, at(0)),
         Err(Refusal::Unknown(id(1)))
     );
 }
@@ -116,7 +116,7 @@ fn one_consumer_has_one_open_adoption_in_a_file() {
 }
 
 #[test]
-fn a_replaced_one_is_in_force_again_once_the_later_one_is_undone() {
+fn once_the_one_in_force_is_undone_nothing_of_the_consumer_is() {
     let in_force = |all: &Adoptions| all.in_force().map(|a| a.id).collect::<Vec<_>>();
     let mut all = Adoptions(vec![
         adoption(1, "a", "/a", State::Adopted, None),
@@ -140,10 +140,54 @@ fn a_replaced_one_is_in_force_again_once_the_later_one_is_undone() {
     assert_eq!(in_force(&all), [id(2)]);
     assert!(all.is_replaced(all.get(id(1)).unwrap()));
     assert!(all.admit(&prepared(3, "a", "/a", Some(2))).is_ok());
-    assert_eq!(settle(&mut all, 2, State::Undone), Ok(1));
-    assert_eq!(in_force(&all), [id(1)]);
-    assert_eq!(settle(&mut all, 1, State::Undone), Ok(1));
+    assert_eq!(settle(&mut all, 2, State::Undone), Ok(2));
     assert!(in_force(&all).is_empty());
+    assert!(all.iter().all(|a| a.state == State::Undone));
+}
+
+#[test]
+fn of_many_one_after_the_other_the_first_and_the_last_are_open_and_count_as_one() {
+    let mut all = Adoptions(vec![adoption(0, "a", "/a", State::Adopted, None)]);
+    for n in 1..=50 {
+        all.0.push(prepared(n, "a", "/a", Some(n - 1)));
+        assert!(settle(&mut all, n, State::Adopted).is_ok());
+        let open: Vec<_> = all.iter().filter(|a| a.state.is_open()).collect();
+        assert_eq!(
+            open.iter().map(|a| a.id).collect::<Vec<_>>(),
+            [id(0), id(n)],
+            "the first has the bytes, the last one the key"
+        );
+        assert_eq!(all.get(id(n)).unwrap().replaces, Some(id(0)));
+    }
+    assert_eq!(settle(&mut all, 50, State::Undone), Ok(2));
+
+    // A file that the first did not change is known to the one between alone.
+    let mut all = Adoptions(vec![
+        adoption(1, "a", "/a", State::Adopted, None),
+        adoption(2, "a", "/b", State::Adopted, Some(1)),
+        prepared(3, "a", "/a", Some(2)),
+    ]);
+    assert_eq!(settle(&mut all, 3, State::Adopted), Ok(1));
+    assert_eq!(all.iter().filter(|a| a.state.is_open()).count(), 3);
+
+    // Two open ones of each consumer are no more than one.
+    let chain = |n| {
+        [
+            Adoption {
+                id: AdoptionId::from_random((n as u64 * 2).to_be_bytes()),
+                ..adoption(1, "a", "/a", State::Adopted, None)
+            },
+            Adoption {
+                id: AdoptionId::from_random((n as u64 * 2 + 1).to_be_bytes()),
+                replaces: Some(AdoptionId::from_random((n as u64 * 2).to_be_bytes())),
+                ..adoption(1, "a", "/a", State::Adopted, None)
+            },
+        ]
+    };
+    let new = prepared(255, "b", "/b", None);
+    let admit = |most| Adoptions((0..most).flat_map(chain).collect()).admit(&new);
+    assert_eq!(admit(MOST_OPEN - 1), Ok(()));
+    assert_eq!(admit(MOST_OPEN), Err(Refusal::Full));
 }
 
 #[test]

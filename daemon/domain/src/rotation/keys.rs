@@ -85,6 +85,42 @@ pub fn restore(old: &Key) -> Key {
     }
 }
 
+/// Why whoever holds an old key can't simply be given the one that took its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotInherited {
+    /// Somebody wants it to be refused.
+    #[error("it is paused")]
+    Paused,
+    /// It stopped working by itself.
+    #[error("it has expired")]
+    Expired,
+    /// The tool would get more than it had, or less.
+    #[error("it may not do what the old key might: their rights were changed since")]
+    Rights,
+}
+
+/// Whether the key that took an old one's place may be given to whoever holds that. `old` is `None` once
+/// it is dead; `changed` says whether rights of one of them were changed since the rotation began.
+pub fn inherits(
+    old: Option<&Key>,
+    heir: &Key,
+    changed: bool,
+    now: Timestamp,
+) -> Result<(), NotInherited> {
+    if heir.state == KeyState::Paused {
+        return Err(NotInherited::Paused);
+    }
+    if heir.expires_at.is_some_and(|end| now >= end) {
+        return Err(NotInherited::Expired);
+    }
+    let rights = |key: &Key| (key.permission, key.scope.clone(), key.expires_at);
+    let differ = old.map_or(changed, |old| rights(old) != rights(heir));
+    match differ {
+        true => Err(NotInherited::Rights),
+        false => Ok(()),
+    }
+}
+
 /// A change of several keys that is made as a whole or not at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyChange {

@@ -282,3 +282,40 @@ fn another_grace_counts_from_now_and_also_ends_a_parking() {
     assert_eq!(rotation.deadline(), after(now, HOUR).wall);
     assert_eq!(rotation.parked, None);
 }
+
+#[test]
+fn a_successor_is_given_to_who_holds_the_old_key_only_if_it_may_do_the_same() {
+    let now = Timestamp::UNIX_EPOCH;
+    let old = Key {
+        expires_at: Some(Timestamp::MAX),
+        ..Key::sample()
+    };
+    let heir = Key {
+        predecessor: Some(old.id),
+        ..old.clone()
+    };
+    assert_eq!(inherits(Some(&old), &heir, false, now), Ok(()));
+    assert_eq!(inherits(None, &heir, false, now), Ok(()));
+    assert_eq!(
+        inherits(None, &heir, true, now),
+        Err(NotInherited::Rights),
+        "of a dead one nothing is left to compare with"
+    );
+    let read = Key {
+        permission: Permission::Read,
+        ..heir.clone()
+    };
+    let refused = |old: &Key, heir: &Key| inherits(Some(old), heir, false, now);
+    assert_eq!(refused(&old, &read), Err(NotInherited::Rights), "less");
+    assert_eq!(refused(&read, &heir), Err(NotInherited::Rights), "more");
+    let paused = Key {
+        state: KeyState::Paused,
+        ..heir.clone()
+    };
+    assert_eq!(refused(&old, &paused), Err(NotInherited::Paused));
+    let expired = Key {
+        expires_at: Some(now),
+        ..heir
+    };
+    assert_eq!(refused(&expired, &expired), Err(NotInherited::Expired));
+}

@@ -1,12 +1,13 @@
 //! `key rotate --rewrite`: the new key goes into the files that hold the old one, and the old one dies as
 //! soon as nobody has used it for as long as its users are known to pause.
 
+use bascule_formats::Format;
 use bascule_proto::v1;
 use bascule_watch::adopt::{Consumer, Goal};
 use prost_types::Duration as WireDuration;
 use serde::Serialize;
 
-use super::{Done, Nothing, show};
+use super::{Done, Nothing, handed_out, show};
 use crate::{
     channel::Client,
     error::{Error, Kind},
@@ -17,7 +18,7 @@ use crate::{
         not_moved, plan_for, preview,
         record::{self, Turn},
     },
-    output::text::{GOOD, count, styled},
+    output::text::{GOOD, NEXT, count, escape, styled},
     verbs::{Context, consent, tell_moved},
 };
 
@@ -25,6 +26,8 @@ use crate::{
 pub(super) struct Changes {
     pub(super) yes: bool,
     pub(super) restarts: bool,
+    /// In which form the new key is shown, for tools elsewhere.
+    pub(super) format: Option<Format>,
 }
 
 /// What is told beside the rotation.
@@ -114,27 +117,44 @@ pub(super) async fn run(
     if !left.is_empty() {
         // Whoever was not moved needs the secret.
         let more = More { moved, left };
-        return show(&Done::from(response), None, &more, context);
+        return show(&Done::from(response), changes.format, &more, context);
     }
-    let rotation = match silent_is_given {
+    let mut rotation = match silent_is_given {
         true => response.rotation.unwrap_or_default(),
         false => end_when_silent(&old.access_key_id, response.rotation, client, &reason).await?,
     };
     let number = moved.len() as u64;
+    let told = changes.format.is_some();
+    if !told {
+        rotation.next.insert(
+            0,
+            format!(
+                "the new key's secret was not shown; if a tool elsewhere needs it: bascule key rotate {} --now --rewrite --format FORMAT",
+                issued.key.access_key_id
+            ),
+        );
+    }
     let done = Done {
         rotation,
-        issued: None,
+        issued: response
+            .issued
+            .filter(|_| told)
+            .map(handed_out::Issued::from),
         in_doubt: response.in_doubt,
     };
     let more = More { moved, left };
-    if context.output.is_json() {
-        return show(&done, None, &more, context);
+    if context.output.is_json() || told {
+        return show(&done, changes.format, &more, context);
     }
     context.output.status(&styled(
         GOOD,
         &format!("{} moved to the new key", count(number, "tool")),
     ));
     done.outlook(context);
+    if let Some(next) = done.rotation.next.first() {
+        let line = format!("{} {}", styled(NEXT, "next:"), escape(next));
+        context.output.status(&line);
+    }
     Ok(())
 }
 
