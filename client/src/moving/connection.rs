@@ -260,6 +260,102 @@ impl New {
     }
 }
 
+/// What a consumer would lose with the key of a connection that is there.
+pub(crate) struct Lost {
+    /// Buckets that its own credentials may list, and the connection does not have.
+    pub(crate) buckets: Vec<String>,
+    /// One of them that its command lines name, if they do.
+    needed: Option<String>,
+}
+
+impl Lost {
+    /// Asks the consumer's server what its own credentials may list. None for what is no remote or profile:
+    /// that is used with the buckets that it names.
+    pub(crate) async fn by(consumer: &Consumer, there: &v1::Connection) -> Self {
+        let buckets = match consumer.is_entry() {
+            true => listed(consumer).await,
+            false => Vec::new(),
+        };
+        let buckets: Vec<_> = buckets
+            .into_iter()
+            .filter(|bucket| !there.buckets.contains(bucket))
+            .collect();
+        let commands: Vec<_> = consumer.commands().collect();
+        let is_named = |bucket: &&String| commands.iter().any(|line| names_bucket(line, bucket));
+        Self {
+            needed: buckets.iter().find(is_named).cloned(),
+            buckets,
+        }
+    }
+
+    /// Why the consumer must not be moved there.
+    pub(crate) fn forbids(&self, there: &v1::Connection) -> Option<String> {
+        let needed = self.needed.as_ref()?;
+        Some(format!(
+            "its command line uses {needed}, which {} does not have: {}",
+            there.name,
+            Self::KEEP
+        ))
+    }
+
+    /// For the preview; `None` when nothing is lost.
+    pub(crate) fn told(&self, there: &v1::Connection) -> Option<String> {
+        let some = self.buckets.iter().take(MOST_TOLD).cloned();
+        let mut some = some.collect::<Vec<_>>().join(", ");
+        if let more @ 1.. = self.buckets.len().saturating_sub(MOST_TOLD) {
+            some.push_str(&format!(" and {more} more"));
+        }
+        (!self.buckets.is_empty()).then(|| {
+            format!(
+                "it reaches {some} now, which {} does not have; to keep that: {}",
+                there.name,
+                Self::KEEP
+            )
+        })
+    }
+
+    const KEEP: &str = "give it a connection of its own, with --connection NEWNAME";
+}
+
+/// Buckets that are told by name.
+const MOST_TOLD: usize = 5;
+
+/// The buckets that a consumer's own credentials may list.
+async fn listed(consumer: &Consumer) -> Vec<String> {
+    let key = &consumer.first().key;
+    let server = Server::of(key.endpoint.as_ref(), key.region.as_ref(), &key.id);
+    let (Some(server), Some(secret)) = (server, key.secret.clone()) else {
+        return Vec::new();
+    };
+    let credentials = Credentials {
+        access_key_id: key.id.clone(),
+        secret,
+    };
+    let checker = Checker::new(Arc::new(clock::now));
+    let buckets = checker.buckets(&server, &credentials).await;
+    buckets.iter().map(ToString::to_string).collect()
+}
+
+/// Whether a bucket's name stands in a command line, as a word or as a part of a path.
+fn names_bucket(line: &str, bucket: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    line.split(|c| !is_part(c)).any(|word| word == bucket)
+}
+
+/// Why a connection can't serve anybody now.
+pub(crate) fn closed(there: &v1::Connection) -> Option<String> {
+    let name = &there.name;
+    if there.paused_at.is_some() {
+        return Some(format!("{name} is paused: bascule resume {name}"));
+    }
+    (!there.flagged.is_empty()).then(|| {
+        format!(
+            "the provider refused the credentials of {name} ({}): bascule credentials {name}",
+            there.flagged
+        )
+    })
+}
+
 /// More buckets of one remote nobody means.
 const MOST_BUCKETS: usize = 100;
 

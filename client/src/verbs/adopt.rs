@@ -17,7 +17,7 @@ use crate::{
         Left, Seen,
         adopted::Standing,
         carry::{Gets, Moved, Way, move_to},
-        connection::{Connections, Destination, there},
+        connection::{Connections, Destination, Lost, closed, there},
         issue::{gateway, placeholder},
         not_moved, plan_for, preview,
         record::{self, Turn},
@@ -80,6 +80,8 @@ struct Chosen<'s> {
     consumer: &'s Consumer,
     destination: Destination,
     plan: Plan,
+    /// What it reaches now and would not reach any more; for people.
+    lost: Option<String>,
 }
 
 /// What a run of `adopt`, `repair` or a dry run of them tells.
@@ -115,7 +117,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     }
     let mut connections = Connections::of(there(&client).await?);
     let gateway = gateway(&client).await?;
-    let (chosen, left) = choose(&seen, meant, &mut connections, &gateway, &arguments);
+    let (chosen, left) = choose(&seen, meant, &mut connections, &gateway, &arguments).await;
     let mut document = Document::new(arguments.dry_run);
     document.left = left;
     if chosen.is_empty() {
@@ -194,7 +196,7 @@ pub(super) fn asked(selectors: &[Selector]) -> String {
 }
 
 /// Which of the consumers can be moved, and why the others can't.
-fn choose<'s>(
+async fn choose<'s>(
     seen: &Seen,
     meant: Vec<&'s Consumer>,
     connections: &mut Connections,
@@ -224,14 +226,28 @@ fn choose<'s>(
             let destination = connections.destination(consumer, named, &arguments.buckets)?;
             Ok((plan, destination))
         });
-        match planned {
-            Ok((plan, destination)) => chosen.push(Chosen {
-                consumer,
-                destination,
-                plan,
-            }),
-            Err(why) => left.push(Left::of(consumer, why)),
+        let (plan, destination) = match planned {
+            Ok(planned) => planned,
+            Err(why) => {
+                left.push(Left::of(consumer, why));
+                continue;
+            }
+        };
+        let mut lost = None;
+        if let Destination::There(there) = &destination {
+            let would_lose = Lost::by(consumer, there).await;
+            if let Some(why) = closed(there).or_else(|| would_lose.forbids(there)) {
+                left.push(Left::of(consumer, why));
+                continue;
+            }
+            lost = would_lose.told(there);
         }
+        chosen.push(Chosen {
+            consumer,
+            destination,
+            plan,
+            lost,
+        });
     }
     (chosen, left)
 }
@@ -290,6 +306,9 @@ fn tell_plan(
         );
         let home = seen.home.as_deref();
         text.push_str(&preview::consumer(one.consumer, &to, &one.plan, home));
+        if let Some(lost) = &one.lost {
+            text.push_str(&format!("  {} {}\n", styled(WARN, "lost:"), escape(lost)));
+        }
     }
     text.push_str(&preview::left(left));
     context.output.stderr(&text);

@@ -96,6 +96,14 @@ impl Consumer {
         named.chain(on_commands).collect()
     }
 
+    /// The command lines that lead to it.
+    pub fn commands(&self) -> impl Iterator<Item = &str> {
+        let links = self.uses.iter().flat_map(|found| &found.chain);
+        let commands =
+            links.filter(|link| matches!(link.kind, LinkKind::Command | LinkKind::Process));
+        commands.map(|link| link.name.as_str())
+    }
+
     /// Whether a use of it names no bucket, so that it may reach any.
     #[must_use]
     pub fn reaches_any_bucket(&self) -> bool {

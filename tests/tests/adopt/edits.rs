@@ -415,6 +415,54 @@ fn a_tool_whose_key_died_by_a_rotation_is_repaired_to_the_successor() {
 }
 
 #[test]
+fn what_an_existing_connection_does_not_reach_is_told_and_a_job_that_needs_it_is_left() {
+    let Some(stage) = stage() else { return };
+    let other = stage.minio().bucket();
+    let endpoint = stage.minio().endpoint();
+    let user = (stage.user.0.as_str(), stage.user.1.as_str());
+    stage
+        .world
+        .connect_at("narrow", &[&stage.bucket], &endpoint, user);
+    let said = stage
+        .world
+        .cli()
+        .say(&["adopt", "rclone:r2", "--dry-run"])
+        .exits(0);
+    assert!(
+        said.text().contains("lost:") && said.text().contains(&other),
+        "{said}"
+    );
+    stage
+        .bascule(&["adopt", "rclone:r2", "--connection", "narrow", "--yes"])
+        .ok();
+    stage.bascule(&["eject", "rclone:r2", "--yes"]).ok();
+
+    // Two buckets on one command line; only the first is the use's own.
+    let unit = stage.home(".config/systemd/user/copy.service");
+    std::fs::create_dir_all(unit.parent().unwrap()).unwrap();
+    let line = format!(
+        "[Service]\nExecStart=rclone copy r2:{} r2:{other}\n",
+        stage.bucket
+    );
+    std::fs::write(&unit, line).unwrap();
+    let before = stage.text();
+    let args = ["adopt", "rclone:r2", "--connection", "narrow", "--yes"];
+    let left = stage.bascule(&args).exits(REFUSED);
+    let why = left.json["left"][0]["why"].as_str().unwrap();
+    assert!(
+        why.contains(&other) && why.contains("--connection"),
+        "{left}"
+    );
+    assert_eq!(stage.text(), before);
+    // A connection that serves nobody is told before anything is changed.
+    std::fs::remove_file(&unit).unwrap();
+    stage.bascule(&["pause", "narrow"]).ok();
+    let left = stage.bascule(&args).exits(REFUSED);
+    let why = left.json["left"][0]["why"].as_str().unwrap();
+    assert!(why.contains("bascule resume narrow"), "{left}");
+}
+
+#[test]
 fn undo_of_what_was_moved_several_times_gives_the_bytes_from_before_the_first() {
     let Some(stage) = stage() else { return };
     let before = stage.text();
@@ -529,7 +577,7 @@ fn an_encrypted_configuration_is_changed_by_rclone_itself() {
     let left = std::fs::read(&path).unwrap();
     let set = ["config", "update", "r2", "region", "somewhere"];
     with_password(stage.world.home.command(&rclone), &set);
-    let mut command = stage.world.cli().command();
+    let command = stage.world.cli().command();
     let refused = with_password(command, &["adopt", "--undo", id, "--yes"]).exits(REFUSED);
     assert!(refused.text().contains("[r2] region"), "{refused}");
     assert!(!refused.text().contains("somewhere"), "{refused}");
