@@ -11,6 +11,7 @@ use crate::{
     ids::{BackupId, ConnectionId, DeletionId, KeyId},
     key::Key,
     names::{ConnectionName, ConsumerName, Label, Reason},
+    root_key::KeptIn,
 };
 
 /// Who asked, as the operating system tells it.
@@ -189,6 +190,11 @@ pub enum Change {
         /// Why it was closed.
         closure: Closure,
     },
+    /// The root key is kept elsewhere from now on.
+    RootKeyMoved {
+        /// Where.
+        to: KeptIn,
+    },
     /// A key that Bascule did not issue is dead at its provider.
     MarkedDead {
         /// The last characters of its id.
@@ -241,6 +247,11 @@ impl Change {
                 Closure::Restored { .. } => "activated",
                 Closure::RolledBack { .. } => "rollback-accepted",
             },
+            Self::RootKeyMoved { to } => match to {
+                KeptIn::File => "root-key-moved-to-file",
+                KeptIn::Keychain => "root-key-moved-to-keychain",
+                KeptIn::Credential => "root-key-moved-to-credential",
+            },
             Self::MarkedDead { .. } => "marked-dead",
             Self::UnmarkedDead { .. } => "unmarked-dead",
             Self::FindingAcknowledged { .. } => "finding-acknowledged",
@@ -275,6 +286,7 @@ impl Change {
             | Self::BackupForgotten { .. }
             | Self::Restored { .. }
             | Self::Activated { .. }
+            | Self::RootKeyMoved { .. }
             | Self::MarkedDead { .. }
             | Self::UnmarkedDead { .. } => None,
         }
@@ -308,6 +320,7 @@ impl Change {
             | Self::BackupForgotten { .. }
             | Self::Restored { .. }
             | Self::Activated { .. }
+            | Self::RootKeyMoved { .. }
             | Self::MarkedDead { .. }
             | Self::UnmarkedDead { .. } => None,
         }
