@@ -54,7 +54,7 @@ pub(super) fn write(store: &str, content: &[u8]) -> Result<(), KeychainError> {
                 "it has no default keyring; make one with your desktop's password manager".into(),
             ));
         }
-        service.unlock(&[collection.clone()]).await?;
+        service.unlock(std::slice::from_ref(&collection)).await?;
         let session = service.session().await?;
         let attributes = attributes(store);
         let properties = HashMap::from([
