@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod crash;
 mod gateway_port;
+mod keychain;
 mod listeners;
 mod logging;
 mod manager;
@@ -16,6 +17,7 @@ mod passed;
 mod random;
 mod rpc;
 mod run;
+mod session_bus;
 mod sweeping;
 mod watching;
 mod whereabouts;
@@ -36,6 +38,10 @@ static ALLOCATOR: bascule_os::WipingAllocator = bascule_os::WipingAllocator;
 /// Exit code for a bad configuration (`EX_CONFIG` of sysexits).
 const EXIT_CONFIGURATION: u8 = 78;
 
+/// Exit code where the keychain does not give the root key now (`EX_TEMPFAIL`): whoever started the daemon
+/// may try again.
+const EXIT_KEYCHAIN: u8 = 75;
+
 /// Exit code of a restore that needs the passphrase.
 const EXIT_PASSPHRASE: u8 = 3;
 
@@ -45,7 +51,7 @@ const EXIT_PASSPHRASE: u8 = 3;
 #[command(
     name = "basculed",
     version,
-    after_help = "Exit codes: 0 stopped; 1 could not start or failed; 2 usage; 3 the backup needs its passphrase; 78 configuration."
+    after_help = "Exit codes: 0 stopped; 1 could not start or failed; 2 usage; 3 the backup needs its passphrase; 75 the keychain is locked or absent, try again; 78 configuration."
 )]
 struct Arguments {
     /// Configuration file (TOML); the default is looked for, this one must exist
@@ -197,6 +203,12 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("basculed: {error:#}");
+            if matches!(
+                error.downcast_ref(),
+                Some(bascule_store::OpenError::Keychain(_))
+            ) {
+                return ExitCode::from(EXIT_KEYCHAIN);
+            }
             match error.downcast_ref() {
                 Some(bascule_store::RestoreError::PassphraseNeeded) => {
                     ExitCode::from(EXIT_PASSPHRASE)

@@ -8,10 +8,14 @@ use std::{
 };
 
 use anyhow::Context;
-use bascule_domain::backup::Place;
+use bascule_domain::{
+    audit::{Change, Entry},
+    backup::Place,
+    root_key::KeptIn,
+};
 use bascule_gateway::{Gateway, Keyring, Settings, Workers};
 use bascule_os::{InstanceLock, service::Notice};
-use bascule_store::{Anchored, Store};
+use bascule_store::{Anchored, RootKeyPlaces, Store};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
@@ -25,6 +29,7 @@ use crate::{
     bridge,
     clock::{Clock, SystemClock},
     config::Config,
+    keychain::UserKeychain,
     listeners::{self, Address, Bound},
     manager::{self, WorkPath},
     metrics, passed,
@@ -53,6 +58,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let lock = lock(&config)?;
     manager::tell(&[Notice::Status("opening the store")]);
     let store = open_store(&config)?;
+    settle_root_key(&store);
     anchor(&config, &store)?;
     let bound = listeners::bind(&config, &store, passed.gateway)?;
     tokio::runtime::Builder::new_multi_thread()
@@ -71,9 +77,36 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
 /// Opens the store with the root key that the service manager keeps, where it does, else with that in
 /// the state folder.
 pub(crate) fn open_store(config: &Config) -> anyhow::Result<Store> {
-    let credential = bascule_os::service::credential(ROOT_KEY);
-    Store::open_or_create_with(&config.state_dir, credential.as_deref())
+    Store::open_or_create_with(&config.state_dir, &places())
         .context("the store was not opened, and nothing in it was changed")
+}
+
+/// What besides the state folder may hold the root key.
+fn places() -> RootKeyPlaces {
+    RootKeyPlaces {
+        credential: bascule_os::service::credential(ROOT_KEY),
+        keychain: Some(Arc::new(UserKeychain)),
+    }
+}
+
+/// Finishes a move of the root key that was cut off, or waited for this start. What goes wrong there
+/// leaves the key where it opened the store.
+fn settle_root_key(store: &Store) {
+    let clock = SystemClock::new();
+    let settled = store.settle_root_key(&|to| Entry {
+        at: clock.now(),
+        by: None,
+        change: Change::RootKeyMoved { to },
+        details: None,
+    });
+    match settled {
+        Ok(false) => {}
+        Ok(true) => tracing::info!("a move of the root key was finished"),
+        Err(error) => tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "a move of the root key was not finished; see: bascule root-key show"
+        ),
+    }
 }
 
 /// Each client connection may need one to a provider, and the daemon needs some for itself.
@@ -102,7 +135,10 @@ pub(crate) fn reset(config: &Config, confirmed: bool) -> anyhow::Result<()> {
     );
     bascule_os::private_dir(&config.state_dir).context("the state folder can't be used")?;
     let _lock = lock(config)?;
-    Store::reset(&config.state_dir).context("the reset did not finish; run it again")
+    let kept_in = Store::reset(&config.state_dir, &places())
+        .context("the reset did not finish; run it again")?;
+    let document = serde_json::json!({ "root_key_was_in": kept_in.unwrap_or(KeptIn::File) });
+    writeln!(std::io::stdout(), "{document}").context("the outcome could not be told")
 }
 
 /// Notices a state folder that was put back from outside.
@@ -151,6 +187,7 @@ pub(crate) fn restore(
         place_of(file),
         passphrase,
         SystemClock::new().now(),
+        &places(),
     )?;
     let document = serde_json::json!({
         "id": done.backup.id.to_string(),

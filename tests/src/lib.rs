@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod desktop;
 pub mod generated;
 pub mod home;
+pub mod keyring;
 pub mod machine;
 pub mod measure;
 pub mod memory;

@@ -572,23 +572,17 @@ fn the_machines_service_is_confined_listens_on_loopback_only_and_takes_its_root_
     ]);
     assert_ne!(stranger.code, Some(0), "{stranger}");
 
-    // The root key in systemd's hands instead of the state folder.
+    // The root key in systemd's hands, encrypted, instead of the state folder.
     let key = root.key("/var/lib/bascule/storage");
-    root.systemctl(&["stop", SERVICE]).exits(0);
+    let moved = root
+        .bascule(&["root-key", "move", "credential", "--system"])
+        .ok();
+    assert_eq!(moved["kept_in"], "credential", "{moved:#}");
     machine
-        .run(&["mkdir", "-p", "-m", "700", "/etc/credstore"])
+        .run(&["test", "-e", "/etc/credstore.encrypted/bascule.root.key"])
         .exits(0);
-    machine
-        .run(&[
-            "mv",
-            "/var/lib/bascule/root.key",
-            "/etc/credstore/bascule.root.key",
-        ])
-        .exits(0);
-    machine
-        .run(&["chown", "root:root", "/etc/credstore/bascule.root.key"])
-        .exits(0);
-    root.systemctl(&["start", SERVICE]).exits(0);
+    assert_eq!(root.bascule(&["status"]).ok()["connections"], 1);
+    root.systemctl(&["restart", SERVICE]).exits(0);
     assert_eq!(root.bascule(&["status"]).ok()["connections"], 1);
     machine
         .run(&["test", "-e", "/var/lib/bascule/root.key"])
@@ -606,6 +600,15 @@ fn the_machines_service_is_confined_listens_on_loopback_only_and_takes_its_root_
         "0000000000080004"
     );
 
+    // Without the service nobody would lend it.
+    let refused = root.service("uninstall", &[]).exits(4);
+    assert!(refused.text().contains("root-key move file"), "{refused}");
+    let moved = root.bascule(&["root-key", "move", "file", "--system"]).ok();
+    assert_eq!(moved["kept_in"], "file", "{moved:#}");
+    assert_eq!(moved["copy"], Value::Null, "{moved:#}");
+    machine
+        .run(&["test", "-e", "/etc/credstore.encrypted/bascule.root.key"])
+        .exits(1);
     let gone = root.service("uninstall", &[]).ok();
     assert_eq!(gone["files"].as_array().unwrap().len(), 4, "{gone:#}");
     machine

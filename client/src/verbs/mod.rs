@@ -34,6 +34,7 @@ mod rename;
 mod repair;
 mod reset;
 mod restore;
+mod root_key;
 mod scan;
 mod service;
 mod show;
@@ -107,6 +108,7 @@ pub(crate) enum Verb {
     Backup(backup::Arguments),
     Restore(restore::Arguments),
     Activate(activate::Arguments),
+    RootKey(root_key::Arguments),
     Demo(demo::Arguments),
     Reset(reset::Arguments),
     Completions(completions::Arguments),
@@ -150,6 +152,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Error> {
         Verb::Service(arguments) => service::run(arguments, context).await,
         Verb::Backup(arguments) => backup::run(arguments, context).await,
         Verb::Restore(arguments) => restore::run(arguments, context).await,
+        Verb::RootKey(arguments) => root_key::run(arguments, context).await,
         Verb::Activate(arguments) => activate::run(arguments, context).await,
         Verb::Demo(arguments) => demo::run(arguments, context).await,
         Verb::Reset(arguments) => reset::run(arguments, context).await,

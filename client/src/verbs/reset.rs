@@ -8,7 +8,7 @@ use std::{
 
 use bascule_proto::location;
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Context;
 use crate::{
@@ -42,10 +42,19 @@ struct Document {
     reset: bool,
     /// `null` if the daemon's configuration file says where it is.
     state_dir: Option<String>,
+    /// Where the root key was. A keychain's entry is gone; a credential is still to be removed.
+    root_key_was_in: String,
+}
+
+/// As the daemon's program tells it.
+#[derive(Deserialize)]
+struct Told {
+    root_key_was_in: String,
 }
 
 /// What a store consists of in its folder; one of them is enough for a reset to make sense.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
+    "root.key.place",
     "root.key",
     "root.key.new",
     "root.key.pending",
@@ -95,6 +104,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let document = Document {
         reset: true,
         state_dir: shown.clone(),
+        root_key_was_in: serde_json::from_slice(&ended.stdout)
+            .map_or_else(|_| "file".to_owned(), |told: Told| told.root_key_was_in),
     };
     context.output.result(&document, || {
         format!(
@@ -106,6 +117,13 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             )
         )
     })?;
+    match document.root_key_was_in.as_str() {
+        "keychain" => context.output.status("the root key's entry in the keychain is removed, too"),
+        "credential" => context.output.status(
+            "the root key stays a credential, which opens nothing any more; remove it: rm /etc/credstore*/bascule.root.key, or ~/.config/credstore*/bascule.root.key of a service of yours",
+        ),
+        _ => {}
+    }
     context.output.status("begin anew: basculed");
     Ok(Exit::Ok)
 }

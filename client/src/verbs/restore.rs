@@ -176,6 +176,12 @@ fn failure(ended: &Ended, arguments: &Arguments) -> Error {
         Some(PASSPHRASE_NEEDED) => {
             refused(Kind::Invalid).next(format!("{again} --passphrase-stdin < FILE"))
         }
+        _ if said.contains("kept as a credential of the service manager") => refused(Kind::Refused)
+            .next(format!(
+                "start the service, then: bascule root-key move file (of the machine's: --system); stop it, and: {again}"
+            )),
+        _ if said.contains("root key is kept in the keychain") => refused(Kind::Refused)
+            .next(format!("unlock the keychain, in the session that it belongs to, then: {again}")),
         _ if said.contains("can't be opened, so it is not known what died") => refused(Kind::Refused)
             .next(format!(
                 "mend it, or move that folder away and restore into an empty one, where everything starts paused: {again}"

@@ -1,6 +1,7 @@
 //! `bascule service`: sets the daemon up as a service of systemd or launchd. What the daemon would use
 //! it asks `basculed whereabouts`; it must never open the store, and never remove what the daemon keeps.
 
+pub(super) mod credential;
 mod files;
 mod launchd;
 mod systemd;

@@ -11,6 +11,7 @@ use crate::{
     ids::{BackupId, ConnectionId, DeletionId, KeyId},
     key::Key,
     names::{ConnectionName, ConsumerName, Label, Reason},
+    root_key::KeptIn,
 };
 
 /// Who asked, as the operating system tells it.
@@ -196,6 +197,11 @@ pub enum Change {
         /// Why it was closed.
         closure: Closure,
     },
+    /// The root key is kept elsewhere from now on.
+    RootKeyMoved {
+        /// Where.
+        to: KeptIn,
+    },
     /// A key that Bascule did not issue is dead at its provider.
     MarkedDead {
         /// The last characters of its id.
@@ -249,6 +255,11 @@ impl Change {
                 Closure::Restored { .. } => "activated",
                 Closure::RolledBack { .. } => "rollback-accepted",
             },
+            Self::RootKeyMoved { to } => match to {
+                KeptIn::File => "root-key-moved-to-file",
+                KeptIn::Keychain => "root-key-moved-to-keychain",
+                KeptIn::Credential => "root-key-moved-to-credential",
+            },
             Self::MarkedDead { .. } => "marked-dead",
             Self::UnmarkedDead { .. } => "unmarked-dead",
             Self::FindingAcknowledged { .. } => "finding-acknowledged",
@@ -284,6 +295,7 @@ impl Change {
             | Self::BackupForgotten { .. }
             | Self::Restored { .. }
             | Self::Activated { .. }
+            | Self::RootKeyMoved { .. }
             | Self::MarkedDead { .. }
             | Self::UnmarkedDead { .. } => None,
         }
@@ -318,6 +330,7 @@ impl Change {
             | Self::BackupForgotten { .. }
             | Self::Restored { .. }
             | Self::Activated { .. }
+            | Self::RootKeyMoved { .. }
             | Self::MarkedDead { .. }
             | Self::UnmarkedDead { .. } => None,
         }

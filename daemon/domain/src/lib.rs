@@ -26,6 +26,7 @@ pub mod plan;
 pub mod provider;
 pub mod receipt;
 pub mod rights;
+pub mod root_key;
 pub mod rotation;
 pub mod secret;
 pub mod since;

@@ -4,19 +4,18 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ffi::OsString,
-    os::unix::net::UnixStream,
-    path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use zbus::{Connection, Variant, conn::Builder, fdo};
+use zbus::{Connection, Variant, fdo};
 
 use super::{
     alert::{Alert, Told, Urgency},
     channel::Failure,
     command,
 };
+use crate::session_bus::Bus;
 
 const NAME: &str = "org.freedesktop.Notifications";
 const PATH: &str = "/org/freedesktop/Notifications";
@@ -31,12 +30,6 @@ pub(super) struct Desktop {
     wanted: Option<bool>,
     /// The notification that shows a finding, to be replaced by what becomes of it.
     shown: Mutex<BTreeMap<String, u32>>,
-}
-
-/// Where a session bus is.
-enum Bus {
-    Address(String),
-    Socket(PathBuf),
 }
 
 impl Desktop {
@@ -68,7 +61,7 @@ impl Desktop {
             None if bascule_os::effective_uid() == 0 => {
                 "the daemon runs as root; desktop = true under [alerts] uses root's own session"
             }
-            None if cfg!(target_os = "macos") || bus().is_some() => return None,
+            None if cfg!(target_os = "macos") || Bus::find().is_some() => return None,
             None => "there is no session bus; desktop = true under [alerts] insists",
         };
         Some(why.to_owned())
@@ -87,10 +80,11 @@ impl Desktop {
     }
 
     async fn notify(&self, alert: &Alert) -> Result<(), Failure> {
-        let bus = bus().ok_or_else(|| {
+        let bus = Bus::find().ok_or_else(|| {
             failure("there is no session bus: DBUS_SESSION_BUS_ADDRESS is not set")
         })?;
-        let connection = connect(bus)
+        let connection = bus
+            .connect()
             .await
             .map_err(|error| failure(format!("the session bus can't be used: {error}")))?;
         let told = self.call(&connection, alert).await;
@@ -154,25 +148,6 @@ impl Desktop {
     fn shown(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, u32>> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn connect(bus: Bus) -> zbus::Result<Connection> {
-    let builder = match bus {
-        Bus::Address(address) => Builder::address(address.as_str()),
-        Bus::Socket(path) => Builder::unix_stream(UnixStream::connect(path)?),
-    };
-    builder.build().await
-}
-
-/// The bus that this process's surroundings name.
-fn bus() -> Option<Bus> {
-    let address = std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap_or_default();
-    if !address.is_empty() {
-        return Some(Bus::Address(address));
-    }
-    let folder = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty())?;
-    let socket = PathBuf::from(folder).join("bus");
-    socket.exists().then_some(Bus::Socket(socket))
 }
 
 fn failure(why: impl Into<String>) -> Failure {

@@ -4,11 +4,14 @@
 use std::{collections::BTreeSet, fmt::Display, path::Path, sync::Arc, time::Duration};
 
 use bascule_adapters::ProbeFailure;
-use bascule_domain::{SignedDuration, moment};
-use bascule_store::ledger::{By, Cause, Query};
+use bascule_domain::{SignedDuration, moment, root_key::KeptIn};
+use bascule_store::{
+    Unfinished,
+    ledger::{By, Cause, Query},
+};
 use futures_util::{StreamExt, stream};
 
-use super::{App, blocking, registry::Entry, reload::sorted};
+use super::{App, blocking, registry::Entry, reload::sorted, root_key::words};
 use crate::listeners::Address;
 
 /// How long a provider may take.
@@ -137,7 +140,7 @@ impl App {
     async fn machine(self: &Arc<Self>) -> Vec<Check> {
         let app = Arc::clone(self);
         blocking(move || {
-            let mut checks = vec![app.root_key()];
+            let mut checks = vec![app.root_key_check()];
             checks.extend(exposed(&app.state_dir));
             checks.push(app.store_check());
             checks.push(room(&app.state_dir));
@@ -148,9 +151,45 @@ impl App {
         .await
     }
 
-    fn root_key(&self) -> Check {
+    fn root_key_check(&self) -> Check {
         const AREA: &str = "root-key";
-        let path = self.state_dir.join("root.key");
+        let at = match self.store.root_key_whereabouts() {
+            Ok(at) => at,
+            Err(error) => {
+                return Check::problem(AREA, words(&error)).remedy("bascule root-key show");
+            }
+        };
+        if let Some(unfinished) = at.unfinished {
+            let (told, to) = match unfinished {
+                Unfinished::To(to) => (format!("is still in its file, on its way to the {to}"), to),
+                Unfinished::From(from) => (
+                    format!("is still to be removed from the {from}"),
+                    KeptIn::File,
+                ),
+            };
+            return Check::warning(AREA, told).remedy(format!("bascule root-key move {to}"));
+        }
+        if let Some(copy) = at.copy {
+            let told = format!(
+                "opens the store from the {}, and there is a copy that nobody needs: {copy}",
+                at.kept_in
+            );
+            return Check::warning(AREA, told)
+                .remedy(format!("bascule root-key move {}", at.kept_in));
+        }
+        match at.kept_in {
+            KeptIn::Keychain => {
+                return Check::ok(AREA, "opened the store; it is kept in the keychain");
+            }
+            KeptIn::Credential => {
+                return Check::ok(
+                    AREA,
+                    "opened the store; it is a credential of the service manager",
+                );
+            }
+            KeptIn::File => {}
+        }
+        let path = at.file;
         match std::fs::symlink_metadata(&path) {
             Ok(_) => Check::ok(AREA, format!("opens the store; it is {}", path.display())),
             // The store is open, so there was one.

@@ -75,6 +75,7 @@ impl Concerned {
             | Change::BackupForgotten { .. }
             | Change::Restored { .. }
             | Change::Activated { .. }
+            | Change::RootKeyMoved { .. }
             | Change::MarkedDead { .. }
             | Change::UnmarkedDead { .. }
             | Change::FindingAcknowledged { .. } => Self::Nobody,

@@ -37,6 +37,7 @@ mod recorder;
 pub(crate) mod registry;
 mod reload;
 mod rename;
+mod root_key;
 mod rotate;
 mod show;
 mod status;

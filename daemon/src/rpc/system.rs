@@ -5,9 +5,11 @@ use std::{pin::Pin, sync::Arc};
 use bascule_domain::{
     backup::{Found, Place},
     ids::ConnectionId,
+    root_key::KeptIn,
 };
 use bascule_gateway::{Family, Kind, PausedBy};
 use bascule_proto::v1::{self, system_server::System};
+use bascule_store::{Unfinished, Whereabouts};
 use futures_util::{Stream, StreamExt, stream};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -173,6 +175,62 @@ impl System for Service {
             connections: activated.connections,
             was_active: activated.was_active,
         }))
+    }
+
+    async fn show_root_key(
+        &self,
+        _: Request<v1::ShowRootKeyRequest>,
+    ) -> Result<Response<v1::RootKey>, Status> {
+        let at = self.0.root_key().await.map_err(status)?;
+        Ok(Response::new(root_key(at)))
+    }
+
+    async fn move_root_key(
+        &self,
+        request: Request<v1::MoveRootKeyRequest>,
+    ) -> Result<Response<v1::RootKey>, Status> {
+        let by = asked(&request, &request.get_ref().reason)?;
+        let to = kept_in(request.get_ref().to()).map_err(status)?;
+        let app = self.0.clone();
+        let at = self
+            .0
+            .to_its_end(async move { app.move_root_key(by, to).await })
+            .await
+            .map_err(status)?;
+        Ok(Response::new(root_key(at)))
+    }
+}
+
+fn kept_in(wire: v1::RootKeyPlace) -> crate::app::error::Result<KeptIn> {
+    match wire {
+        v1::RootKeyPlace::File => Ok(KeptIn::File),
+        v1::RootKeyPlace::Keychain => Ok(KeptIn::Keychain),
+        v1::RootKeyPlace::Credential => Ok(KeptIn::Credential),
+        v1::RootKeyPlace::Unspecified => convert::parse("to", ""),
+    }
+}
+
+fn root_key(at: Whereabouts) -> v1::RootKey {
+    let place = |place: Option<KeptIn>| {
+        i32::from(match place {
+            None => v1::RootKeyPlace::Unspecified,
+            Some(KeptIn::File) => v1::RootKeyPlace::File,
+            Some(KeptIn::Keychain) => v1::RootKeyPlace::Keychain,
+            Some(KeptIn::Credential) => v1::RootKeyPlace::Credential,
+        })
+    };
+    let (moving_to, leaving) = match at.unfinished {
+        None => (None, None),
+        Some(Unfinished::To(to)) => (Some(to), None),
+        Some(Unfinished::From(from)) => (None, Some(from)),
+    };
+    v1::RootKey {
+        kept_in: place(Some(at.kept_in)),
+        moving_to: place(moving_to),
+        leaving: place(leaving),
+        copy: place(at.copy),
+        file: at.file.display().to_string(),
+        store: at.store,
     }
 }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use bascule_domain::ids::ConnectionId;
 use bascule_os::PathError;
 
+use crate::place::KeychainError;
+
 /// The only way on when the store can't be read and there is no copy of it.
 pub const RESET_COMMAND: &str = "bascule reset --yes-lose-everything";
 
@@ -17,6 +19,28 @@ pub enum OpenError {
     /// The root key that the service manager keeps can't be read, or others can read it.
     #[error("the root key can't be taken from the service manager")]
     Credential(#[source] bascule_os::ForeignError),
+    /// The keychain, where the root key is kept, does not give it.
+    #[error("the root key is kept in the keychain")]
+    Keychain(#[source] KeychainError),
+    /// The keychain has no entry for this store.
+    #[error(
+        "the root key is kept in the keychain, which has no entry for store {store}: unlock the one that it was put into, or move this state folder away and restore a backup that has a passphrase; if there is none, start anew with: {RESET_COMMAND}"
+    )]
+    NotInKeychain {
+        /// Which store.
+        store: String,
+    },
+    /// Nobody lent the credential with the root key.
+    #[error(
+        "the root key is kept as a credential of the service manager, which lent none; start the service in place of this program: bascule service install"
+    )]
+    CredentialMissing,
+    /// What says where the root key is was altered.
+    #[error("{} is damaged, so it is not known where the root key is; {WAY_ON} {RESET_COMMAND}", .path.display())]
+    PlaceDamaged {
+        /// Which file.
+        path: PathBuf,
+    },
     /// There is a store, but no root key.
     #[error("the root key {} is missing, and without it the store can't be read; {WAY_ON} {RESET_COMMAND}", .path.display())]
     RootKeyMissing {

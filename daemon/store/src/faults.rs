@@ -73,6 +73,7 @@ impl Place {
             anchor: std::sync::Mutex::default(),
             observer: std::sync::OnceLock::new(),
             scratch: crate::scratch::Scratch::default(),
+            moving: std::sync::Mutex::default(),
         })
     }
 

@@ -9,7 +9,7 @@ use bascule_domain::ids::{ConnectionId, DeletionId};
 use bascule_os::{PathError, destroy_file, private_dir, remove_file, sync_dir};
 use data_encoding::HEXLOWER;
 
-use crate::{manifest::Whose, root_key::RootKey, seam};
+use crate::{manifest::Whose, place::RootKeyPlaces, root_key::RootKey, seam};
 
 /// Name of a connection's key file: random, so it tells nothing.
 pub(crate) type KeyFileName = [u8; 16];
@@ -24,28 +24,28 @@ pub(crate) const LEDGERS_ASIDE: u8 = 9;
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     folder: PathBuf,
-    /// The file that the root key is read from, if it is kept by somebody else.
-    credential: Option<PathBuf>,
+    /// What may hold the root key besides.
+    places: RootKeyPlaces,
 }
 
 impl Layout {
     pub(crate) fn new(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
-            credential: None,
+            places: RootKeyPlaces::default(),
         }
     }
 
-    /// With the root key in a file that is never written or destroyed here.
-    pub(crate) fn with_credential(self, credential: Option<&Path>) -> Self {
+    /// With other places that may hold the root key.
+    pub(crate) fn with_places(self, places: &RootKeyPlaces) -> Self {
         Self {
-            credential: credential.map(Path::to_owned),
+            places: places.clone(),
             ..self
         }
     }
 
-    pub(crate) fn credential(&self) -> Option<&Path> {
-        self.credential.as_deref()
+    pub(crate) const fn places(&self) -> &RootKeyPlaces {
+        &self.places
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -54,6 +54,11 @@ impl Layout {
 
     pub(crate) fn root_key(&self) -> PathBuf {
         self.folder.join("root.key")
+    }
+
+    /// Says where the root key is kept, if not in its file.
+    pub(crate) fn root_key_place(&self) -> PathBuf {
+        self.folder.join("root.key.place")
     }
 
     /// The whole root key of a store that is being created.
@@ -87,7 +92,12 @@ impl Layout {
 
     /// Whether anything of a store is there.
     pub(crate) fn holds_a_store(&self) -> Result<bool, PathError> {
-        for path in [self.root_key(), self.pending_root_key(), self.store()] {
+        for path in [
+            self.root_key(),
+            self.root_key_place(),
+            self.pending_root_key(),
+            self.store(),
+        ] {
             if exists(&path)? {
                 return Ok(true);
             }
@@ -262,6 +272,7 @@ impl Layout {
             destroy_file(&self.keys().join(name))?;
         }
         self.keep_manifests(|_| false)?;
+        remove_file(&unfinished(&self.root_key_place()))?;
         for store in [self.store(), self.pending_store()] {
             remove_file(&store)?;
         }

@@ -10,6 +10,7 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
+use bascule_domain::root_key::KeptIn;
 use bascule_os::{
     ForeignError, PathError, check_private_file, create_private_file, private_dir,
     read_foreign_secret, read_private, remove_file, replace_file, write_private,
@@ -21,6 +22,7 @@ use crate::{
     error::{OpenError, StoreError},
     keyring::Keyring,
     layout::{Layout, exists, manifests_of_deletion},
+    place::{self, RootKeyPlaces},
     root_key::{self, RootKey},
     seal::FORMAT,
     store::Store,
@@ -36,22 +38,25 @@ impl Store {
     ///
     /// The caller holds the state folder's instance lock.
     pub fn open_or_create(state_dir: &Path) -> Result<Self, OpenError> {
-        Self::open_or_create_with(state_dir, None)
+        Self::open_or_create_with(state_dir, &RootKeyPlaces::default())
     }
 
-    /// As [`Self::open_or_create`], with the root key from a file that somebody else keeps, such as
-    /// a credential of the service manager's, and not from the folder.
+    /// As [`Self::open_or_create`], with other places where the root key may be kept. A credential
+    /// that is lent is taken in place of the root key in the folder, unless the folder says where that
+    /// is.
     ///
     /// The caller holds the state folder's instance lock.
     pub fn open_or_create_with(
         state_dir: &Path,
-        credential: Option<&Path>,
+        places: &RootKeyPlaces,
     ) -> Result<Self, OpenError> {
         private_dir(state_dir)?;
-        let layout = Layout::new(state_dir).with_credential(credential);
+        let layout = Layout::new(state_dir).with_places(places);
         layout.finish_restore()?;
         layout.check_folders()?;
-        if layout.credential().is_some() {
+        if exists(&layout.root_key_place())? {
+            // It is somewhere, and nothing is made in its place.
+        } else if places.credential.is_some() {
             if !exists(&layout.store())? && !layout.has_key_files()? {
                 create_store(&layout, &read_root_key(&layout)?)?;
             }
@@ -84,6 +89,7 @@ impl Store {
             observer: OnceLock::new(),
             anchor: Mutex::default(),
             scratch: crate::scratch::Scratch::default(),
+            moving: Mutex::default(),
         };
         store.tidy()?;
         Ok(store)
@@ -94,12 +100,23 @@ impl Store {
         Ok(Layout::new(state_dir).holds_a_store()?)
     }
 
-    /// Destroys everything that the store wrote in the folder, keys first, and nothing else. What
-    /// a crash leaves is destroyed by calling it again.
+    /// Destroys everything that the store wrote in the folder and its entry in the keychain, keys
+    /// first, and nothing else. What a crash leaves is destroyed by calling it again. Says where the
+    /// root key was kept besides the folder: a credential is left to whoever can remove it.
     ///
     /// The caller holds the state folder's instance lock.
-    pub fn reset(state_dir: &Path) -> Result<(), StoreError> {
-        Ok(Layout::new(state_dir).destroy()?)
+    pub fn reset(state_dir: &Path, places: &RootKeyPlaces) -> Result<Option<KeptIn>, OpenError> {
+        let layout = Layout::new(state_dir).with_places(places);
+        let emptied = match place::empty_keychain(&layout) {
+            // Then it says nothing of another place either.
+            Err(OpenError::PlaceDamaged { .. }) => Ok(None),
+            emptied => emptied,
+        };
+        // What the keychain keeps opens nothing any more.
+        layout.destroy()?;
+        let kept_in = emptied?;
+        remove_file(&layout.root_key_place())?;
+        Ok(kept_in)
     }
 
     /// Removes what a crash left behind: keys of connections that were never added, and manifests
@@ -122,27 +139,22 @@ impl Store {
 }
 
 fn read_root_key(layout: &Layout) -> Result<RootKey, OpenError> {
-    parse_root_key(&root_key_file(layout)?, || {
-        let own = layout.root_key();
-        layout.credential().map_or(own, Path::to_owned)
-    })
+    let located = place::locate(layout)?;
+    parse_root_key(&place::read(layout, &located)?, || located.path())
 }
 
 fn parse_root_key(file: &[u8], path: impl Fn() -> PathBuf) -> Result<RootKey, OpenError> {
     RootKey::parse(file).map_err(|what| OpenError::RootKeyDamaged { path: path(), what })
 }
 
-/// The content of the root key's file.
+/// The content of the root key's file, wherever it is kept.
 pub(crate) fn root_key_file(layout: &Layout) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-    match layout.credential() {
-        Some(credential) => credential_file(credential),
-        None => own_root_key_file(&layout.root_key()),
-    }
+    place::read(layout, &place::locate(layout)?)
 }
 
 /// The content of a root key that somebody else keeps. Whose it is does not matter: a service manager
 /// lends its own.
-fn credential_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+pub(crate) fn credential_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     match read_foreign_secret(path, root_key::FILE_LEN as u64) {
         Ok(file) => Ok(Zeroizing::new(file)),
         Err(error) if error.is_absent() => Err(OpenError::RootKeyMissing {
@@ -157,7 +169,7 @@ fn credential_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
 }
 
 /// The content of a root key's file in a state folder.
-fn own_root_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+pub(crate) fn own_root_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     match read_private(path, root_key::FILE_LEN as u64) {
         Ok(file) => Ok(Zeroizing::new(file)),
         Err(PathError::TooLarge { .. }) => Err(OpenError::RootKeyDamaged {
@@ -254,19 +266,27 @@ fn inspect(view: &View, layout: &Layout, root: &RootKey) -> Result<Keyring, Open
             known: FORMAT,
         });
     }
-    let (store_id, proof) = rest.split_first_chunk::<16>().ok_or_else(foreign)?;
-    let opened = root.seal.open(&META.place(IDENTITY), proof);
-    if *store_id != root.store_id
-        || opened.as_ref().map(|proof| proof.as_slice()) != Ok(IDENTITY_PROOF)
-    {
+    if !proves(root, rest).ok_or_else(foreign)? {
         return Err(OpenError::RootKeyOfAnotherStore {
-            root_key: layout
-                .credential()
-                .map_or_else(|| layout.root_key(), Path::to_owned),
+            root_key: place::locate(layout)?.path(),
             store: layout.store(),
         });
     }
     Keyring::read(view, root, layout)
+}
+
+/// Whether the value behind the format is this root key's.
+fn proves(root: &RootKey, identity: &[u8]) -> Option<bool> {
+    let (store_id, proof) = identity.split_first_chunk::<16>()?;
+    let opened = root.seal.open(&META.place(IDENTITY), proof);
+    Some(*store_id == root.store_id && opened.is_ok_and(|proof| proof.as_slice() == IDENTITY_PROOF))
+}
+
+/// Whether the store that is open is this root key's.
+pub(crate) fn opens(view: &View, root: &RootKey) -> Result<bool, StoreError> {
+    let identity = view.get(META, IDENTITY)?;
+    let rest = identity.as_deref().and_then(|identity| identity.get(1..));
+    Ok(rest.and_then(|rest| proves(root, rest)).unwrap_or(false))
 }
 
 fn damaged(
@@ -320,6 +340,13 @@ mod tests {
         assert!(!store.has_failed());
     }
 
+    fn lent(credential: &Path) -> RootKeyPlaces {
+        RootKeyPlaces {
+            credential: Some(credential.to_owned()),
+            keychain: None,
+        }
+    }
+
     #[test]
     fn a_root_key_that_somebody_else_keeps_opens_the_store_and_is_left_alone() {
         let temp = tempfile::tempdir().unwrap();
@@ -327,7 +354,7 @@ mod tests {
         drop(Store::open_or_create(&folder).unwrap());
         let own = Layout::new(&folder).root_key();
         std::fs::rename(&own, &credential).unwrap();
-        let open = |folder: &Path| Store::open_or_create_with(folder, Some(&credential));
+        let open = |folder: &Path| Store::open_or_create_with(folder, &lent(&credential));
         drop(open(&folder).unwrap());
         assert!(!own.exists());
         assert!(matches!(
@@ -351,7 +378,7 @@ mod tests {
         use std::{fs::Permissions, os::unix::fs::PermissionsExt};
         let temp = tempfile::tempdir().unwrap();
         let (folder, credential) = (temp.path().join("state"), temp.path().join("credential"));
-        let refused = || Store::open_or_create_with(&folder, Some(&credential)).unwrap_err();
+        let refused = || Store::open_or_create_with(&folder, &lent(&credential)).unwrap_err();
         assert!(matches!(refused(), OpenError::RootKeyMissing { .. }));
         let key = RootKey::generate().unwrap();
         let mode = |mode| std::fs::set_permissions(&credential, Permissions::from_mode(mode));

@@ -37,6 +37,7 @@ use crate::{
     keyring,
     layout::{KeyFileName, Layout},
     open::{IDENTITY, root_key_file},
+    place::RootKeyPlaces,
     record,
     root_key::RootKey,
     seal::Sealer,
@@ -142,13 +143,16 @@ impl Store {
         place: Place,
         passphrase: Option<&[u8]>,
         at: Timestamp,
+        places: &RootKeyPlaces,
     ) -> Result<Restored, RestoreError> {
         let (head, end) = Head::read(file)?;
         private_dir(state_dir)?;
-        let layout = Layout::new(state_dir);
+        let layout = Layout::new(state_dir).with_places(places);
         layout.finish_restore()?;
         let present = match layout.holds_a_store()? {
-            true => Some(Self::open_or_create(state_dir).map_err(RestoreError::Present)?),
+            true => {
+                Some(Self::open_or_create_with(state_dir, places).map_err(RestoreError::Present)?)
+            }
             false => None,
         };
         let root_file = root_key_of(&layout, &head, present.as_ref(), passphrase)?;
@@ -177,14 +181,28 @@ impl Store {
             .then_some(Closure::Restored { backup: backup.id });
         build(&layout, &root_file, &state)?;
         {
-            let built = open_whole(&layout.restoring())?;
+            let built = open_whole(&layout.restoring(), &RootKeyPlaces::default())?;
             built.note_restore(&backup, closure.as_ref(), at)?;
         }
         // From here on the database is not the one that is open.
         drop(present);
         layout.accept_restored()?;
         // Destroys the old state once it is open.
-        open_whole(state_dir).map_err(|error| RestoreError::InPlace(error.into()))?;
+        let store =
+            open_whole(state_dir, places).map_err(|error| RestoreError::InPlace(error.into()))?;
+        // Built in a file, the key goes back to where it is kept; else at the next start.
+        let moved = store.settle_root_key(&|to| Entry {
+            at,
+            by: None,
+            change: Change::RootKeyMoved { to },
+            details: None,
+        });
+        if let Err(error) = moved {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the root key stays in its file until the next start"
+            );
+        }
         Ok(Restored {
             backup,
             closed: closure.is_some(),
@@ -239,8 +257,8 @@ fn root_key_of(
 }
 
 /// Opens a state and reads all of it.
-fn open_whole(folder: &Path) -> Result<Store, RestoreError> {
-    let store = Store::open_or_create(folder).map_err(RestoreError::Unusable)?;
+fn open_whole(folder: &Path, places: &RootKeyPlaces) -> Result<Store, RestoreError> {
+    let store = Store::open_or_create_with(folder, places).map_err(RestoreError::Unusable)?;
     store
         .load()
         .map_err(|error| RestoreError::Unusable(error.into()))?;

@@ -52,6 +52,8 @@ pub struct Store {
     pub(crate) observer: OnceLock<Observer>,
     pub(crate) anchor: Mutex<Option<Anchor>>,
     pub(crate) scratch: Scratch,
+    /// Held while the root key is moved.
+    pub(crate) moving: Mutex<()>,
 }
 
 /// Is told each change that was made durable.

@@ -16,7 +16,7 @@ use bascule_domain::{
     deletion::Phase,
     ids::BackupId,
 };
-use bascule_store::{NewBackup, Store, StoreError};
+use bascule_store::{NewBackup, RootKeyPlaces, Store, StoreError};
 use fixture::*;
 
 fn settle(store: &Store, adoption: &Adoption, outcome: State) -> Result<Adoption, StoreError> {
@@ -173,6 +173,7 @@ fn restore(folder: &Folder, file: &[u8]) -> Store {
         Place::Unknown,
         Some(b"correct horse"),
         Timestamp::UNIX_EPOCH,
+        &RootKeyPlaces::default(),
     )
     .unwrap();
     folder.open()

@@ -15,7 +15,7 @@ use bascule_domain::{
     manifest::{Entry, Stretch},
     survey::Round,
 };
-use bascule_store::{OpenError, Store};
+use bascule_store::{OpenError, RootKeyPlaces, Store};
 use fixture::*;
 
 fn with_manifest(store: &Store, connection: &bascule_domain::connection::Connection) {
@@ -240,8 +240,8 @@ fn a_reset_destroys_what_the_store_wrote_and_nothing_else() {
     let config = folder.file("config.toml");
     fs::write(&config, "mine").unwrap();
 
-    Store::reset(&folder.path).unwrap();
-    Store::reset(&folder.path).unwrap();
+    Store::reset(&folder.path, &RootKeyPlaces::default()).unwrap();
+    Store::reset(&folder.path, &RootKeyPlaces::default()).unwrap();
     assert_eq!(list(&folder.path), [config, witness.clone()]);
     assert!(
         fs::read(witness).unwrap().iter().all(|&byte| byte == 0),

@@ -26,7 +26,7 @@ use bascule_domain::{
     ids::{ConnectionId, KeyId},
 };
 use bascule_store::{
-    Store,
+    RootKeyPlaces, Store,
     ledger::{
         By, Cause, Group, Ledger, LedgerSettings, Passed, Peer, Process, Query, Report, Row, Tally,
         What,
@@ -413,7 +413,7 @@ fn a_damaged_or_foreign_file_is_moved_aside_and_a_new_one_begun() {
         assert_eq!(number_of(&desk, &ledger), 1);
         ledger.close();
     }
-    Store::reset(&desk.folder.path).unwrap();
+    Store::reset(&desk.folder.path, &RootKeyPlaces::default()).unwrap();
     let left: Vec<_> = list(&desk.folder.path)
         .into_iter()
         .filter(|path| path.to_string_lossy().contains("ledger") && path.is_file())

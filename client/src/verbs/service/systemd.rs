@@ -8,7 +8,9 @@ use std::{
     process::{Output as Ended, Stdio},
 };
 
-use bascule_proto::v1::{Adoption, ListAdoptionsRequest, StatusRequest, StatusResponse};
+use bascule_proto::v1::{
+    Adoption, ListAdoptionsRequest, RootKeyPlace, ShowRootKeyRequest, StatusRequest, StatusResponse,
+};
 use tokio::process::Command;
 
 use super::{
@@ -42,7 +44,7 @@ impl Scope {
     }
 
     /// Where an administrator's or a user's own units are.
-    fn folder(self) -> Result<PathBuf, Error> {
+    pub(super) fn folder(self) -> Result<PathBuf, Error> {
         match self {
             Self::System => Ok("/etc/systemd/system".into()),
             Self::User => {
@@ -78,7 +80,7 @@ async fn systemctl(scope: Scope, arguments: &[&str]) -> Result<Ended, Error> {
 }
 
 /// Runs systemctl, which must succeed.
-async fn order(scope: Scope, arguments: &[&str]) -> Result<(), Error> {
+pub(super) async fn order(scope: Scope, arguments: &[&str]) -> Result<(), Error> {
     let ended = systemctl(scope, arguments).await?;
     if ended.status.success() {
         return Ok(());
@@ -338,6 +340,7 @@ pub(super) async fn uninstall(scope: Scope, force: bool) -> Result<Uninstalled, 
     };
     if let (Some(_), false) = (&told, force) {
         refuse_while_adopted(scope).await?;
+        refuse_while_lent(scope).await?;
     }
     if installed {
         order(scope, &["disable", "--now", UNITS[0], UNITS[1], UNITS[2]]).await?;
@@ -370,6 +373,23 @@ async fn refuse_while_adopted(scope: Scope) -> Result<(), Error> {
         .await?
         .into_inner();
     check_adopted(&all.adoptions, scope)
+}
+
+/// Without the service nobody lends the root key, and the store opens no more.
+async fn refuse_while_lent(scope: Scope) -> Result<(), Error> {
+    let client = Client::connect(Some(&socket(scope)?)).await?;
+    let at = client.system().show_root_key(ShowRootKeyRequest {}).await?;
+    if at.into_inner().kept_in() != RootKeyPlace::Credential {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Refused,
+        "the root key is a credential that only the service is lent, so nothing could be opened without it",
+    )
+    .next(match scope {
+        Scope::User => "bascule root-key move file",
+        Scope::System => "sudo bascule root-key move file --system",
+    }))
 }
 
 fn check_adopted(all: &[Adoption], scope: Scope) -> Result<(), Error> {

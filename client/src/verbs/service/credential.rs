@@ -1,0 +1,211 @@
+//! The root key as a credential that systemd lends the service: put where systemd finds it, encrypted where
+//! it can be, and taken away again. It must never replace or remove another store's root key.
+
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use super::{
+    files::{SERVICE_UNIT, Scope},
+    finish, privileged, remove as remove_file, systemd, write,
+};
+use crate::error::{Error, Kind};
+
+/// What the credential is called in the service.
+const NAME: &str = "root.key";
+/// What its file is called.
+const FILE: &str = "bascule.root.key";
+/// Bytes of a root key at most.
+const LONGEST: u64 = 4096;
+const DROP_IN: &str = "bascule.service.d/root-key.conf";
+/// Since when systemd encrypts a user's credentials.
+const ENCRYPTS_FOR_USERS: u32 = 256;
+
+/// Where a service's credential is.
+pub(in crate::verbs) struct Store {
+    scope: Scope,
+    plain: PathBuf,
+    encrypted: PathBuf,
+    drop_in: PathBuf,
+}
+
+fn failed(what: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::new(Kind::Failed, format!("{what}: {error}"))
+}
+
+impl Store {
+    /// That of the service which the daemon is; refuses where it is none.
+    pub(in crate::verbs) async fn of_service(system: bool, daemon: u32) -> Result<Self, Error> {
+        let scope = if system { Scope::System } else { Scope::User };
+        if cfg!(target_os = "macos") {
+            return Err(Error::new(
+                Kind::NotAvailable,
+                "launchd lends no credentials; the keychain is for that",
+            )
+            .next("bascule root-key move keychain"));
+        }
+        privileged(scope)?;
+        let condition = systemd::condition(scope).await?;
+        if condition.pid != Some(daemon) {
+            return Err(Error::new(
+                Kind::Refused,
+                "the daemon that answers is not this service of systemd, which alone is lent credentials",
+            )
+            .next(match scope {
+                Scope::User => "bascule service install; for the machine's: --system",
+                Scope::System => "sudo bascule service install --system; for your own: without --system",
+            }));
+        }
+        let base = match scope {
+            Scope::System => PathBuf::from("/etc"),
+            // systemd/user is below the same folder.
+            Scope::User => scope
+                .folder()?
+                .ancestors()
+                .nth(2)
+                .unwrap_or(Path::new("/"))
+                .to_owned(),
+        };
+        Ok(Self {
+            scope,
+            plain: base.join("credstore").join(FILE),
+            encrypted: base.join("credstore.encrypted").join(FILE),
+            drop_in: scope.folder()?.join(DROP_IN),
+        })
+    }
+
+    /// Puts the key there, as a copy of the file, and lets the unit load it.
+    pub(in crate::verbs) async fn put(&self, key: &Path) -> Result<(), Error> {
+        let present = [&self.plain, &self.encrypted];
+        if let Some(other) = present.into_iter().find(|path| path.exists())
+            && !self.holds(other, key).await?
+        {
+            return Err(Error::new(
+                Kind::Refused,
+                format!("{} is another root key already", other.display()),
+            )
+            .next("move it away, if nothing needs it"));
+        }
+        let encrypted = self.can_encrypt().await;
+        let place = if encrypted {
+            &self.encrypted
+        } else {
+            &self.plain
+        };
+        let folder = place.parent().unwrap_or(Path::new("/"));
+        let unusable = |error| failed("the credential's folder can't be made", &error);
+        std::fs::create_dir_all(folder).map_err(unusable)?;
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(folder, private).map_err(unusable)?;
+        let content = match encrypted {
+            true => self.creds("encrypt", key).await?,
+            false => bascule_os::read_foreign_secret(key, LONGEST)
+                .map_err(|error| failed("the root key can't be read", &error))?,
+        };
+        let content = zeroize::Zeroizing::new(content);
+        bascule_os::write_private(place, &content)
+            .map_err(|error| failed("the credential can't be written", &error))?;
+        if !self.holds(place, key).await? {
+            return Err(failed(
+                "the credential can't be used",
+                &"it does not read back as it was written",
+            ));
+        }
+        let directive = match encrypted {
+            true => "LoadCredentialEncrypted",
+            false => "LoadCredential",
+        };
+        let text = format!(
+            "# Written by bascule root-key move credential.\n[Service]\n{directive}={NAME}:{}\n",
+            place.display().to_string().replace('%', "%%")
+        );
+        write(&self.drop_in, &text).map(|_| ())
+    }
+
+    /// Refuses where the credential is somewhere else.
+    pub(in crate::verbs) fn check_removable(&self) -> Result<(), Error> {
+        if self.plain.exists() || self.encrypted.exists() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Refused,
+            format!(
+                "the credential is neither {} nor {}, so somebody else put it where it is",
+                self.plain.display(),
+                self.encrypted.display()
+            ),
+        )
+        .next(
+            "remove it there, once the key is kept elsewhere; of the machine's service: --system",
+        ))
+    }
+
+    /// Destroys the credential, and has the unit load none from its file.
+    pub(in crate::verbs) fn remove(&self) -> Result<(), Error> {
+        for path in [&self.plain, &self.encrypted] {
+            if path.exists() {
+                bascule_os::destroy_file(path)
+                    .map_err(|error| failed("the credential can't be removed", &error))?;
+            }
+        }
+        remove_file(&self.drop_in)?;
+        // Somebody else's settings of the unit may be in it.
+        std::fs::remove_dir(self.drop_in.with_file_name("")).ok();
+        Ok(())
+    }
+
+    /// Starts the service anew, with what it is lent now.
+    pub(in crate::verbs) async fn restart(&self) -> Result<(), Error> {
+        systemd::order(self.scope, &["daemon-reload"]).await?;
+        systemd::order(self.scope, &["restart", SERVICE_UNIT]).await
+    }
+
+    /// Whether a credential's file gives what the key's file holds.
+    async fn holds(&self, place: &Path, key: &Path) -> Result<bool, Error> {
+        let read = |path: &Path| {
+            bascule_os::read_foreign_secret(path, LONGEST)
+                .map(zeroize::Zeroizing::new)
+                .map_err(|error| failed("the root key can't be read back", &error))
+        };
+        let back = match place == self.encrypted {
+            true => zeroize::Zeroizing::new(self.creds("decrypt", place).await?),
+            false => read(place)?,
+        };
+        Ok(*back == *read(key)?)
+    }
+
+    async fn can_encrypt(&self) -> bool {
+        let mut command = Command::new("systemd-creds");
+        command.arg("--version");
+        let Ok(ended) = finish(command).await else {
+            return false;
+        };
+        let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+        let version = text.split_whitespace().nth(1);
+        let version: u32 = version.and_then(|word| word.parse().ok()).unwrap_or(0);
+        match self.scope {
+            Scope::System => ended.status.success(),
+            Scope::User => version >= ENCRYPTS_FOR_USERS,
+        }
+    }
+
+    async fn creds(&self, verb: &str, from: &Path) -> Result<Vec<u8>, Error> {
+        let mut command = Command::new("systemd-creds");
+        if self.scope == Scope::User {
+            command.arg("--user");
+        }
+        command
+            .arg(format!("--name={NAME}"))
+            .arg(verb)
+            .arg(from)
+            .arg("-");
+        let ended = finish(command).await?;
+        match ended.status.success() {
+            true => Ok(ended.stdout),
+            false => Err(failed(
+                &format!("systemd-creds {verb} failed"),
+                &String::from_utf8_lossy(&ended.stderr).trim(),
+            )),
+        }
+    }
+}
