@@ -12,7 +12,9 @@ pub(crate) const MIB: usize = 1 << 20;
 /// An object of 4 MiB that readers leave half way.
 pub(crate) const LARGE: &str = "large";
 /// Rounds in a turn: after a turn of everybody's comes a rest.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 4;
+/// Small requests in a round, half of them refused: what is kept of each must be seen in the end.
+const BURST: usize = 100;
 
 pub(crate) fn body(seed: usize, length: usize) -> Vec<u8> {
     (0..length)
@@ -30,9 +32,24 @@ pub(crate) fn work(course: &Course, key: &Issued, bucket: &str, worker: usize) {
         for _ in 0..ROUNDS {
             round += 1;
             one_round(&s3, key, bucket, worker, round);
-            course.count(3);
+            burst(&s3, key, bucket);
+            course.count(3 + BURST as u64);
         }
     }
+}
+
+/// Many requests one after the other, quicker than one call at a time.
+fn burst(s3: &S3, key: &Issued, bucket: &str) {
+    let stranger = S3::new(&key.endpoint, &key.id, "a-secret-that-is-not-its-own");
+    let path = format!("/{bucket}/small");
+    bascule_tests::runtime().block_on(async {
+        for _ in 0..BURST / 2 {
+            let served = s3.send(Method::HEAD, &path, &[], "").await.unwrap();
+            assert_eq!(served.status, 200);
+            let refused = stranger.send(Method::GET, &path, &[], "").await.unwrap();
+            assert_eq!(refused.status, 403);
+        }
+    });
 }
 
 fn one_round(s3: &S3, key: &Issued, bucket: &str, worker: usize, round: usize) {

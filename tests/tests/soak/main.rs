@@ -26,7 +26,7 @@ mod load;
 mod slow;
 
 use std::{
-    sync::{Mutex, atomic::Ordering::SeqCst, mpsc},
+    sync::{atomic::Ordering::SeqCst, mpsc},
     thread::{self, Scope},
     time::{Duration, Instant},
 };
@@ -115,7 +115,7 @@ impl Soak {
 
     /// The descriptors once every client has left and connections to the provider are given up: always
     /// the same number, unless one is lost.
-    fn descriptors_alone(&self) -> usize {
+    fn alone(&self) -> Alone {
         let mut last = (usize::MAX, Instant::now());
         wait::within(
             Duration::from_secs(600),
@@ -126,7 +126,10 @@ impl Soak {
                     last = (open, Instant::now());
                 }
                 // Longer than connections to the provider are kept (adapters, `pool`).
-                (last.1.elapsed() > Duration::from_secs(20)).then_some(open)
+                (last.1.elapsed() > Duration::from_secs(20)).then(|| Alone {
+                    descriptors: open,
+                    own: self.held().own,
+                })
             },
         )
     }
@@ -184,6 +187,12 @@ impl Soak {
     }
 }
 
+/// What is held once nobody is there.
+struct Alone {
+    descriptors: usize,
+    own: u64,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Waits {
     median: u64,
@@ -219,9 +228,9 @@ fn h1_a_mixed_load_with_1000_slow_clients_takes_no_more_memory_and_descriptors_w
     let before = soak.waits(length / 20);
     // Short, so that all is open that stays open.
     soak.under_load(length / 10, 3);
-    let open = soak.descriptors_alone();
+    let open = soak.alone();
     let (beside, seen) = soak.under_load(length, rests);
-    let open_at_the_end = soak.descriptors_alone();
+    let at_the_end = soak.alone();
     let after = soak.waits(length / 20);
 
     println!(
@@ -235,12 +244,22 @@ fn h1_a_mixed_load_with_1000_slow_clients_takes_no_more_memory_and_descriptors_w
     assert_eq!(seen.len() as u64, rests, "the load ended early");
     let drift = drift::Course::new(seen).drift();
     println!(
-        "own memory: {:.2} MiB when warm (rest {}), {:.2} MiB at the end: {:+.1} %; descriptors {open}, at the end {open_at_the_end}",
+        "own memory: {:.2} MiB when warm (rest {}), {:.2} MiB at the end: {:+.1} %",
         mebibytes(drift.warm),
         drift.warm_from + 1,
         mebibytes(drift.end),
         drift.thousandths() as f64 / 10.0,
     );
+    println!(
+        "alone: {:.2} MiB and {} descriptors at first, {:.2} MiB and {} descriptors at the end",
+        mebibytes(open.own),
+        open.descriptors,
+        mebibytes(at_the_end.own),
+        at_the_end.descriptors
+    );
     assert!(drift.thousandths() < drift::MOST, "memory grows: {drift:?}");
-    assert_eq!(open_at_the_end, open, "descriptors are lost");
+    assert_eq!(
+        at_the_end.descriptors, open.descriptors,
+        "descriptors are lost"
+    );
 }
