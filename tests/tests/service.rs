@@ -680,6 +680,52 @@ fn the_machines_service_is_confined_listens_on_loopback_only_and_takes_its_root_
         .exits(0);
 }
 
+#[test]
+fn operators_use_the_machines_service_once_its_socket_is_theirs_too() {
+    let Some(machine) = Boot::new().programs().start() else {
+        return;
+    };
+    let root = User::root(&machine);
+    root.service("install", &[]).ok();
+    let settings = "[access]\noperators = \"group:games\"\n";
+    machine.write("/etc/bascule/config.toml", settings);
+    root.install(
+        "bascule.socket.d/operators.conf",
+        "[Socket]\nSocketMode=0660\nSocketGroup=games\n",
+    );
+    // As the help says.
+    let help = root.run(&["bascule", "help", "multi-user"]).exits(0).stdout;
+    for line in [
+        "SocketMode=0660",
+        "SocketGroup=",
+        "systemctl edit bascule.socket",
+    ] {
+        assert!(help.contains(line), "{help}");
+    }
+    root.systemctl(&["stop", SERVICE, "bascule.socket"])
+        .exits(0);
+    root.systemctl(&["start", "bascule.socket", SERVICE])
+        .exits(0);
+    let as_nobody = |groups: &str| {
+        let mut command = vec!["setpriv", "--reuid=65534", "--regid=65534"];
+        match groups {
+            "" => command.push("--clear-groups"),
+            groups => command.extend(["--groups", groups]),
+        }
+        command.extend([
+            "bascule",
+            "--socket",
+            "/run/bascule/bascule.sock",
+            "--json",
+            "status",
+        ]);
+        machine.run(&command)
+    };
+    as_nobody("60").ok();
+    assert_ne!(as_nobody("").code, Some(0));
+    root.bascule(&["status"]).ok();
+}
+
 /// Every TCP socket that the process listens on is on loopback.
 fn e7_loopback_only(machine: &Machine, pid: &str) {
     let held = machine
