@@ -17,6 +17,7 @@ use std::{
     os::unix::net::UnixDatagram,
     path::Path,
     process::Command,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -266,6 +267,11 @@ impl User<'_> {
     }
 
     fn service(&self, verb: &str, more: &[&str]) -> Answer {
+        // The machines share the host's loopback, and between an installation's choice of a port and its
+        // use another one must not choose.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = (verb == "install")
+            .then(|| ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner));
         let scope: &[&str] = if self.system { &["--system"] } else { &[] };
         self.bascule(&[&["service", verb], scope, more].concat())
     }

@@ -92,7 +92,7 @@ impl Soak {
         };
         let (up, is_up) = mpsc::channel();
         scope.spawn(move || {
-            slow::trickle(course, &target, SLOW_CLIENTS, move || up.send(()).unwrap())
+            slow::trickle(course, &target, SLOW_CLIENTS, move || up.send(()).unwrap());
         });
         is_up.recv().expect("the slow clients to connect");
     }
