@@ -8,6 +8,9 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 pub struct Held {
     /// Resident memory now, in bytes.
     pub resident: u64,
+    /// What of it is nobody else's: without the pages of the program's file, which the system drops and
+    /// brings back as it likes.
+    pub own: u64,
     /// The most resident memory since its start, in bytes.
     pub peak: u64,
     /// Open descriptors; `None` when only the superuser may count them.
@@ -26,6 +29,7 @@ pub fn held(pid: u32) -> Option<Held> {
     };
     Some(Held {
         resident: number("VmRSS:")? * 1024,
+        own: number("RssAnon:")? * 1024,
         peak: number("VmHWM:")? * 1024,
         descriptors: fs::read_dir(format!("/proc/{pid}/fd"))
             .ok()

@@ -108,6 +108,11 @@ pub(crate) async fn run(_: Arguments, context: &Context) -> Result<Exit, Error> 
                     count(status.open_requests.into(), "request"),
                 ),
             );
+        let ours = env!("CARGO_PKG_VERSION");
+        if status.version != ours {
+            let text = format!("this command is of version {ours}; see: bascule doctor");
+            facts.add("Version", Cell::new(text).style(WARN));
+        }
         if !status.after_restart.is_empty() {
             let names = status.after_restart.join(", ");
             let text = format!("changed, in force after a restart of the daemon: {names}");

@@ -96,15 +96,18 @@ pub enum OpenError {
         /// Whose it is.
         connection: ConnectionId,
     },
-    /// Written by a later version.
-    #[error("the store {} has format {found}, and this version knows formats up to {known}; install the newer version again", .path.display())]
+    /// Written by a later version: the store, its root key or its ledger.
+    #[error(
+        "{} was written by a newer Bascule: it has format {found}, and this version, {}, knows formats up to {known}; nothing was changed, so install the newer version again",
+        .path.display(), env!("CARGO_PKG_VERSION")
+    )]
     TooNew {
         /// Which file.
         path: PathBuf,
         /// Its format.
-        found: u8,
+        found: u32,
         /// The newest one known.
-        known: u8,
+        known: u32,
     },
     /// Another process has it open.
     #[error("the store {} is open in another process", .path.display())]

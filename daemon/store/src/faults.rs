@@ -59,7 +59,8 @@ impl Place {
 
     fn with(&self, rows: Rows) -> Result<Store, Box<dyn std::error::Error>> {
         let layout = Layout::new(&self.folder);
-        let root = RootKey::parse(&fs::read(layout.root_key())?)?;
+        let root = RootKey::parse(&fs::read(layout.root_key())?)
+            .map_err(|refused| format!("{refused:?}"))?;
         let mut keyring = None;
         rows.read(|view| {
             keyring = Some(Keyring::read(view, &root, &layout));

@@ -22,8 +22,9 @@ use crate::{
     error::{OpenError, StoreError},
     keyring::Keyring,
     layout::{Layout, exists, manifests_of_deletion},
+    ledger,
     place::{self, RootKeyPlaces},
-    root_key::{self, RootKey},
+    root_key::{self, NoRootKey, RootKey},
     seal::FORMAT,
     store::Store,
 };
@@ -80,6 +81,7 @@ impl Store {
         check_private_file(&layout.store())?;
 
         let keyring = rehearse(&layout, &root)?;
+        ledger::refuse_newer(&layout)?;
         let rows = Rows::open(&layout.store()).map_err(|error| refusal(&layout, error))?;
         let store = Self {
             layout,
@@ -144,7 +146,14 @@ fn read_root_key(layout: &Layout) -> Result<RootKey, OpenError> {
 }
 
 fn parse_root_key(file: &[u8], path: impl Fn() -> PathBuf) -> Result<RootKey, OpenError> {
-    RootKey::parse(file).map_err(|what| OpenError::RootKeyDamaged { path: path(), what })
+    RootKey::parse(file).map_err(|refused| match refused {
+        NoRootKey::Damaged(what) => OpenError::RootKeyDamaged { path: path(), what },
+        NoRootKey::TooNew(found) => OpenError::TooNew {
+            path: path(),
+            found: found.into(),
+            known: NoRootKey::KNOWN.into(),
+        },
+    })
 }
 
 /// The content of the root key's file, wherever it is kept.
@@ -155,7 +164,7 @@ pub(crate) fn root_key_file(layout: &Layout) -> Result<Zeroizing<Vec<u8>>, OpenE
 /// The content of a root key that somebody else keeps. Whose it is does not matter: a service manager
 /// lends its own.
 pub(crate) fn credential_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-    match read_foreign_secret(path, root_key::FILE_LEN as u64) {
+    match read_foreign_secret(path, root_key::LIMIT) {
         Ok(file) => Ok(Zeroizing::new(file)),
         Err(error) if error.is_absent() => Err(OpenError::RootKeyMissing {
             path: path.to_owned(),
@@ -170,7 +179,7 @@ pub(crate) fn credential_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenErr
 
 /// The content of a root key's file in a state folder.
 pub(crate) fn own_root_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-    match read_private(path, root_key::FILE_LEN as u64) {
+    match read_private(path, root_key::LIMIT) {
         Ok(file) => Ok(Zeroizing::new(file)),
         Err(PathError::TooLarge { .. }) => Err(OpenError::RootKeyDamaged {
             path: path.to_owned(),
@@ -251,20 +260,21 @@ fn rehearse(layout: &Layout, root: &RootKey) -> Result<Keyring, OpenError> {
 
 fn inspect(view: &View, layout: &Layout, root: &RootKey) -> Result<Keyring, OpenError> {
     let foreign = || damaged(layout, io::Error::other("it holds something else"));
+    let identity = view.get(META, IDENTITY)?.ok_or_else(foreign)?;
+    let (&format, rest) = identity.split_first().ok_or_else(foreign)?;
+    // Before anything else: a later version may have other tables.
+    if format > FORMAT {
+        return Err(OpenError::TooNew {
+            path: layout.store(),
+            found: format.into(),
+            known: FORMAT.into(),
+        });
+    }
     if !view
         .has_every_table()
         .map_err(|error| damaged(layout, error))?
     {
         return Err(foreign());
-    }
-    let identity = view.get(META, IDENTITY)?.ok_or_else(foreign)?;
-    let (&format, rest) = identity.split_first().ok_or_else(foreign)?;
-    if format > FORMAT {
-        return Err(OpenError::TooNew {
-            path: layout.store(),
-            found: format,
-            known: FORMAT,
-        });
     }
     if !proves(root, rest).ok_or_else(foreign)? {
         return Err(OpenError::RootKeyOfAnotherStore {

@@ -18,11 +18,29 @@ use crate::{
 const MAGIC: &[u8; 8] = b"BSCROOT\x01";
 const ID_LEN: usize = 16;
 const CHECK_LEN: usize = 32;
+/// Where the magic says the format.
+const FORMAT_AT: usize = MAGIC.len() - 1;
+/// The most that is read of a file: one of a later version may be longer than ours.
+pub(crate) const LIMIT: u64 = 4096;
 /// Bytes of the file.
 pub(crate) const FILE_LEN: usize = MAGIC.len() + ID_LEN + KEY_LEN + CHECK_LEN;
 
 /// Which store; random, drawn when it is created.
 pub(crate) type StoreId = [u8; ID_LEN];
+
+/// Why a file's content is no root key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRootKey {
+    /// What is wrong with it, in fixed words.
+    Damaged(&'static str),
+    /// It was written by a later version, in this format.
+    TooNew(u8),
+}
+
+impl NoRootKey {
+    /// The newest format that is known.
+    pub(crate) const KNOWN: u8 = MAGIC[FORMAT_AT];
+}
 
 /// The keys derived from the root key.
 pub(crate) struct RootKey {
@@ -60,8 +78,18 @@ impl RootKey {
         Ok(file)
     }
 
-    /// Reads the file's content; says in fixed words what is wrong with it.
-    pub(crate) fn parse(file: &[u8]) -> Result<Self, &'static str> {
+    /// Reads the file's content.
+    pub(crate) fn parse(file: &[u8]) -> Result<Self, NoRootKey> {
+        if let Some(&format) = file.get(FORMAT_AT)
+            && file.starts_with(&MAGIC[..FORMAT_AT])
+            && format > NoRootKey::KNOWN
+        {
+            return Err(NoRootKey::TooNew(format));
+        }
+        Self::parse_known(file).map_err(NoRootKey::Damaged)
+    }
+
+    fn parse_known(file: &[u8]) -> Result<Self, &'static str> {
         if file.len() != FILE_LEN {
             return Err("its length is wrong");
         }
@@ -179,12 +207,12 @@ mod tests {
         for len in 0..file.len() {
             assert_eq!(
                 RootKey::parse(&file[..len]).unwrap_err(),
-                "its length is wrong"
+                NoRootKey::Damaged("its length is wrong")
             );
         }
         assert_eq!(
             RootKey::parse(&[0; FILE_LEN]).unwrap_err(),
-            "it does not begin as a root key does"
+            NoRootKey::Damaged("it does not begin as a root key does")
         );
         for at in 0..file.len() {
             let mut altered = file.to_vec();

@@ -17,7 +17,8 @@ use super::{
 };
 
 const APPLICATION: i32 = 0x4253_434c;
-const VERSION: i32 = 1;
+/// Of the tables; a later one is refused before anything is opened.
+pub(super) const VERSION: i32 = 1;
 const DAY: i64 = 24 * HOUR;
 
 const TABLES: &str = "
@@ -102,12 +103,29 @@ fn time(milliseconds: i64) -> Timestamp {
     Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// Where the head of the file says the version of its tables, and right after it whose they are.
+const VERSION_AT: usize = 60;
+const HEAD: usize = 72;
+
+/// The version of the ledger that the file begins as, if it begins as one. Nothing is opened as a
+/// database for it.
+pub(super) fn version(path: &Path) -> std::io::Result<Option<i32>> {
+    use std::io::Read;
+    let mut head = Vec::with_capacity(HEAD);
+    std::fs::File::open(path)?
+        .take(HEAD as u64)
+        .read_to_end(&mut head)?;
+    let is_ledger =
+        head.starts_with(b"SQLite format 3\0") && head[16..].ends_with(&APPLICATION.to_be_bytes());
+    let version = head.get(VERSION_AT..).and_then(<[u8]>::first_chunk);
+    Ok(version
+        .filter(|_| is_ledger)
+        .map(|version| i32::from_be_bytes(*version)))
+}
+
 /// Whether the file begins as a ledger does.
 pub(super) fn is_ledger(path: &Path) -> std::io::Result<bool> {
-    use std::io::Read;
-    let mut head = Vec::with_capacity(72);
-    std::fs::File::open(path)?.take(72).read_to_end(&mut head)?;
-    Ok(head.starts_with(b"SQLite format 3\0") && head[16..].ends_with(&APPLICATION.to_be_bytes()))
+    Ok(version(path)?.is_some())
 }
 
 impl Book {

@@ -15,7 +15,10 @@ use super::{
     Cause,
     book::{self, Book, Failure},
 };
-use crate::layout::{LEDGERS_ASIDE, Layout, exists};
+use crate::{
+    error::OpenError,
+    layout::{LEDGERS_ASIDE, Layout, exists},
+};
 
 /// The open file, and which one it is.
 pub(super) struct Opened {
@@ -71,6 +74,21 @@ pub(super) fn open(
     // Best effort: without it a power cut may lose the new, empty file.
     sync_dir(layout.folder()).ok();
     opened(book, &path)
+}
+
+/// Refuses to go on beside a ledger of a later version, which must not be moved aside: what it knows
+/// would be missing as soon as that version is back. What can't be read is no reason to refuse.
+pub(crate) fn refuse_newer(layout: &Layout) -> std::result::Result<(), OpenError> {
+    let path = layout.ledger();
+    let is_file = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
+    match is_file.then(|| book::version(&path)) {
+        Some(Ok(Some(found))) if found > book::VERSION => Err(OpenError::TooNew {
+            path,
+            found: found.unsigned_abs(),
+            known: book::VERSION.unsigned_abs(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 enum Refusal {

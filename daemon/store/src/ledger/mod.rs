@@ -39,6 +39,7 @@ use crate::{layout::Layout, store::Store};
 use tally::Desk;
 use writer::Message;
 
+pub(crate) use file::refuse_newer;
 pub use report::{Activity, By, Group, Query, Report, Row};
 pub use tally::{Passed, Peer, Tally, What};
 
