@@ -17,12 +17,11 @@ use std::{
     os::unix::net::UnixDatagram,
     path::Path,
     process::Command,
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use bascule_tests::{
-    Cli, Home, Issued,
+    Cli, Home, Issued, Port,
     cli::{self, Answer, NOT_FOUND, REFUSED},
     daemon::Start,
     machine::{Boot, Machine},
@@ -196,9 +195,13 @@ fn where_nobody_watches_nothing_is_told_and_a_daemon_that_fails_is_never_ready()
 }
 
 /// Somebody's programs in a machine, with a systemd of theirs.
+///
+/// The machines share the host's loopback. A gateway whose port is nobody's while its service is stopped
+/// or has failed would lose it to another machine's, so each is told one that stays its own.
 struct User<'a> {
     machine: &'a Machine,
     system: bool,
+    port: Port,
 }
 
 impl User<'_> {
@@ -221,17 +224,43 @@ impl User<'_> {
         machine
             .run(&["systemctl", "start", "user@1000.service"])
             .exits(0);
-        User {
-            machine,
-            system: false,
-        }
+        User::with_a_port(machine, false)
     }
 
     fn root(machine: &Machine) -> User<'_> {
-        User {
+        User::with_a_port(machine, true)
+    }
+
+    fn with_a_port(machine: &Machine, system: bool) -> User<'_> {
+        let user = User {
             machine,
-            system: true,
-        }
+            system,
+            port: Port::new(),
+        };
+        user.set("");
+        user
+    }
+
+    /// Writes the settings: these, and the gateway's port.
+    fn set(&self, settings: &str) {
+        let folder = if self.system {
+            "/etc/bascule"
+        } else {
+            "/home/alice/.config/bascule"
+        };
+        let gateway = format!("[gateway]\nlisten = \"{}\"\n", self.port.address());
+        self.write(
+            &format!("{folder}/config.toml"),
+            &(settings.to_owned() + &gateway),
+        );
+    }
+
+    /// Writes a file and the folders above it.
+    fn write(&self, path: &str, text: &str) {
+        let parent = Path::new(path).parent().unwrap().to_str().unwrap();
+        self.run(&["mkdir", "-p", parent]).exits(0);
+        let to = format!("of={path}");
+        self.run_with(&["dd", "status=none", &to], text).exits(0);
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -267,11 +296,6 @@ impl User<'_> {
     }
 
     fn service(&self, verb: &str, more: &[&str]) -> Answer {
-        // The machines share the host's loopback, and between an installation's choice of a port and its
-        // use another one must not choose.
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _turn = (verb == "install")
-            .then(|| ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner));
         let scope: &[&str] = if self.system { &["--system"] } else { &[] };
         self.bascule(&[&["service", verb], scope, more].concat())
     }
@@ -303,11 +327,7 @@ impl User<'_> {
         } else {
             "/home/alice/.config/systemd/user"
         };
-        let path = format!("{folder}/{unit}");
-        let parent = Path::new(&path).parent().unwrap().to_str().unwrap();
-        self.run(&["mkdir", "-p", parent]).exits(0);
-        let to = format!("of={path}");
-        self.run_with(&["dd", "status=none", &to], text).exits(0);
+        self.write(&format!("{folder}/{unit}"), text);
         self.systemctl(&["daemon-reload"]).exits(0);
     }
 
@@ -696,8 +716,7 @@ fn operators_use_the_machines_service_once_its_socket_is_theirs_too() {
     };
     let root = User::root(&machine);
     root.service("install", &[]).ok();
-    let settings = "[access]\noperators = \"group:games\"\n";
-    machine.write("/etc/bascule/config.toml", settings);
+    root.set("[access]\noperators = \"group:games\"\n");
     root.install(
         "bascule.socket.d/operators.conf",
         "[Socket]\nSocketMode=0660\nSocketGroup=games\n",
