@@ -30,7 +30,7 @@ enum Shown {
 use Shown::{Loaded, Told, Tried};
 
 /// The lines of a unit that are about its life, and confine nothing.
-const LIFE: [&str; 22] = [
+const LIFE: [&str; 24] = [
     "Type",
     "NotifyAccess",
     "ExecStart",
@@ -51,6 +51,8 @@ const LIFE: [&str; 22] = [
     "WatchdogSignal",
     "Restart",
     "RestartSec",
+    "RestartSteps",
+    "RestartMaxDelaySec",
     "RestartPreventExitStatus",
     "LoadCredential",
 ];
