@@ -54,12 +54,21 @@ pub(crate) async fn identities<'a>(
         return Ok(found);
     }
     each_bucket(exchange, credentials, |name, date| {
+        let date = date.filter(|date| says_when(date));
         if let (Some(identity), Some(date)) = (found.get_mut(&name), date) {
             *identity = BucketIdentity::CreationDate(date);
         }
     })
     .await?;
     Ok(found)
+}
+
+/// Servers that don't know a bucket's date, as MinIO of a folder that was there before it, send their
+/// language's zero: every such bucket would be "the same" as every other.
+fn says_when(date: &str) -> bool {
+    !["0001-01-01T", "1970-01-01T00:00:00"]
+        .iter()
+        .any(|zero| date.starts_with(zero))
 }
 
 /// Hands over every bucket that a server tells these credentials of, with its creation date.

@@ -36,7 +36,7 @@ pub struct Wish {
     pub path: Option<PathBuf>,
     /// `--addressing`.
     pub addressing: Option<Addressing>,
-    /// `--ca-file`.
+    /// `--extra-ca`.
     pub extra_ca: Option<PathBuf>,
     /// `--allow-http`: plain text to a host that is not this machine.
     pub allow_http: bool,

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeFailure {
     /// Nothing answers there.
-    #[error("the provider can't be reached")]
+    #[error("the provider can't be reached: {}", missed(.0.kind()))]
     Unreachable(#[source] TransportError),
     /// Something answers, but no S3 server.
     #[error("what answers at the endpoint is no S3 server: {seen}")]
@@ -76,6 +76,15 @@ pub enum ProbeFailure {
     },
 }
 
+/// What became of the attempt.
+const fn missed(kind: TransportErrorKind) -> &'static str {
+    match kind {
+        TransportErrorKind::Dns => "its name has no address",
+        TransportErrorKind::Timeout => "no answer in time",
+        _ => "nothing takes connections there",
+    }
+}
+
 fn told(right: &Option<Region>) -> String {
     right
         .as_ref()
@@ -108,7 +117,7 @@ impl ProbeFailure {
             Self::WrongRegion { right: None } => "look the bucket's region up and give it with --region".into(),
             Self::ClockSkew { .. } => "set this machine's clock (timedatectl set-ntp true), then try again".into(),
             Self::Tls(_) => {
-                "check the host name in --endpoint; for a private certificate authority give --ca-file".into()
+                "check the host name in --endpoint; for a private certificate authority give --extra-ca".into()
             }
             Self::NoSuchBucket { make: Some(command), .. } => format!("make it with: {command}"),
             Self::NoSuchBucket { make: None, .. } => {

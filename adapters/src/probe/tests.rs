@@ -69,7 +69,10 @@ async fn refusals_are_told_apart_for_every_provider() {
             ),
             "use https://",
         ),
-        (Reply::Fails(TransportErrorKind::Dns), "can't be reached"),
+        (
+            Reply::Fails(TransportErrorKind::Dns),
+            "can't be reached: its name has no address",
+        ),
         (
             Reply::Fails(TransportErrorKind::Tls),
             "no trusted TLS connection",

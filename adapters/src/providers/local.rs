@@ -18,7 +18,7 @@ impl Adapter for Local {
             (wish.region.is_some(), "--region"),
             (wish.account_id.is_some(), "--account-id"),
             (wish.addressing.is_some(), "--addressing"),
-            (wish.extra_ca.is_some(), "--ca-file"),
+            (wish.extra_ca.is_some(), "--extra-ca"),
             (wish.allow_http, "--allow-http"),
             (wish.allow_link_local, "--allow-link-local"),
         ] {

@@ -36,13 +36,13 @@ fn server(wish: &Wish, server: Server) -> Result<Location, WishError> {
     if let Some(path) = &wish.extra_ca {
         if !endpoint.is_tls() {
             return Err(WishError::Invalid {
-                option: "--ca-file",
+                option: "--extra-ca",
                 problem: "the endpoint is http://, which has no certificate; use https://".into(),
             });
         }
         if !path.is_absolute() {
             return Err(WishError::Invalid {
-                option: "--ca-file",
+                option: "--extra-ca",
                 problem: format!("{} is not an absolute path", path.display()),
             });
         }

@@ -31,6 +31,11 @@ async fn identities_are_creation_dates_where_they_are_told() {
     let (told, _) = witness([Reply::Says(200, body.into())]);
     let expected = BucketIdentity::CreationDate("2026-01-02T03:04:05Z".into());
     assert_eq!(told.identity(&bucket()).await, Ok(expected));
+    for zero in ["0001-01-01T00:00:00.000Z", "1970-01-01T00:00:00Z"] {
+        let body = body.replace("2026-01-02T03:04:05Z", zero);
+        let (vague, _) = witness([Reply::Says(200, body)]);
+        assert_eq!(vague.identity(&bucket()).await, Ok(BucketIdentity::NotTold));
+    }
     let (denied, _) = witness([error(403, "AccessDenied", "")]);
     assert_eq!(
         denied.identity(&bucket()).await,

@@ -21,16 +21,17 @@ use crate::{
 ///
 /// Examples:
 ///   bascule help offline
+///   bascule help restic
 ///   bascule help key rotate
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
-    /// A topic (connection, key, deletion, verdicts, erasure, gateway, offline, multi-user), or a verb
+    /// A topic, such as key, deletion, offline or rclone (bascule help lists them), or a verb
     words: Vec<String>,
 }
 
 /// Name, one line about it, text.
-const TOPICS: [(&str, &str, &str); 8] = [
+const TOPICS: [(&str, &str, &str); 14] = [
     (
         "connection",
         "what a connection is, and what it keeps",
@@ -71,6 +72,32 @@ const TOPICS: [(&str, &str, &str); 8] = [
         "a machine with several users, and containers",
         include_str!("help/multi-user.txt"),
     ),
+    (
+        "minio",
+        "a MinIO of yours: the least rights, replacing its key",
+        include_str!("help/minio.txt"),
+    ),
+    (
+        "aws",
+        "S3 at Amazon, profiles, the aws cli",
+        include_str!("help/aws.txt"),
+    ),
+    (
+        "r2",
+        "Cloudflare's R2: tokens, and what R2 does not tell",
+        include_str!("help/r2.txt"),
+    ),
+    (
+        "rclone",
+        "remotes, archives, what a dead key looks like",
+        include_str!("help/rclone.txt"),
+    ),
+    (
+        "restic",
+        "backups that a stolen key can't destroy",
+        include_str!("help/restic.txt"),
+    ),
+    ("cyberduck", "bookmarks", include_str!("help/cyberduck.txt")),
 ];
 
 #[derive(Serialize)]
@@ -186,7 +213,9 @@ mod tests {
     #[test]
     fn what_topics_tell_to_type_is_taken() {
         for (name, _, text) in TOPICS {
+            // A line that is broken for the width of a page is one command.
             for line in text
+                .replace("\\\n", "")
                 .lines()
                 .filter_map(|line| line.strip_prefix("    bascule "))
             {

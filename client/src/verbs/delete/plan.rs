@@ -11,7 +11,7 @@ use crate::{
     output::{
         document,
         table::{Cell, Table},
-        text::{BAD, DIM, GOOD, HEAD, WARN, count, escape, styled},
+        text::{BAD, DIM, GOOD, HEAD, NEXT, WARN, count, escape, styled},
         time::human,
     },
     verbs::{findings, key, show},
@@ -123,22 +123,9 @@ pub(super) fn render(plan: &v1::PlanResponse, now: Timestamp) -> String {
     uploads(&mut text, plan, now);
 
     heading(&mut text, "Checklist");
-    let mut table = Table::new(["BOX", "STATE", "EVIDENCE", "TO SATISFY IT"]);
     for b in &plan.boxes {
-        let style = match b.state() {
-            v1::BoxState::Met => GOOD,
-            v1::BoxState::Open => BAD,
-            v1::BoxState::Unknown | v1::BoxState::Unspecified => WARN,
-            v1::BoxState::NotApplicable => DIM,
-        };
-        table.row([
-            Cell::new(&b.name),
-            Cell::new(document::box_state(b.state())).style(style),
-            Cell::new(&b.evidence),
-            Cell::new(&b.remedy),
-        ]);
+        text.push_str(&checked(b));
     }
-    text.push_str(&table.render());
 
     list(
         &mut text,
@@ -157,6 +144,31 @@ pub(super) fn render(plan: &v1::PlanResponse, now: Timestamp) -> String {
         .map(|alternative| format!("{}: {}", alternative.what, alternative.command))
         .collect();
     list(&mut text, "Alternatives", &alternatives);
+    text
+}
+
+/// A box: evidence and remedy are sentences, too long for columns.
+fn checked(b: &v1::Box) -> String {
+    let style = match b.state() {
+        v1::BoxState::Met => GOOD,
+        v1::BoxState::Open => BAD,
+        v1::BoxState::Unknown | v1::BoxState::Unspecified => WARN,
+        v1::BoxState::NotApplicable => DIM,
+    };
+    let state = format!("{:<14}", document::box_state(b.state()));
+    let mut text = format!(
+        "  {} {:<21} {}\n",
+        styled(style, &state),
+        escape(&b.name),
+        escape(&b.evidence)
+    );
+    if stands_in_the_way(b) && !b.remedy.is_empty() {
+        text.push_str(&format!(
+            "      {} {}\n",
+            styled(NEXT, "→"),
+            escape(&b.remedy)
+        ));
+    }
     text
 }
 

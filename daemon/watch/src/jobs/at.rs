@@ -98,7 +98,7 @@ impl Job {
 
     fn next(&self, now: Timestamp) -> NextRun {
         if self.runs {
-            return NextRun::On("it runs now".into());
+            return NextRun::On("now".into());
         }
         match Timestamp::from_second(self.minutes.saturating_mul(60)) {
             Ok(time) if time > now => NextRun::At(time),

@@ -252,7 +252,7 @@ impl Kept {
 
     fn when(&self) -> (Rank, NextRun) {
         match self.restart.as_str() {
-            _ if self.running => (Rank::Process, NextRun::On("it runs now".into())),
+            _ if self.running => (Rank::Process, NextRun::On("now".into())),
             "always" => (Rank::Scheduled, NextRun::On("when Docker starts".into())),
             _ => (
                 Rank::Manual,

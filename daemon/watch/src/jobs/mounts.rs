@@ -68,7 +68,7 @@ fn mounted(machine: &Machine, picture: &mut Picture) {
         let trail = Trail {
             chain: vec![link],
             rank: Rank::Process,
-            next_run: Some(NextRun::On("it is mounted now".into())),
+            next_run: Some(NextRun::On("now, since it is mounted".into())),
             user: super::owner(machine, name),
         };
         // The options are the kernel's, not the program's.

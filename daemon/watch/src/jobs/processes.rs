@@ -97,7 +97,7 @@ fn of(process: &Running, proc: &Path, machine: &Machine, picture: &mut Picture) 
     let trail = Trail {
         chain,
         rank: Rank::Process,
-        next_run: Some(NextRun::On("it runs now".into())),
+        next_run: Some(NextRun::On("now".into())),
         user: owner(machine, &user.name),
     };
     let command = Command {
