@@ -21,15 +21,15 @@ use std::{
 };
 
 use bascule_tests::{
-    Cli, Home, Issued, Port,
-    cli::{self, Answer, NOT_FOUND, REFUSED},
+    Cli, Home, Issued,
+    cli::{NOT_FOUND, REFUSED},
     daemon::Start,
     machine::{Boot, Machine},
-    tools, wait,
+    tools,
+    user::{SERVICE, User},
+    wait,
 };
 use serde_json::Value;
-
-const SERVICE: &str = "bascule.service";
 
 fn packaged(unit: &str) -> String {
     fs::read_to_string(tools::workspace().join("packaging/systemd").join(unit)).unwrap()
@@ -194,168 +194,6 @@ fn where_nobody_watches_nothing_is_told_and_a_daemon_that_fails_is_never_ready()
     }
 }
 
-/// Somebody's programs in a machine, with a systemd of theirs.
-///
-/// The machines share the host's loopback. A gateway whose port is nobody's while its service is stopped
-/// or has failed would lose it to another machine's, so each is told one that stays its own.
-struct User<'a> {
-    machine: &'a Machine,
-    system: bool,
-    port: Port,
-}
-
-impl User<'_> {
-    fn alice(machine: &Machine) -> User<'_> {
-        machine
-            .run(&["useradd", "--create-home", "--uid", "1000", "alice"])
-            .exits(0);
-        machine
-            .run(&["mkdir", "-p", "/var/lib/systemd/linger"])
-            .exits(0);
-        machine.write("/var/lib/systemd/linger/alice", "");
-        // What a session's PAM module sets, which the machine does not have.
-        machine
-            .run(&["mkdir", "-p", "/etc/systemd/system/user@.service.d"])
-            .exits(0);
-        machine.install(
-            "user@.service.d/session.conf",
-            "[Service]\nPAMName=\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n",
-        );
-        machine
-            .run(&["systemctl", "start", "user@1000.service"])
-            .exits(0);
-        User::with_a_port(machine, false)
-    }
-
-    fn root(machine: &Machine) -> User<'_> {
-        User::with_a_port(machine, true)
-    }
-
-    fn with_a_port(machine: &Machine, system: bool) -> User<'_> {
-        let user = User {
-            machine,
-            system,
-            port: Port::new(),
-        };
-        user.set("");
-        user
-    }
-
-    /// Writes the settings: these, and the gateway's port.
-    fn set(&self, settings: &str) {
-        let folder = if self.system {
-            "/etc/bascule"
-        } else {
-            "/home/alice/.config/bascule"
-        };
-        let gateway = format!("[gateway]\nlisten = \"{}\"\n", self.port.address());
-        self.write(
-            &format!("{folder}/config.toml"),
-            &(settings.to_owned() + &gateway),
-        );
-    }
-
-    /// Writes a file and the folders above it.
-    fn write(&self, path: &str, text: &str) {
-        let parent = Path::new(path).parent().unwrap().to_str().unwrap();
-        self.run(&["mkdir", "-p", parent]).exits(0);
-        let to = format!("of={path}");
-        self.run_with(&["dd", "status=none", &to], text).exits(0);
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut all = vec![];
-        if !self.system {
-            all.extend([
-                "setpriv",
-                "--reuid=1000",
-                "--regid=1000",
-                "--clear-groups",
-                "env",
-                "-C",
-                "/home/alice",
-                "HOME=/home/alice",
-                "USER=alice",
-                "XDG_RUNTIME_DIR=/run/user/1000",
-            ]);
-        }
-        all.extend(arguments);
-        self.machine.command(&all)
-    }
-
-    fn run_with(&self, arguments: &[&str], input: &str) -> Answer {
-        cli::finish(self.command(arguments), input, arguments.join(" "))
-    }
-
-    fn run(&self, arguments: &[&str]) -> Answer {
-        self.run_with(arguments, "")
-    }
-
-    fn bascule(&self, arguments: &[&str]) -> Answer {
-        self.run(&[&["bascule", "--json"], arguments].concat())
-    }
-
-    fn service(&self, verb: &str, more: &[&str]) -> Answer {
-        let scope: &[&str] = if self.system { &["--system"] } else { &[] };
-        self.bascule(&[&["service", verb], scope, more].concat())
-    }
-
-    fn systemctl(&self, arguments: &[&str]) -> Answer {
-        let scope = if self.system { "--system" } else { "--user" };
-        self.run(&[&["systemctl", scope], arguments].concat())
-    }
-
-    fn property(&self, unit: &str, name: &str) -> String {
-        let shown = self.systemctl(&["show", "--value", "--property", name, unit]);
-        shown.exits(0).stdout.trim().to_owned()
-    }
-
-    fn pid(&self) -> String {
-        self.property(SERVICE, "MainPID")
-    }
-
-    fn wait_for(&self, name: &str, value: &str) {
-        wait::until(&format!("{name} to be {value}"), || {
-            (self.property(SERVICE, name) == value).then_some(())
-        });
-    }
-
-    /// Installs a unit, or settings of one.
-    fn install(&self, unit: &str, text: &str) {
-        let folder = if self.system {
-            "/etc/systemd/system"
-        } else {
-            "/home/alice/.config/systemd/user"
-        };
-        self.write(&format!("{folder}/{unit}"), text);
-        self.systemctl(&["daemon-reload"]).exits(0);
-    }
-
-    /// A connection to a folder, and a key of it.
-    fn key(&self, folder: &str) -> Issued {
-        self.run(&["mkdir", "-p", &format!("{folder}/pictures")])
-            .exits(0);
-        if self.system {
-            self.run(&["chown", "-R", "bascule:", folder]).exits(0);
-        }
-        let place = [
-            "--provider",
-            "local",
-            "--path",
-            folder,
-            "--bucket",
-            "pictures",
-        ];
-        self.bascule(&[&["connect", "photos"][..], &place].concat())
-            .exits(0);
-        Issued::of(
-            &self
-                .bascule(&["key", "issue", "photos", "--label", "laptop"])
-                .ok(),
-        )
-    }
-}
-
 /// The first line of the gateway's answer to a request without a signature.
 fn ask(gateway: &str) -> String {
     let address = gateway.trim_start_matches("http://");
@@ -407,7 +245,7 @@ fn a_user_installs_it_and_it_starts_by_itself_is_hardened_and_sees_who_uses_a_ke
     let Some(machine) = Boot::new().programs().start() else {
         return;
     };
-    let alice = User::alice(&machine);
+    let alice = User::alice(&machine).with_a_port();
     let none = alice.service("status", &[]);
     assert_eq!(none.exits(NOT_FOUND).json["installed"], false);
 
@@ -482,6 +320,25 @@ fn a_user_installs_it_and_it_starts_by_itself_is_hardened_and_sees_who_uses_a_ke
         "{seen:#}"
     );
 
+    // A reload keeps the process; a mistake in the file is an error and changes nothing.
+    let pid = alice.pid();
+    let folder = "/home/alice/.config/bascule";
+    alice.run(&["mkdir", "-p", folder]).exits(0);
+    let configure = |text: &str| {
+        let to = format!("of={folder}/config.toml");
+        alice.run_with(&["dd", "status=none", &to], text).exits(0);
+        alice.systemctl(&["reload", SERVICE])
+    };
+    configure("[gateway]\ndrain_seconds = 7\n").exits(0);
+    let refused = configure("[gateway]\nnonsense = 7\n");
+    assert_ne!(refused.code, Some(0), "{refused}");
+    let journal = machine
+        .run(&["journalctl", "--no-pager", "_UID=1000"])
+        .stdout;
+    assert!(journal.contains("nonsense"), "{journal}");
+    configure("").exits(0);
+    assert_eq!(alice.pid(), pid);
+
     let logs = alice.service("logs", &[]).ok();
     assert!(!logs["entries"].as_array().unwrap().is_empty(), "{logs:#}");
 
@@ -504,7 +361,7 @@ fn j2_a_daemon_that_stands_still_is_started_anew() {
     let Some(machine) = Boot::new().programs().start() else {
         return;
     };
-    let alice = User::alice(&machine);
+    let alice = User::alice(&machine).with_a_port();
     // What is there already is refused, and left as it is.
     let by_hand = "[Service]\nExecStart=/usr/local/bin/basculed --gateway 127.0.0.1:0\n";
     alice.install("by-hand.service", by_hand);
@@ -541,7 +398,7 @@ fn j4_a_crash_loop_ends_after_few_restarts_and_all_that_was_answered_is_there_af
     let Some(machine) = Boot::new().programs().start() else {
         return;
     };
-    let alice = User::alice(&machine);
+    let alice = User::alice(&machine).with_a_port();
     let done = alice.service("install", &[]).ok();
     let key = alice.key("/home/alice/storage");
     key.s3().put("pictures", "cat", "meow").unwrap();
@@ -626,7 +483,7 @@ fn the_machines_service_is_confined_listens_on_loopback_only_and_takes_its_root_
     let Some(machine) = Boot::new().programs().start() else {
         return;
     };
-    let root = User::root(&machine);
+    let root = User::root(&machine).with_a_port();
     let done = root.service("install", &[]).ok();
     let gateway = done["gateway"].as_str().unwrap().to_owned();
     assert_eq!(done["socket"], "/run/bascule/bascule.sock");
@@ -714,7 +571,7 @@ fn operators_use_the_machines_service_once_its_socket_is_theirs_too() {
     let Some(machine) = Boot::new().programs().start() else {
         return;
     };
-    let root = User::root(&machine);
+    let root = User::root(&machine).with_a_port();
     root.service("install", &[]).ok();
     root.set("[access]\noperators = \"group:games\"\n");
     root.install(
