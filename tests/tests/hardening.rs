@@ -30,10 +30,11 @@ enum Shown {
 use Shown::{Loaded, Told, Tried};
 
 /// The lines of a unit that are about its life, and confine nothing.
-const LIFE: [&str; 24] = [
+const LIFE: [&str; 25] = [
     "Type",
     "NotifyAccess",
     "ExecStart",
+    "ExecReload",
     "User",
     "Group",
     "StateDirectory",

@@ -102,7 +102,7 @@ fn h1_many_who_connect_before_any_is_accepted_are_all_served() {
     let waiting: Vec<_> = (0..clients)
         .map(|_| TcpStream::connect_timeout(&address, wait::LIMIT).expect("a place to wait in"))
         .collect();
-    // Those that were dropped would know from what they send, and send it again.
+    // A client whose place was dropped does not know before it sends something.
     let known = fs::read_to_string(format!("/proc/{}/net/tcp", process.pid())).unwrap();
     let port = format!(":{:04X}", address.port());
     let established = known.lines().filter(|line| {
