@@ -643,6 +643,7 @@ fn a_move_to_a_credential_that_fails_loses_nothing(root: &User<'_>) {
     // What somebody else keeps there stays.
     machine.run(&["mkdir", "-p", "/etc/credstore"]).exits(0);
     machine.write(PLAIN, "somebody else's");
+    machine.run(&["chmod", "600", PLAIN]).exits(0);
     let refused = root.bascule(&move_it).exits(4);
     assert!(refused.text().contains("another root key"), "{refused}");
     assert!(is_there(PLAIN) && is_there(KEY) && !is_there(ENCRYPTED));

@@ -258,7 +258,7 @@ async fn give_up(
         }
         Ok(false) => Error::new(
             Kind::Failed,
-            format!("{why}; the credential that is there was left as it is"),
+            format!("{why}; the service has taken the credential, so it stays"),
         )
         .next("bascule service logs, then: bascule root-key show"),
         Err(error) => Error::new(
