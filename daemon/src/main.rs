@@ -28,7 +28,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use zeroize::Zeroizing;
 
 /// Nothing that was freed can be read from memory: libraries copy credentials and buffer requests.
@@ -89,6 +89,8 @@ enum Command {
     CheckConfig,
     /// Print a configuration file with every setting, its default and its meaning
     ExampleConfig,
+    /// Print the manual page
+    Man,
     /// Destroy everything Bascule keeps: connections, keys, tombstones, receipts
     Reset {
         /// Every key stops working, and dead keys are forgotten
@@ -130,6 +132,17 @@ fn read_passphrase() -> anyhow::Result<Zeroizing<Vec<u8>>> {
     Ok(text)
 }
 
+/// The manual page, made of what `--help` is made of.
+fn manual() -> String {
+    let page = clap_mangen::Man::new(Arguments::command())
+        .section("8")
+        .manual("Bascule");
+    let mut text = Vec::new();
+    // Nothing fails to be written to memory.
+    page.render(&mut text).ok();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// Prints what was asked for; a reader that has gone has seen enough.
 fn print(text: &str) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
@@ -154,8 +167,10 @@ fn main() -> ExitCode {
         allow_plain_http: arguments.allow_plain_http,
         sweep_roots: arguments.sweep_root,
     };
-    if let Some(Command::ExampleConfig) = arguments.command {
-        return print(&config::schema::example());
+    match arguments.command {
+        Some(Command::ExampleConfig) => return print(&config::schema::example()),
+        Some(Command::Man) => return print(&manual()),
+        _ => {}
     }
     let config = match config::load(&flags) {
         Ok(config) => config,
@@ -175,7 +190,7 @@ fn main() -> ExitCode {
         }
     };
     let outcome = match arguments.command {
-        Some(Command::ExampleConfig) => Ok(()),
+        Some(Command::ExampleConfig | Command::Man) => Ok(()),
         Some(Command::CheckConfig) => return print(&config::schema::told(&config)),
         Some(Command::Reset {
             yes_lose_everything,

@@ -34,6 +34,7 @@ pub mod sources;
 pub mod stream;
 pub mod terminal;
 pub mod tools;
+pub mod user;
 pub mod wait;
 pub mod world;
 

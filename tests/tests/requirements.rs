@@ -31,7 +31,7 @@ const THREATS: [(char, &[u8]); 10] = [
     ('g', &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
     ('h', &[1, 2, 3, 4, 5, 6, 7]),
     ('i', &[1, 2, 3, 4, 5, 6, 7, 8]),
-    ('j', &[1, 2, 3, 4, 7]),
+    ('j', &[1, 2, 3, 4, 5, 6, 7]),
 ];
 /// As many tests there are at least, and of those that nobody gets in without a right (A and B). To be
 /// raised as they grow: tests that vanish are noticed.
@@ -487,6 +487,18 @@ const CITED: &[(&str, &[&str])] = &[
     (
         "zowe-cli#2743",
         &["d12_its_files_are_closed_to_others_whatever_the_umask"],
+    ),
+    (
+        "GHSA-j59h-h7q5-q348",
+        &["j5_installed_it_works_at_once_upgraded_it_keeps_all_and_purged_it_leaves_no_secret"],
+    ),
+    (
+        "cargo-auditable",
+        &["j6_the_package_lists_all_that_its_programs_contain_and_the_gate_checks_it"],
+    ),
+    (
+        "redb deny",
+        &["j6_the_package_lists_all_that_its_programs_contain_and_the_gate_checks_it"],
     ),
 ];
 

@@ -17,20 +17,19 @@ use std::{
     os::unix::net::UnixDatagram,
     path::Path,
     process::Command,
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use bascule_tests::{
     Cli, Home, Issued,
-    cli::{self, Answer, NOT_FOUND, REFUSED},
+    cli::{NOT_FOUND, REFUSED},
     daemon::Start,
     machine::{Boot, Machine},
-    tools, wait,
+    tools,
+    user::{SERVICE, User},
+    wait,
 };
 use serde_json::Value;
-
-const SERVICE: &str = "bascule.service";
 
 fn packaged(unit: &str) -> String {
     fs::read_to_string(tools::workspace().join("packaging/systemd").join(unit)).unwrap()
@@ -195,147 +194,6 @@ fn where_nobody_watches_nothing_is_told_and_a_daemon_that_fails_is_never_ready()
     }
 }
 
-/// Somebody's programs in a machine, with a systemd of theirs.
-struct User<'a> {
-    machine: &'a Machine,
-    system: bool,
-}
-
-impl User<'_> {
-    fn alice(machine: &Machine) -> User<'_> {
-        machine
-            .run(&["useradd", "--create-home", "--uid", "1000", "alice"])
-            .exits(0);
-        machine
-            .run(&["mkdir", "-p", "/var/lib/systemd/linger"])
-            .exits(0);
-        machine.write("/var/lib/systemd/linger/alice", "");
-        // What a session's PAM module sets, which the machine does not have.
-        machine
-            .run(&["mkdir", "-p", "/etc/systemd/system/user@.service.d"])
-            .exits(0);
-        machine.install(
-            "user@.service.d/session.conf",
-            "[Service]\nPAMName=\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n",
-        );
-        machine
-            .run(&["systemctl", "start", "user@1000.service"])
-            .exits(0);
-        User {
-            machine,
-            system: false,
-        }
-    }
-
-    fn root(machine: &Machine) -> User<'_> {
-        User {
-            machine,
-            system: true,
-        }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut all = vec![];
-        if !self.system {
-            all.extend([
-                "setpriv",
-                "--reuid=1000",
-                "--regid=1000",
-                "--clear-groups",
-                "env",
-                "-C",
-                "/home/alice",
-                "HOME=/home/alice",
-                "USER=alice",
-                "XDG_RUNTIME_DIR=/run/user/1000",
-            ]);
-        }
-        all.extend(arguments);
-        self.machine.command(&all)
-    }
-
-    fn run_with(&self, arguments: &[&str], input: &str) -> Answer {
-        cli::finish(self.command(arguments), input, arguments.join(" "))
-    }
-
-    fn run(&self, arguments: &[&str]) -> Answer {
-        self.run_with(arguments, "")
-    }
-
-    fn bascule(&self, arguments: &[&str]) -> Answer {
-        self.run(&[&["bascule", "--json"], arguments].concat())
-    }
-
-    fn service(&self, verb: &str, more: &[&str]) -> Answer {
-        // The machines share the host's loopback, and between an installation's choice of a port and its
-        // use another one must not choose.
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _turn = (verb == "install")
-            .then(|| ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner));
-        let scope: &[&str] = if self.system { &["--system"] } else { &[] };
-        self.bascule(&[&["service", verb], scope, more].concat())
-    }
-
-    fn systemctl(&self, arguments: &[&str]) -> Answer {
-        let scope = if self.system { "--system" } else { "--user" };
-        self.run(&[&["systemctl", scope], arguments].concat())
-    }
-
-    fn property(&self, unit: &str, name: &str) -> String {
-        let shown = self.systemctl(&["show", "--value", "--property", name, unit]);
-        shown.exits(0).stdout.trim().to_owned()
-    }
-
-    fn pid(&self) -> String {
-        self.property(SERVICE, "MainPID")
-    }
-
-    fn wait_for(&self, name: &str, value: &str) {
-        wait::until(&format!("{name} to be {value}"), || {
-            (self.property(SERVICE, name) == value).then_some(())
-        });
-    }
-
-    /// Installs a unit, or settings of one.
-    fn install(&self, unit: &str, text: &str) {
-        let folder = if self.system {
-            "/etc/systemd/system"
-        } else {
-            "/home/alice/.config/systemd/user"
-        };
-        let path = format!("{folder}/{unit}");
-        let parent = Path::new(&path).parent().unwrap().to_str().unwrap();
-        self.run(&["mkdir", "-p", parent]).exits(0);
-        let to = format!("of={path}");
-        self.run_with(&["dd", "status=none", &to], text).exits(0);
-        self.systemctl(&["daemon-reload"]).exits(0);
-    }
-
-    /// A connection to a folder, and a key of it.
-    fn key(&self, folder: &str) -> Issued {
-        self.run(&["mkdir", "-p", &format!("{folder}/pictures")])
-            .exits(0);
-        if self.system {
-            self.run(&["chown", "-R", "bascule:", folder]).exits(0);
-        }
-        let place = [
-            "--provider",
-            "local",
-            "--path",
-            folder,
-            "--bucket",
-            "pictures",
-        ];
-        self.bascule(&[&["connect", "photos"][..], &place].concat())
-            .exits(0);
-        Issued::of(
-            &self
-                .bascule(&["key", "issue", "photos", "--label", "laptop"])
-                .ok(),
-        )
-    }
-}
-
 /// The first line of the gateway's answer to a request without a signature.
 fn ask(gateway: &str) -> String {
     let address = gateway.trim_start_matches("http://");
@@ -415,7 +273,7 @@ fn a_user_installs_it_and_it_starts_by_itself_is_hardened_and_sees_who_uses_a_ke
     assert_eq!(again["gateway"], gateway);
     assert_eq!(alice.pid(), pid);
 
-    verified(&alice);
+    verified(&alice, "--user", "/home/alice/.config/systemd/user");
 
     // The first command and the first request start a service that is stopped.
     let key = alice.key("/home/alice/storage");
@@ -471,13 +329,32 @@ fn a_user_installs_it_and_it_starts_by_itself_is_hardened_and_sees_who_uses_a_ke
     machine.run(&["test", "-e", own_file]).exits(1);
     alice.systemctl(&["restart", SERVICE]).exits(0);
     assert_eq!(alice.bascule(&["status"]).ok()["connections"], 1);
-    verified(&alice);
+    verified(&alice, "--user", "/home/alice/.config/systemd/user");
     let moved = alice.bascule(&["root-key", "move", "file"]).ok();
     assert_eq!(
         (&moved["kept_in"], &moved["copy"]),
         (&"file".into(), &Value::Null)
     );
     machine.run(&["test", "-e", own_file]).exits(0);
+
+    // A reload keeps the process; a mistake in the file is an error and changes nothing.
+    let pid = alice.pid();
+    let folder = "/home/alice/.config/bascule";
+    alice.run(&["mkdir", "-p", folder]).exits(0);
+    let configure = |text: &str| {
+        let to = format!("of={folder}/config.toml");
+        alice.run_with(&["dd", "status=none", &to], text).exits(0);
+        alice.systemctl(&["reload", SERVICE])
+    };
+    configure("[gateway]\ndrain_seconds = 7\n").exits(0);
+    let refused = configure("[gateway]\nnonsense = 7\n");
+    assert_ne!(refused.code, Some(0), "{refused}");
+    let journal = machine
+        .run(&["journalctl", "--no-pager", "_UID=1000"])
+        .stdout;
+    assert!(journal.contains("nonsense"), "{journal}");
+    configure("").exits(0);
+    assert_eq!(alice.pid(), pid);
 
     let logs = alice.service("logs", &[]).ok();
     assert!(!logs["entries"].as_array().unwrap().is_empty(), "{logs:#}");
@@ -619,12 +496,7 @@ fn half_way_through(mut command: Command) -> std::process::Child {
 }
 
 /// No directive is unknown to this systemd, which would say so at every start.
-fn verified(user: &User<'_>) {
-    let scope = if user.system { "--system" } else { "--user" };
-    let folder = match user.system {
-        true => "/etc/systemd/system",
-        false => "/home/alice/.config/systemd/user",
-    };
+fn verified(user: &User<'_>, scope: &str, folder: &str) {
     let [control, gateway, service] = ["bascule.socket", "bascule-gateway.socket", SERVICE]
         .map(|unit| format!("{folder}/{unit}"));
     let verify = ["systemd-analyze", scope, "--man=no", "verify"];
@@ -633,11 +505,10 @@ fn verified(user: &User<'_>) {
     assert_eq!(answer.stderr.trim(), "", "{answer}");
 }
 
-fn a_move_to_a_credential_that_fails_loses_nothing(root: &User<'_>) {
+fn a_move_to_a_credential_that_fails_loses_nothing(machine: &Machine, root: &User<'_>) {
     const KEY: &str = "/var/lib/bascule/root.key";
     const PLAIN: &str = "/etc/credstore/bascule.root.key";
     const ENCRYPTED: &str = "/etc/credstore.encrypted/bascule.root.key";
-    let machine = root.machine;
     let is_there = |path: &str| machine.run(&["test", "-e", path]).code == Some(0);
     let move_it = ["root-key", "move", "credential", "--system"];
     // What somebody else keeps there stays.
@@ -715,11 +586,11 @@ fn the_machines_service_is_confined_listens_on_loopback_only_and_takes_its_root_
     ]);
     assert_ne!(stranger.code, Some(0), "{stranger}");
 
-    verified(&root);
+    verified(&root, "--system", "/etc/systemd/system");
 
     // The root key in systemd's hands, encrypted, instead of the state folder.
     let key = root.key("/var/lib/bascule/storage");
-    a_move_to_a_credential_that_fails_loses_nothing(&root);
+    a_move_to_a_credential_that_fails_loses_nothing(&machine, &root);
     let moved = root
         .bascule(&["root-key", "move", "credential", "--system"])
         .ok();

@@ -156,6 +156,8 @@ struct Uninstalled {
     installed: bool,
     system: bool,
     files: Vec<Touched>,
+    /// Whether its units are a package's, which keeps them, disabled.
+    packaged: bool,
     /// Still there, with everything in it; `null` where it is not known.
     state_dir: Option<String>,
     /// Keys that work again only with a daemon; `null` where it is not known.
@@ -264,9 +266,13 @@ fn installed(done: &Installed) -> String {
 }
 
 fn uninstalled(done: &Uninstalled) -> String {
-    let mut text = match done.files.is_empty() {
-        true => "there was no service to remove\n".to_owned(),
-        false => format!("{}\n", styled(GOOD, "removed")),
+    let mut text = match (done.files.is_empty(), done.packaged) {
+        (true, false) => "there was no service to remove\n".to_owned(),
+        (_, true) => format!(
+            "{}; its units are a package's and stay\n",
+            styled(GOOD, "stopped and disabled")
+        ),
+        (false, false) => format!("{}\n", styled(GOOD, "removed")),
     };
     text.push_str(&touched(&done.files));
     if let Some(keys) = done.living_keys.filter(|keys| *keys > 0) {
@@ -373,6 +379,17 @@ async fn whereabouts(program: &Path, asked: &AskedAs) -> Result<Whereabouts, Err
 fn daemon_program() -> Result<PathBuf, Error> {
     let program = program::basculed()?;
     Ok(program.canonicalize().unwrap_or(program))
+}
+
+/// This program, likewise.
+fn own_program() -> Result<PathBuf, Error> {
+    let own = std::env::current_exe().and_then(|path| path.canonicalize());
+    own.map_err(|error| {
+        Error::new(
+            Kind::Failed,
+            format!("where this program is can't be told: {error}"),
+        )
+    })
 }
 
 /// Runs a program to its end, whatever comes of it.

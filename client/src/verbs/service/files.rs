@@ -32,13 +32,16 @@ pub(super) const SYSUSERS: &str =
 
 /// Where the packaged files expect the daemon and put the gateway.
 const PROGRAM: &str = "ExecStart=/usr/bin/basculed";
+const CLIENT: &str = "ExecReload=/usr/bin/bascule ";
 const ADDRESS: &str = "ListenStream=127.0.0.1:8642";
 
 /// What the units are made of.
 pub(super) struct Plan<'a> {
     pub(super) scope: Scope,
-    /// Absolute.
+    /// The daemon's; absolute.
     pub(super) program: &'a Path,
+    /// This one, which reloads the daemon; absolute.
+    pub(super) client: &'a Path,
     pub(super) gateway: SocketAddr,
     /// Set for the daemon, beyond what the manager sets.
     pub(super) environment: &'a [(String, String)],
@@ -60,8 +63,9 @@ pub(super) fn units(plan: &Plan<'_>) -> Vec<UnitFile> {
         ],
     };
     // Variables are expanded in command lines only.
-    let program = plan.program.to_string_lossy().replace('$', "$$");
-    let mut start = format!("ExecStart={}", quoted(&program));
+    let command = |program: &Path| quoted(&program.to_string_lossy().replace('$', "$$"));
+    let mut start = format!("ExecStart={}", command(plan.program));
+    let reload = format!("ExecReload={} ", command(plan.client));
     for (name, value) in plan.environment {
         start.push_str(&format!(
             "\nEnvironment={}",
@@ -72,7 +76,7 @@ pub(super) fn units(plan: &Plan<'_>) -> Vec<UnitFile> {
     let texts = [
         socket.to_owned(),
         gateway.replace(ADDRESS, &listen),
-        service.replace(PROGRAM, &start),
+        service.replace(PROGRAM, &start).replace(CLIENT, &reload),
     ];
     let mut files: Vec<_> = UNITS
         .into_iter()
@@ -160,6 +164,7 @@ mod tests {
         Plan {
             scope,
             program,
+            client: Path::new("/usr/bin/bascule"),
             gateway: "127.0.0.1:9000".parse().unwrap(),
             environment,
             whole_machine: false,
@@ -181,6 +186,14 @@ mod tests {
             );
             let start = "\nExecStart=\"/opt/my apps/100%%/basculed\"\n";
             assert!(service.text.contains(start), "{}", service.text);
+            let plan = Plan {
+                client: Path::new("/opt/my apps/bascule"),
+                ..plan(scope, Path::new("/b"), &[])
+            };
+            let reload =
+                "\nExecReload=\"/opt/my apps/bascule\" --socket %t/bascule/bascule.sock reload\n";
+            let service = &units(&plan)[2];
+            assert!(service.text.contains(reload), "{}", service.text);
         }
     }
 

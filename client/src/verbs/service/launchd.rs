@@ -8,7 +8,7 @@ use tokio::process::Command;
 use super::{
     AskedAs, Change, Condition, Context, Installed, Uninstalled, daemon_program,
     files::{self, LABEL, Plan, Scope},
-    finish, remove, user_home, whereabouts, write,
+    finish, own_program, remove, user_home, whereabouts, write,
 };
 use crate::{
     error::{Error, Kind},
@@ -76,9 +76,11 @@ pub(super) async fn install(scope: Scope) -> Result<Installed, Error> {
         .next("end it, then again: bascule service install"));
     }
     let path = scope.property_list()?;
+    let client = own_program()?;
     let plan = Plan {
         scope,
         program: &program,
+        client: &client,
         gateway: told.gateway.unwrap_or(([127, 0, 0, 1], 0).into()),
         environment: &[],
         whole_machine: false,
@@ -124,6 +126,7 @@ pub(super) async fn uninstall(scope: Scope) -> Result<Uninstalled, Error> {
         installed: false,
         system: scope == Scope::System,
         files: remove(&scope.property_list()?)?.into_iter().collect(),
+        packaged: false,
         living_keys: None,
         state_dir: bascule_proto::location::state_dir().map(|state| state.display().to_string()),
     })

@@ -16,7 +16,7 @@ use tokio::process::Command;
 use super::{
     AskedAs, Change, Condition, Context, Installed, Uninstalled, daemon_program,
     files::{self, GATEWAY_UNIT, Plan, SERVICE_UNIT, Scope, UNITS, WHOLE_MACHINE},
-    finish, remove, user_home, whereabouts, write,
+    finish, own_program, remove, user_home, whereabouts, write,
 };
 use crate::{
     channel::Client,
@@ -171,9 +171,11 @@ pub(super) async fn install(scope: Scope, whole_machine: bool) -> Result<Install
         Scope::User => asked.environment.clone(),
         Scope::System => Vec::new(),
     };
+    let client = own_program()?;
     let plan = Plan {
         scope,
         program: &program,
+        client: &client,
         gateway,
         environment: &environment,
         whole_machine,
@@ -324,6 +326,10 @@ pub(super) async fn uninstall(scope: Scope, force: bool) -> Result<Uninstalled, 
     let installed = known
         .get("LoadState")
         .is_some_and(|state| state != "not-found");
+    if installed && !force {
+        // A service that was stopped is asked, too.
+        order(scope, &["start", UNITS[0]]).await.ok();
+    }
     let told = match (installed, force) {
         (false, _) => None,
         (true, true) => state_of(scope).await.ok(),
@@ -359,6 +365,7 @@ pub(super) async fn uninstall(scope: Scope, force: bool) -> Result<Uninstalled, 
         installed: false,
         system: scope == Scope::System,
         files: touched,
+        packaged: scope.packaged().join(SERVICE_UNIT).exists(),
         living_keys: told.as_ref().map(|told| u64::from(told.living_keys)),
         state_dir: told.map(|told| told.state_dir),
     })
