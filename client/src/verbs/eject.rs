@@ -160,8 +160,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         return Ok(if none { Exit::Ok } else { Exit::Refused });
     }
     if !arguments.dry_run {
-        let command = format!("bascule eject {asked}");
-        consent::to_changes(arguments.yes, &command, context.output).await?;
+        consent::to_changes(arguments.yes, context.output).await?;
     }
     for one in &chosen {
         if arguments.dry_run {
@@ -292,6 +291,7 @@ async fn unseen(
                 consumer: adoption.consumer.clone(),
                 key: format!("{}/{}", adoption.connection, adoption.label),
                 why: absent.told(),
+                next: None,
                 is_done: false,
             }),
         }
@@ -451,7 +451,7 @@ impl Chosen<'_> {
             .map_err(|why| Error::new(Kind::Refused, why.to_string()))?;
         files::write(&plan).await?;
         let buckets = names(&self.connection.buckets);
-        let checked = verify::check(seen, &consumer.name, &access, &buckets).await;
+        let checked = verify::check(seen, consumer, &access, &buckets).await;
         if let Err(NotWorking(why)) = checked {
             return Err(files::after(Error::new(Kind::Failed, why), &plan.files)
                 .await

@@ -199,7 +199,6 @@ pub(super) async fn undo(
             adoption.consumer
         )));
     }
-    let command = format!("bascule adopt --undo {}", adoption.id);
     let told: Vec<_> = changes
         .iter()
         .map(|(path, ..)| path.display().to_string())
@@ -211,7 +210,7 @@ pub(super) async fn undo(
                 .status(&format!("back to what stood there: {}", escape(path)));
         }
     }
-    consent::to_changes(yes, &command, context.output).await?;
+    consent::to_changes(yes, context.output).await?;
     for (path, now, original) in &changes {
         files::replace(path, now, original.as_bytes())?;
     }
