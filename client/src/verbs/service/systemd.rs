@@ -330,6 +330,7 @@ pub(super) async fn uninstall(scope: Scope, force: bool) -> Result<Uninstalled, 
         // A service that was stopped is asked, too.
         order(scope, &["start", UNITS[0]]).await.ok();
     }
+    let packaged = scope.packaged().join(SERVICE_UNIT).exists();
     let told = match (installed, force) {
         (false, _) => None,
         (true, true) => state_of(scope).await.ok(),
@@ -346,7 +347,10 @@ pub(super) async fn uninstall(scope: Scope, force: bool) -> Result<Uninstalled, 
     };
     if let (Some(_), false) = (&told, force) {
         refuse_while_adopted(scope).await?;
-        refuse_while_lent(scope).await?;
+        // A package's removal leaves the credential and its settings where they are for the next one.
+        if !packaged {
+            refuse_while_lent(scope).await?;
+        }
     }
     if installed {
         order(scope, &["disable", "--now", UNITS[0], UNITS[1], UNITS[2]]).await?;
@@ -365,7 +369,7 @@ pub(super) async fn uninstall(scope: Scope, force: bool) -> Result<Uninstalled, 
         installed: false,
         system: scope == Scope::System,
         files: touched,
-        packaged: scope.packaged().join(SERVICE_UNIT).exists(),
+        packaged,
         living_keys: told.as_ref().map(|told| u64::from(told.living_keys)),
         state_dir: told.map(|told| told.state_dir),
     })
