@@ -113,7 +113,9 @@ pub(crate) async fn move_to(
     match give(consumer, &issued, former, way).await {
         Ok(moved) => Ok(moved),
         Err(Failure::PutBack(error)) => {
-            record::revoke(way.client, &issued.key.id, "its adoption failed").await;
+            let revoked = record::revoke(way.client, &issued.key.id, "its adoption failed").await;
+            // It opens nothing to anybody: no file holds it, and `key list` shows it.
+            drop(revoked);
             Err(error)
         }
         // A file holds it.

@@ -100,7 +100,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         return undo::list(context).await;
     }
     if let Some(id) = &arguments.undo {
-        return undo::undo(id, arguments.yes, &arguments.why.text(), context).await;
+        let (yes, restarts) = (arguments.yes, arguments.restart);
+        return undo::undo(id, yes, restarts, &arguments.why.text(), context).await;
     }
     let selectors = selectors(&arguments.consumers, arguments.all)?;
     let asked = asked(&selectors);

@@ -410,7 +410,7 @@ fn connection(
 /// The adoption that gave the consumer its present key.
 fn former<'a>(seen: &Seen, consumer: &Consumer, adoptions: &'a [Adoption]) -> Option<&'a Adoption> {
     let known = seen.known(consumer)?;
-    record::current(adoptions, &consumer.name, &known.connection, &known.label)
+    record::current(adoptions, consumer, &known.connection, &known.label)
 }
 
 fn told(chosen: &[Chosen<'_>], left: &[Left], seen: &Seen) -> String {
