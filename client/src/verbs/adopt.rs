@@ -174,7 +174,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         }
     }
     drop(turn);
-    finish(&document, context)
+    finish(
+        &document,
+        "bascule adopt --undo ID, or bascule eject CONSUMER",
+        context,
+    )
 }
 
 /// What was asked for, parsed.
@@ -374,14 +378,14 @@ pub(crate) fn tell_moved(moved: &Moved, home: Option<&std::path::Path>, context:
     }
 }
 
-/// The end of a run that moved consumers.
-pub(super) fn finish(document: &Document, context: &Context) -> Result<Exit, Error> {
+/// The end of a run that moved consumers; `back` takes one back.
+pub(super) fn finish(document: &Document, back: &str, context: &Context) -> Result<Exit, Error> {
     let (moved, failed) = (document.moved.len() as u64, document.failed.len() as u64);
     context.output.result(document, || {
         let mut text = String::new();
         if moved > 0 {
             text.push_str(&format!(
-                "{}; take it back at any time: bascule adopt --undo ID, or bascule eject CONSUMER\n",
+                "{}; take it back at any time: {back}\n",
                 styled(GOOD, &format!("{} moved", count(moved, "tool")))
             ));
         }

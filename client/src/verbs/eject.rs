@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use bascule_domain::adoption::State;
 use bascule_proto::v1;
-use bascule_watch::adopt::{Access, Consumer, Goal, Layout, Plan, Selector, plan};
+use bascule_watch::adopt::{Access, Consumer, Goal, Layout, Plan, Selector, ServerSettings, plan};
 use clap::Args;
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -77,6 +77,7 @@ struct Chosen<'s> {
     former: Option<Adoption>,
     layout: Layout,
     originals: BTreeMap<PathBuf, Zeroizing<String>>,
+    settings: ServerSettings,
     plan: Plan,
 }
 
@@ -474,8 +475,13 @@ async fn choose<'s>(
         secret: Zeroizing::new("A".repeat(40)),
         endpoint,
     };
+    let settings = ServerSettings {
+        region: connection.region.clone(),
+        is_virtual_host: connection.addressing == "virtual-host",
+    };
     let goal = Goal::Provider {
         access: &access,
+        settings: &settings,
         layout: &layout,
         originals: &originals,
     };
@@ -486,6 +492,7 @@ async fn choose<'s>(
         former,
         layout,
         originals,
+        settings,
         plan,
     }))
 }
@@ -532,6 +539,7 @@ impl Chosen<'_> {
         let access = access(client, &self.connection.name, &self.consumer.name, &reason).await?;
         let goal = Goal::Provider {
             access: &access,
+            settings: &self.settings,
             layout: &self.layout,
             originals: &self.originals,
         };

@@ -217,7 +217,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         }
     }
     drop(turn);
-    finish(&document, context)
+    // What stood there at first may be erased with its connection.
+    finish(&document, "bascule eject CONSUMER", context)
 }
 
 /// The consumers that the subjects stand for.
