@@ -1,10 +1,14 @@
-//! What a shell may complete besides verbs and flags: names that only the daemon knows. It must never keep
-//! anybody waiting for a daemon that is not there, start one, print an error into a line that is being
-//! typed, or offer a secret.
+//! What a shell may complete besides verbs and flags: names that only the daemon knows, and those of tools
+//! in their own files. It must never keep anybody waiting for a daemon or a disk that does not answer, start
+//! one, print an error into a line that is being typed, or offer a secret.
 
-use std::{ffi::OsStr, path::PathBuf, time::Duration};
+use std::{ffi::OsStr, path::PathBuf, sync::mpsc, time::Duration};
 
 use bascule_proto::{location, v1};
+use bascule_watch::{
+    adopt::consumers,
+    scan::{self, Scope},
+};
 use clap::{Command, CommandFactory};
 use clap_complete::{
     CompleteEnv, Shell,
@@ -23,6 +27,30 @@ const VARIABLE: &str = "BASCULE_COMPLETE";
 /// A daemon that is well answers in a hundredth of that.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// Bash takes a colon for the end of a word, and would put a whole name behind what stands before it. The
+/// word is put together again here, and only what follows its last colon is offered.
+const WITH_COLONS: &str = r#"
+_bascule_with_colons() {
+    local line=${COMP_LINE:0:COMP_POINT}
+    local typed=${line##*[[:space:]]}
+    if [[ $typed != *:* || $typed == *[\"\'\\]* || $COMP_WORDBREAKS != *:* ]]; then
+        _clap_complete_bascule "$@"
+        return
+    fi
+    local -a COMP_WORDS
+    read -r -a COMP_WORDS <<< "${line%"$typed"}"
+    local COMP_CWORD=${#COMP_WORDS[@]}
+    COMP_WORDS+=("$typed")
+    _clap_complete_bascule "$1" "$typed" "$3"
+    local before=${typed%:*}:
+    local index
+    for index in "${!COMPREPLY[@]}"; do
+        COMPREPLY[index]=${COMPREPLY[index]#"$before"}
+    done
+}
+complete -o nospace -o bashdefault -F _bascule_with_colons bascule
+"#;
+
 /// What an argument names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Names {
@@ -32,6 +60,12 @@ enum Names {
     Either,
     /// A finding's id.
     Finding,
+    /// A tool with a key, as `adopt` names it.
+    Consumer,
+    /// What may be repaired: such a tool, a finding, or a key.
+    Repairable,
+    /// A tool, or a connection, whose tools are meant.
+    Ejectable,
     /// A deletion's id.
     Deletion,
     /// A deletion's id that has a receipt.
@@ -69,6 +103,9 @@ const ARGUMENTS: &[(&str, &str, Names)] = &[
     ("findings list", "of", Names::Either),
     ("findings show", "id", Names::Finding),
     ("findings ack", "id", Names::Finding),
+    ("adopt", "consumers", Names::Consumer),
+    ("repair", "subjects", Names::Repairable),
+    ("eject", "consumers", Names::Ejectable),
     ("deletion show", "id", Names::Deletion),
     ("deletion manifests", "id", Names::Deletion),
     ("deletion go-on", "id", Names::Deletion),
@@ -96,7 +133,13 @@ pub(crate) fn script(shell: Shell) -> Result<String, Error> {
         known.write_registration(VARIABLE, "bascule", "bascule", "bascule", &mut script)
     });
     match written {
-        Some(Ok(())) => Ok(String::from_utf8_lossy(&script).into_owned()),
+        Some(Ok(())) => {
+            let mut script = String::from_utf8_lossy(&script).into_owned();
+            if shell == Shell::Bash {
+                script.push_str(WITH_COLONS);
+            }
+            Ok(script)
+        }
         _ => Err(Error::new(
             Kind::Invalid,
             format!("there are no completions for {name}; there are for bash, zsh and fish"),
@@ -141,6 +184,12 @@ fn offered(typed: &OsStr, names: Names) -> Vec<CompletionCandidate> {
         Names::Topic => crate::verbs::topics()
             .map(|(name, about)| (name.to_owned(), about.to_owned()))
             .collect(),
+        Names::Consumer => found(),
+        Names::Repairable | Names::Ejectable => {
+            let mut all = found();
+            all.extend(asked(names).unwrap_or_default());
+            all
+        }
         _ => asked(names).unwrap_or_default(),
     };
     all.into_iter()
@@ -149,6 +198,30 @@ fn offered(typed: &OsStr, names: Names) -> Vec<CompletionCandidate> {
             CompletionCandidate::new(name).help((!about.is_empty()).then(|| about.into()))
         })
         .collect()
+}
+
+/// The tools that the usual files of whoever asks give a key, or nothing if they can't be read at once.
+fn found() -> Vec<(String, String)> {
+    // Jobs are left out: there may be many, and a service manager is asked about them.
+    const CONFIGURATIONS: Scope = Scope {
+        jobs: false,
+        processes: false,
+        everyone: false,
+    };
+    let (done, outcome) = mpsc::sync_channel(1);
+    // Left to itself when it does not come back: the process ends with its answer.
+    let started = std::thread::Builder::new().spawn(move || {
+        let machine = crate::verbs::machine();
+        let picture = scan::known(&machine, CONFIGURATIONS);
+        let consumers = consumers(&picture, machine.user.home.as_deref());
+        let movable = consumers.into_iter().filter(|one| one.movable().is_ok());
+        let named = movable.map(|one| (one.name, String::new()));
+        done.send(named.collect()).ok()
+    });
+    started
+        .ok()
+        .and_then(|_| outcome.recv_timeout(PATIENCE).ok())
+        .unwrap_or_default()
 }
 
 /// Every name with a word about it, or nothing if the daemon does not answer at once.
@@ -172,7 +245,7 @@ fn asked(names: Names) -> Option<Vec<(String, String)>> {
 
 async fn all(client: &Client, names: Names) -> Result<Vec<(String, String)>, tonic::Status> {
     let mut found = Vec::new();
-    if matches!(names, Names::Connection | Names::Either) {
+    if matches!(names, Names::Connection | Names::Either | Names::Ejectable) {
         let request = v1::ListConnectionsRequest {};
         let answer = client.connections().list(request).await?.into_inner();
         let connections = answer.connections.into_iter();
@@ -180,7 +253,25 @@ async fn all(client: &Client, names: Names) -> Result<Vec<(String, String)>, ton
             connections.map(|c| (c.name, format!("connection to {}", c.buckets.join(", ")))),
         );
     }
+    if matches!(names, Names::Finding | Names::Repairable) {
+        let request = v1::ListFindingsRequest::default();
+        let answer = client.findings().list(request).await?.into_inner();
+        found.extend(
+            answer
+                .findings
+                .into_iter()
+                .map(|finding| (finding.id, String::new())),
+        );
+    }
     match names {
+        Names::Repairable => {
+            let request = v1::ListKeysRequest::default();
+            let keys = client.keys().list(request).await?.into_inner().keys;
+            found.extend(keys.into_iter().map(|key| {
+                let labelled = format!("{}/{}", key.connection, key.label);
+                (key.access_key_id, labelled)
+            }));
+        }
         Names::Key | Names::Either => {
             let request = v1::ListKeysRequest::default();
             let keys = client.keys().list(request).await?.into_inner().keys;
@@ -193,16 +284,6 @@ async fn all(client: &Client, names: Names) -> Result<Vec<(String, String)>, ton
                 found.push((labelled.clone(), format!("key {}", key.access_key_id)));
                 found.push((key.access_key_id, labelled));
             }
-        }
-        Names::Finding => {
-            let request = v1::ListFindingsRequest::default();
-            let answer = client.findings().list(request).await?.into_inner();
-            found.extend(
-                answer
-                    .findings
-                    .into_iter()
-                    .map(|finding| (finding.id, String::new())),
-            );
         }
         Names::Deletion => {
             let request = v1::ListDeletionsRequest {};
@@ -228,7 +309,7 @@ async fn all(client: &Client, names: Names) -> Result<Vec<(String, String)>, ton
                     .map(|backup| (backup.id, backup.file)),
             );
         }
-        Names::Connection | Names::Topic => {}
+        Names::Connection | Names::Finding | Names::Consumer | Names::Ejectable | Names::Topic => {}
     }
     Ok(found)
 }
@@ -257,7 +338,7 @@ mod tests {
             let is_listed = ARGUMENTS.iter().any(|(v, a, _)| v == verb && a == argument);
             let is_name = matches!(
                 argument.as_str(),
-                "name" | "id" | "key" | "of" | "old" | "words"
+                "name" | "id" | "key" | "of" | "old" | "words" | "consumers" | "subjects"
             );
             let is_other = OTHERS.contains(&(verb.as_str(), argument.as_str()));
             // Its argument is a key that is not ours.

@@ -8,11 +8,13 @@ pub(crate) mod carry;
 pub(crate) mod connection;
 pub(crate) mod encrypted;
 pub(crate) mod files;
+pub(crate) mod formerly;
 pub(crate) mod interrupted;
 pub(crate) mod issue;
 pub(crate) mod preview;
 pub(crate) mod record;
 pub(crate) mod restart;
+pub(crate) mod rights;
 pub(crate) mod verify;
 pub(crate) mod way_back;
 
@@ -29,12 +31,15 @@ use bascule_watch::{
     scan::{self, Scope},
 };
 
-use self::adopted::{Adoption, Known, Standing};
+use self::{
+    adopted::{Adoption, Known, Standing},
+    files::Failure,
+};
 use crate::{
     error::{Error, Kind},
     output::{
         Output,
-        text::{BAD, escape, styled},
+        text::{BAD, NEXT, escape, styled},
     },
     verbs::{Context, judged, look, machine},
 };
@@ -105,14 +110,7 @@ impl Seen {
             consumers(&picture, home.as_deref())
         })
         .await?;
-        let (id, entry) = (consumer.id().clone(), consumer.entry().map(str::to_owned));
-        let path = |of: &Consumer| of.first().key.place.file().map(|(path, _)| path.to_owned());
-        let at = path(consumer);
-        let same = |found: &Consumer| {
-            *found.id() == id && path(found) == at && found.entry().map(str::to_owned) == entry
-        };
-        let mut same = found.into_iter().filter(same);
-        same.next().ok_or_else(|| {
+        same(consumer, found).ok_or_else(|| {
             let message = format!("{} was changed meanwhile", consumer.name);
             Error::new(Kind::Refused, message).next("look again: bascule scan")
         })
@@ -164,6 +162,25 @@ impl Seen {
     }
 }
 
+/// Which of those that were found is the consumer: with its key, in its place, on its way. `None` too where
+/// several could be it, since another one must not be changed in its stead.
+fn same(consumer: &Consumer, found: Vec<Consumer>) -> Option<Consumer> {
+    let mut found: Vec<_> = found
+        .into_iter()
+        .filter(|one| {
+            one.id() == consumer.id() && one.stands_where(consumer) && one.is_led_to_like(consumer)
+        })
+        .collect();
+    if found.len() > 1 {
+        let place = &consumer.first().key.place;
+        found.retain(|one| one.first().key.place == *place && one.name == consumer.name);
+    }
+    match found.len() {
+        1 => found.pop(),
+        _ => None,
+    }
+}
+
 /// What a look comes to, with files in it that no known place leads to.
 pub(crate) fn pictured(machine: &Machine, scope: Scope, files: &[PathBuf]) -> Picture {
     let mut picture = scan::known(machine, scope);
@@ -196,6 +213,9 @@ pub(crate) struct Left {
     pub(crate) consumer: String,
     pub(crate) key: String,
     pub(crate) why: String,
+    /// The command that helps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
     /// Whether it is as it was wanted to be.
     #[serde(skip)]
     pub(crate) is_done: bool,
@@ -207,6 +227,7 @@ impl Left {
             consumer: consumer.name.clone(),
             key: consumer.id().masked(),
             why: why.into(),
+            next: None,
             is_done: false,
         }
     }
@@ -226,15 +247,21 @@ pub(crate) fn plan_for(consumer: &Consumer, goal: Goal<'_>) -> Result<Plan, Stri
     plan(consumer, goal, files::text).map_err(|why| why.to_string())
 }
 
-/// Tells that a consumer was not moved after all.
-pub(crate) fn not_moved(consumer: &Consumer, error: Error, output: Output) -> Left {
+/// Tells that a consumer was not moved after all, and what to do about it.
+pub(crate) fn not_moved(consumer: &Consumer, failure: impl Into<Failure>, output: Output) -> Left {
+    let (word, error) = match failure.into() {
+        Failure::PutBack(error) => ("left as it was:", error),
+        Failure::Stuck(error) => ("half done:", error),
+    };
     let told = format!("{}: {}", consumer.name, error.message);
-    output.status(&format!(
-        "{} {}",
-        styled(BAD, "left as it was:"),
-        escape(&told)
-    ));
-    Left::of(consumer, error.message)
+    output.status(&format!("{} {}", styled(BAD, word), escape(&told)));
+    if let Some(next) = &error.next {
+        output.status(&format!("  {} {}", styled(NEXT, "→"), escape(next)));
+    }
+    Left {
+        next: error.next,
+        ..Left::of(consumer, error.message)
+    }
 }
 
 /// A path for people: below the home folder with `~`.

@@ -68,7 +68,7 @@ fn a_reset_says_what_it_destroyed() {
     assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
     assert_eq!(
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap(),
-        serde_json::json!({ "reset": true, "state_dir": state })
+        serde_json::json!({ "reset": true, "state_dir": state, "root_key_was_in": "file" })
     );
 }
 

@@ -86,8 +86,14 @@ fn address_of(listener: &TcpListener) -> Result<SocketAddr, PortError> {
     })
 }
 
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    bascule_os::let_many_wait(&listener)?;
+    Ok(listener)
+}
+
 fn exactly(address: SocketAddr) -> Result<TcpListener, PortError> {
-    TcpListener::bind(address).map_err(|source| {
+    listen(address).map_err(|source| {
         if source.kind() == std::io::ErrorKind::AddrInUse {
             PortError::Taken {
                 port: address.port(),
@@ -101,7 +107,7 @@ fn exactly(address: SocketAddr) -> Result<TcpListener, PortError> {
 
 fn first_free(ip: IpAddr) -> Result<TcpListener, PortError> {
     (FIRST..=FIRST + TRIED)
-        .find_map(|port| TcpListener::bind(SocketAddr::new(ip, port)).ok())
+        .find_map(|port| listen(SocketAddr::new(ip, port)).ok())
         .ok_or(PortError::NoneFree)
 }
 

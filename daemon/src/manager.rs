@@ -2,7 +2,7 @@
 //! works. The last is said only after the work path was gone through, so that a daemon that hangs is
 //! started anew. It must never say more than was looked at, nor fail anything when nobody listens.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bascule_gateway::Gateway;
 use bascule_os::service::{self, Notice};
@@ -14,6 +14,19 @@ use crate::app::App;
 pub(crate) fn tell(notices: &[Notice<'_>]) {
     if let Err(error) = service::tell(notices) {
         tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+/// How long a start that the keychain does not let through stays before it ends. The manager tries few
+/// starts, one soon after the other, and a keychain may open only a while after login.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Before a start is given up that another one soon may do better: so that there is time between them.
+/// Without a manager nobody tries again, and nothing is waited for.
+pub(crate) fn stay_for_another_start(status: &str) {
+    if service::has_manager() {
+        tell(&[Notice::Status(status)]);
+        std::thread::sleep(PATIENCE);
     }
 }
 

@@ -15,7 +15,7 @@ use bascule_domain::{
 };
 use bascule_gateway::{Gateway, Keyring, Settings, Workers};
 use bascule_os::{InstanceLock, service::Notice};
-use bascule_store::{Anchored, RootKeyPlaces, Store};
+use bascule_store::{Anchored, OpenError, RootKeyPlaces, Store};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
@@ -57,7 +57,15 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     bascule_os::private_dir(&config.state_dir).context("the state folder can't be used")?;
     let lock = lock(&config)?;
     manager::tell(&[Notice::Status("opening the store")]);
-    let store = open_store(&config)?;
+    let store = open_store(&config).inspect_err(|error| {
+        if let Some(OpenError::Keychain(why)) = error.downcast_ref() {
+            tracing::error!(
+                error = why as &dyn std::error::Error,
+                "the keychain gives no root key"
+            );
+            manager::stay_for_another_start(&format!("{why}; the start is tried again soon"));
+        }
+    })?;
     settle_root_key(&store);
     anchor(&config, &store)?;
     let bound = listeners::bind(&config, &store, passed.gateway)?;
@@ -135,8 +143,13 @@ pub(crate) fn reset(config: &Config, confirmed: bool) -> anyhow::Result<()> {
     );
     bascule_os::private_dir(&config.state_dir).context("the state folder can't be used")?;
     let _lock = lock(config)?;
-    let kept_in = Store::reset(&config.state_dir, &places())
-        .context("the reset did not finish; run it again")?;
+    let kept_in = Store::reset(&config.state_dir, &places()).map_err(|error| match error {
+        OpenError::Keychain(why) => anyhow::anyhow!(
+            "all but the root key's entry in the keychain is destroyed ({why}); run it again once the keychain is there and unlocked, or remove {} to leave that entry where it is",
+            config.state_dir.join("root.key.place").display()
+        ),
+        error => anyhow::Error::new(error).context("the reset did not finish; run it again"),
+    })?;
     let document = serde_json::json!({ "root_key_was_in": kept_in.unwrap_or(KeptIn::File) });
     writeln!(std::io::stdout(), "{document}").context("the outcome could not be told")
 }

@@ -6,14 +6,37 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use zbus::{Connection, ObjectPath, OwnedObjectPath, conn::Builder};
+use futures_util::StreamExt;
+use zbus::{Connection, MessageStream, ObjectPath, OwnedObjectPath, conn::Builder, message::Type};
 
 use crate::{home::Home, runtime, tools, wait};
 
 const NAME: &str = "org.freedesktop.secrets";
 const PATH: &str = "/org/freedesktop/secrets";
 const SERVICE: &str = "org.freedesktop.Secret.Service";
+/// Who shows the keyring's questions; a desktop's shell, usually.
+const PROMPTER: &str = "org.gnome.keyring.SystemPrompter";
 const LOGIN: &str = "/org/freedesktop/secrets/collection/login";
+
+/// Refuses to show a question, as long as its bus is there, so that each ends as if it were declined. With
+/// nobody to refuse, the keyring waits for somebody to come.
+async fn decline(address: &str) -> zbus::Result<()> {
+    let bus: Connection = Builder::address(address).build().await?;
+    let mut calls = MessageStream::from(&bus);
+    bus.request_name(PROMPTER).await?;
+    tokio::spawn(async move {
+        while let Some(Ok(call)) = calls.next().await {
+            let header = call.header();
+            if header.message_type() == Type::MethodCall {
+                let refused = "org.freedesktop.DBus.Error.Failed";
+                bus.reply_error(&header, refused, &"nobody is there")
+                    .await
+                    .ok();
+            }
+        }
+    });
+    Ok(())
+}
 
 /// The keyring. It ends on drop.
 #[derive(Debug)]
@@ -55,6 +78,9 @@ impl Keyring {
             bus,
             keeper: None,
         };
+        runtime()
+            .block_on(decline(&keyring.address))
+            .expect("the bus takes who declines");
         keyring.begin();
         Some(keyring)
     }

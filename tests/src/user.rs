@@ -1,13 +1,9 @@
 //! Somebody in a [`Machine`]: its root, or a user with a systemd of her own.
 
-use std::{
-    path::Path,
-    process::Command,
-    sync::{Mutex, PoisonError},
-};
+use std::{path::Path, process::Command};
 
 use crate::{
-    Issued,
+    Issued, Port,
     cli::{self, Answer},
     machine::Machine,
     wait,
@@ -21,6 +17,7 @@ pub const SERVICE: &str = "bascule.service";
 pub struct User<'a> {
     machine: &'a Machine,
     system: bool,
+    port: Option<Port>,
 }
 
 impl User<'_> {
@@ -51,6 +48,7 @@ impl User<'_> {
         User {
             machine,
             system: false,
+            port: None,
         }
     }
 
@@ -60,7 +58,44 @@ impl User<'_> {
         User {
             machine,
             system: true,
+            port: None,
         }
+    }
+
+    /// With a port that stays their gateway's, in their settings. The machines share the host's loopback:
+    /// a port that the installation chose is nobody's while the service has failed or is stopped, and
+    /// another machine's installation may choose it then.
+    #[must_use]
+    pub fn with_a_port(mut self) -> Self {
+        self.port = Some(Port::new());
+        self.set("");
+        self
+    }
+
+    /// Writes their settings: these, and the port of their gateway if it has one.
+    pub fn set(&self, settings: &str) {
+        let folder = if self.system {
+            "/etc/bascule"
+        } else {
+            "/home/alice/.config/bascule"
+        };
+        let gateway = self.port.as_ref().map(|port| {
+            let address = port.address();
+            format!("[gateway]\nlisten = \"{address}\"\n")
+        });
+        let text = settings.to_owned() + &gateway.unwrap_or_default();
+        self.write(&format!("{folder}/config.toml"), &text);
+    }
+
+    /// Writes a file as theirs, and makes the folders above it.
+    fn write(&self, path: &str, text: &str) {
+        let parent = Path::new(path)
+            .parent()
+            .and_then(Path::to_str)
+            .expect("a file lies in a folder");
+        self.run(&["mkdir", "-p", parent]).exits(0);
+        let to = format!("of={path}");
+        self.run_with(&["dd", "status=none", &to], text).exits(0);
     }
 
     /// A command as theirs.
@@ -102,11 +137,6 @@ impl User<'_> {
 
     /// Runs a verb of `bascule service`, of hers or of the machine's.
     pub fn service(&self, verb: &str, more: &[&str]) -> Answer {
-        // The machines share the host's loopback, and between an installation's choice of a port and its
-        // use another one must not choose.
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _turn = (verb == "install")
-            .then(|| ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner));
         let scope: &[&str] = if self.system { &["--system"] } else { &[] };
         self.bascule(&[&["service", verb], scope, more].concat())
     }
@@ -144,14 +174,7 @@ impl User<'_> {
         } else {
             "/home/alice/.config/systemd/user"
         };
-        let path = format!("{folder}/{unit}");
-        let parent = Path::new(&path)
-            .parent()
-            .and_then(Path::to_str)
-            .expect("a unit lies in a folder");
-        self.run(&["mkdir", "-p", parent]).exits(0);
-        let to = format!("of={path}");
-        self.run_with(&["dd", "status=none", &to], text).exits(0);
+        self.write(&format!("{folder}/{unit}"), text);
         self.systemctl(&["daemon-reload"]).exits(0);
     }
 

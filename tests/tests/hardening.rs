@@ -30,10 +30,11 @@ enum Shown {
 use Shown::{Loaded, Told, Tried};
 
 /// The lines of a unit that are about its life, and confine nothing.
-const LIFE: [&str; 22] = [
+const LIFE: [&str; 25] = [
     "Type",
     "NotifyAccess",
     "ExecStart",
+    "ExecReload",
     "User",
     "Group",
     "StateDirectory",
@@ -51,6 +52,8 @@ const LIFE: [&str; 22] = [
     "WatchdogSignal",
     "Restart",
     "RestartSec",
+    "RestartSteps",
+    "RestartMaxDelaySec",
     "RestartPreventExitStatus",
     "LoadCredential",
 ];

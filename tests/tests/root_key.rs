@@ -7,9 +7,9 @@
     reason = "a test says so by panicking"
 )]
 
-use std::fs;
+use std::{fs, os::unix::net::UnixDatagram};
 
-use bascule_tests::{Cli, Daemon, Home, daemon::Start, keyring::Keyring};
+use bascule_tests::{Cli, Daemon, Home, daemon::Start, keyring::Keyring, wait};
 use serde_json::json;
 
 /// `EX_TEMPFAIL`: the unit starts it again.
@@ -51,6 +51,20 @@ impl Scene {
         assert_eq!(ended.code(), Some(TRY_AGAIN), "{}", process.output());
         process.output()
     }
+}
+
+/// A service manager's socket, without the manager.
+fn notified(home: &Home) -> (UnixDatagram, String) {
+    let path = home.path("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(wait::LIMIT)).unwrap();
+    (socket, path.to_str().unwrap().to_owned())
+}
+
+fn told(manager: &UnixDatagram) -> String {
+    let mut buffer = [0; 4096];
+    let length = manager.recv(&mut buffer).expect("something to be told");
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
 }
 
 #[test]
@@ -122,6 +136,16 @@ fn a_keychain_that_is_locked_or_absent_ends_the_start_and_loses_nothing() {
     scene.keyring.end();
     let said = scene.refused();
     assert!(said.contains("no keychain can be reached"), "{said}");
+    // A service manager, which starts it again at once, hears of it first; it is not in its way.
+    let (manager, path) = notified(&scene.home);
+    let watched = scene.start.clone().env("NOTIFY_SOCKET", &path);
+    let mut process = watched.spawn(&scene.home);
+    while !told(&manager).contains("no keychain can be reached") {}
+    process.terminate();
+    assert_ne!(
+        process.wait("the start to be ended").code(),
+        Some(TRY_AGAIN)
+    );
     scene.keyring.begin();
     let start = scene.start.clone();
     scene.daemon.restart_as(&scene.home, &start);

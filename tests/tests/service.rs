@@ -245,7 +245,7 @@ fn a_user_installs_it_and_it_starts_by_itself_is_hardened_and_sees_who_uses_a_ke
     let Some(machine) = Boot::new().programs().start() else {
         return;
     };
-    let alice = User::alice(&machine);
+    let alice = User::alice(&machine).with_a_port();
     let none = alice.service("status", &[]);
     assert_eq!(none.exits(NOT_FOUND).json["installed"], false);
 
@@ -272,6 +272,8 @@ fn a_user_installs_it_and_it_starts_by_itself_is_hardened_and_sees_who_uses_a_ke
     }
     assert_eq!(again["gateway"], gateway);
     assert_eq!(alice.pid(), pid);
+
+    verified(&alice, "--user", "/home/alice/.config/systemd/user");
 
     // The first command and the first request start a service that is stopped.
     let key = alice.key("/home/alice/storage");
@@ -320,6 +322,21 @@ fn a_user_installs_it_and_it_starts_by_itself_is_hardened_and_sees_who_uses_a_ke
         "{seen:#}"
     );
 
+    // The root key as a credential: plain, where systemd encrypts none for users.
+    let moved = alice.bascule(&["root-key", "move", "credential"]).ok();
+    assert_eq!(moved["kept_in"], "credential", "{moved:#}");
+    let own_file = "/home/alice/.local/state/bascule/root.key";
+    machine.run(&["test", "-e", own_file]).exits(1);
+    alice.systemctl(&["restart", SERVICE]).exits(0);
+    assert_eq!(alice.bascule(&["status"]).ok()["connections"], 1);
+    verified(&alice, "--user", "/home/alice/.config/systemd/user");
+    let moved = alice.bascule(&["root-key", "move", "file"]).ok();
+    assert_eq!(
+        (&moved["kept_in"], &moved["copy"]),
+        (&"file".into(), &Value::Null)
+    );
+    machine.run(&["test", "-e", own_file]).exits(0);
+
     // A reload keeps the process; a mistake in the file is an error and changes nothing.
     let pid = alice.pid();
     let folder = "/home/alice/.config/bascule";
@@ -361,7 +378,7 @@ fn j2_a_daemon_that_stands_still_is_started_anew() {
     let Some(machine) = Boot::new().programs().start() else {
         return;
     };
-    let alice = User::alice(&machine);
+    let alice = User::alice(&machine).with_a_port();
     // What is there already is refused, and left as it is.
     let by_hand = "[Service]\nExecStart=/usr/local/bin/basculed --gateway 127.0.0.1:0\n";
     alice.install("by-hand.service", by_hand);
@@ -398,7 +415,7 @@ fn j4_a_crash_loop_ends_after_few_restarts_and_all_that_was_answered_is_there_af
     let Some(machine) = Boot::new().programs().start() else {
         return;
     };
-    let alice = User::alice(&machine);
+    let alice = User::alice(&machine).with_a_port();
     let done = alice.service("install", &[]).ok();
     let key = alice.key("/home/alice/storage");
     key.s3().put("pictures", "cat", "meow").unwrap();
@@ -478,12 +495,59 @@ fn half_way_through(mut command: Command) -> std::process::Child {
         .unwrap()
 }
 
+/// No directive is unknown to this systemd, which would say so at every start.
+fn verified(user: &User<'_>, scope: &str, folder: &str) {
+    let [control, gateway, service] = ["bascule.socket", "bascule-gateway.socket", SERVICE]
+        .map(|unit| format!("{folder}/{unit}"));
+    let verify = ["systemd-analyze", scope, "--man=no", "verify"];
+    let answer = user.run(&[&verify[..], &[control.as_str(), &gateway, &service]].concat());
+    assert_eq!(answer.code, Some(0), "{answer}");
+    assert_eq!(answer.stderr.trim(), "", "{answer}");
+}
+
+fn a_move_to_a_credential_that_fails_loses_nothing(machine: &Machine, root: &User<'_>) {
+    const KEY: &str = "/var/lib/bascule/root.key";
+    const PLAIN: &str = "/etc/credstore/bascule.root.key";
+    const ENCRYPTED: &str = "/etc/credstore.encrypted/bascule.root.key";
+    let is_there = |path: &str| machine.run(&["test", "-e", path]).code == Some(0);
+    let move_it = ["root-key", "move", "credential", "--system"];
+    // What somebody else keeps there stays.
+    machine.run(&["mkdir", "-p", "/etc/credstore"]).exits(0);
+    machine.write(PLAIN, "somebody else's");
+    machine.run(&["chmod", "600", PLAIN]).exits(0);
+    let refused = root.bascule(&move_it).exits(4);
+    assert!(refused.text().contains("another root key"), "{refused}");
+    assert!(is_there(PLAIN) && is_there(KEY) && !is_there(ENCRYPTED));
+    machine.run(&["rm", PLAIN]).exits(0);
+    let shown = root.bascule(&["root-key", "show"]).ok();
+    assert_eq!(shown["kept_in"], "file", "{shown:#}");
+    assert_eq!(shown["moving_to"], Value::Null, "{shown:#}");
+
+    // A service that has taken it, and does not come up, has it only there.
+    let folder = "/etc/systemd/system/bascule.service.d";
+    machine.run(&["mkdir", "-p", folder]).exits(0);
+    let fails = format!("{folder}/50-fails.conf");
+    machine.write(&fails, "[Service]\nExecStartPost=/bin/false\nRestart=no\n");
+    let failed = root.bascule(&move_it);
+    assert_ne!(failed.code, Some(0), "{failed}");
+    assert!(failed.text().contains("it stays"), "{failed}");
+    assert!(is_there(ENCRYPTED) && !is_there(KEY));
+    machine.run(&["rm", &fails]).exits(0);
+    root.systemctl(&["daemon-reload"]).exits(0);
+    let units = ["bascule.socket", "bascule-gateway.socket", SERVICE];
+    root.systemctl(&[&["reset-failed"], &units[..]].concat());
+    root.systemctl(&[&["start"], &units[..]].concat()).exits(0);
+    assert_eq!(root.bascule(&["status"]).ok()["connections"], 1);
+    let moved = root.bascule(&["root-key", "move", "file", "--system"]).ok();
+    assert_eq!(moved["kept_in"], "file", "{moved:#}");
+}
+
 #[test]
 fn the_machines_service_is_confined_listens_on_loopback_only_and_takes_its_root_key_from_systemd() {
     let Some(machine) = Boot::new().programs().start() else {
         return;
     };
-    let root = User::root(&machine);
+    let root = User::root(&machine).with_a_port();
     let done = root.service("install", &[]).ok();
     let gateway = done["gateway"].as_str().unwrap().to_owned();
     assert_eq!(done["socket"], "/run/bascule/bascule.sock");
@@ -522,8 +586,11 @@ fn the_machines_service_is_confined_listens_on_loopback_only_and_takes_its_root_
     ]);
     assert_ne!(stranger.code, Some(0), "{stranger}");
 
+    verified(&root, "--system", "/etc/systemd/system");
+
     // The root key in systemd's hands, encrypted, instead of the state folder.
     let key = root.key("/var/lib/bascule/storage");
+    a_move_to_a_credential_that_fails_loses_nothing(&machine, &root);
     let moved = root
         .bascule(&["root-key", "move", "credential", "--system"])
         .ok();
@@ -571,10 +638,9 @@ fn operators_use_the_machines_service_once_its_socket_is_theirs_too() {
     let Some(machine) = Boot::new().programs().start() else {
         return;
     };
-    let root = User::root(&machine);
+    let root = User::root(&machine).with_a_port();
     root.service("install", &[]).ok();
-    let settings = "[access]\noperators = \"group:games\"\n";
-    machine.write("/etc/bascule/config.toml", settings);
+    root.set("[access]\noperators = \"group:games\"\n");
     root.install(
         "bascule.socket.d/operators.conf",
         "[Socket]\nSocketMode=0660\nSocketGroup=games\n",

@@ -7,11 +7,12 @@
 )]
 
 use std::{
+    fs,
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
 };
 
-use bascule_tests::{Cli, Daemon, Home, measure, wait};
+use bascule_tests::{Cli, Daemon, Home, daemon::Start, measure, wait};
 
 /// Sends raw requests one after the other on one connection, and returns how many were answered
 /// with 400 or 403.
@@ -81,4 +82,42 @@ fn h7_a_storm_of_failures_leaves_a_few_clean_lines_and_no_state() {
         assert!(after.descriptors <= before.descriptors.map(|open| open + 2));
     }
     Cli::new(&home).run(&["status"]).ok();
+}
+
+/// A busy machine may be slow to accept.
+#[test]
+#[cfg(target_os = "linux")]
+fn h1_many_who_connect_before_any_is_accepted_are_all_served() {
+    const CLIENTS: usize = 1_000;
+    let allowed = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let clients = CLIENTS.min(allowed.trim().parse().unwrap());
+    let home = Home::new();
+    let mut process = Start::new().spawn(&home);
+    let gateway = wait::until("the daemon to answer", || {
+        let status = Cli::new(&home).run(&["status"]);
+        Some(status.json["gateways"][0].as_str()?.to_owned())
+    });
+    let address: SocketAddr = gateway.trim_start_matches("http://").parse().unwrap();
+    process.suspend();
+    let waiting: Vec<_> = (0..clients)
+        .map(|_| TcpStream::connect_timeout(&address, wait::LIMIT).expect("a place to wait in"))
+        .collect();
+    // A client whose place was dropped does not know before it sends something.
+    let known = fs::read_to_string(format!("/proc/{}/net/tcp", process.pid())).unwrap();
+    let port = format!(":{:04X}", address.port());
+    let established = known.lines().filter(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        words[1].ends_with(&port) && words[3] == "01"
+    });
+    assert_eq!(established.count(), clients);
+    process.resume();
+    for mut stream in waiting {
+        let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    }
+    process.terminate();
+    assert!(process.wait("the daemon to end").success());
 }

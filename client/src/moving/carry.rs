@@ -16,6 +16,7 @@ use super::{
     preview::FileDocument,
     record,
     restart::{self, Restart},
+    rights::Rights,
     verify::{self, NotWorking},
 };
 use crate::{
@@ -27,8 +28,11 @@ use crate::{
 /// Which key a consumer gets.
 #[derive(Clone, Copy)]
 pub(crate) enum Gets<'g> {
-    /// A new one of this connection.
-    New(&'g str),
+    /// A new one of this connection, with the rights of the one that it replaces, where they are known.
+    New {
+        connection: &'g str,
+        rights: Option<&'g Rights>,
+    },
     /// The one that took the place of the key that it holds.
     Successor,
 }
@@ -81,6 +85,14 @@ impl Moved {
         }
     }
 
+    /// The same, with rights that are known.
+    pub(crate) fn with_rights(self, rights: &Rights) -> Self {
+        Self {
+            permission: rights.told(),
+            ..self
+        }
+    }
+
     /// The same, with a key that is there already.
     pub(crate) fn with_successor(self, key: &v1::Key) -> Self {
         Self {
@@ -99,28 +111,24 @@ pub(crate) async fn move_to(
     consumer: &Consumer,
     former: Option<&Adoption>,
     way: &Way<'_>,
-) -> Result<Moved, Error> {
-    let connection = match gets {
-        Gets::New(connection) => connection,
+) -> Result<Moved, Failure> {
+    let (connection, rights) = match gets {
+        Gets::New { connection, rights } => (connection, rights),
         Gets::Successor => {
             // Whatever becomes of it, others may hold it.
             let issued = issue::successor(way.client, consumer, way.reason).await?;
-            let moved = give(consumer, &issued, former, way).await?;
-            return Ok(moved);
+            return give(consumer, &issued, former, way).await;
         }
     };
-    let issued = issue::issue(way.client, connection, consumer, way.reason).await?;
-    match give(consumer, &issued, former, way).await {
-        Ok(moved) => Ok(moved),
-        Err(Failure::PutBack(error)) => {
-            let revoked = record::revoke(way.client, &issued.key.id, "its adoption failed").await;
-            // It opens nothing to anybody: no file holds it, and `key list` shows it.
-            drop(revoked);
-            Err(error)
-        }
-        // A file holds it.
-        Err(Failure::Stuck(error)) => Err(error),
+    let issued = issue::issue(way.client, connection, consumer, rights, way.reason).await?;
+    let moved = give(consumer, &issued, former, way).await;
+    // Of what is half done a file holds it.
+    if matches!(moved, Err(Failure::PutBack(_))) {
+        let revoked = record::revoke(way.client, &issued.key.id, "its adoption failed").await;
+        // It opens nothing to anybody: no file holds it, and `key list` shows it.
+        drop(revoked);
     }
+    moved
 }
 
 /// Gives a consumer a key that there is already.
@@ -188,7 +196,7 @@ async fn write_and_try(
 ) -> Result<(), Failure> {
     files::write(plan).await?;
     let buckets = names(&issued.buckets);
-    let checked = verify::check(way.seen, &consumer.name, &issued.access, &buckets).await;
+    let checked = verify::check(way.seen, consumer, &issued.access, &buckets).await;
     if let Err(NotWorking(why)) = checked {
         return Err(files::after(Error::new(Kind::Failed, why), &plan.files).await);
     }

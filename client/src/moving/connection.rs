@@ -336,10 +336,23 @@ async fn listed(consumer: &Consumer) -> Vec<String> {
     buckets.iter().map(ToString::to_string).collect()
 }
 
-/// Whether a bucket's name stands in a command line, as a word or as a part of a path.
+/// Whether a command line names a bucket where a bucket can stand: behind a remote (`r2:bucket`), in an
+/// address (`s3://bucket`, `s3:https://host/bucket`), or as what `--bucket` is given.
 fn names_bucket(line: &str, bucket: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    line.split(|c| !is_part(c)).any(|word| word == bucket)
+    let words: Vec<_> = line
+        .split([' ', '\t', '='])
+        .map(|word| word.trim_matches(['"', '\'']))
+        .collect();
+    let first = |path: &str| path.trim_start_matches('/').split('/').next() == Some(bucket);
+    let in_word = |word: &str| match word.split_once("://") {
+        Some((scheme, rest)) if scheme.ends_with("http") || scheme.ends_with("https") => {
+            rest.split_once('/').is_some_and(|(_, path)| first(path))
+        }
+        Some((_, rest)) => first(rest),
+        None => word.rsplit_once(':').is_some_and(|(_, path)| first(path)),
+    };
+    let given = |pair: &[&str]| matches!(pair[0], "--bucket" | "-b") && pair[1] == bucket;
+    words.iter().any(|word| in_word(word)) || words.windows(2).any(given)
 }
 
 /// Why a connection can't serve anybody now.
@@ -429,4 +442,31 @@ pub(crate) fn names(buckets: &[String]) -> Vec<BucketName> {
         .iter()
         .filter_map(|bucket| bucket.parse().ok())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_named_only_where_one_can_stand() {
+        for line in [
+            "rclone sync /srv/x r2:photos",
+            "rclone sync /srv/x 'r2:photos/2026'",
+            "aws s3 sync . s3://photos/x",
+            "restic -r s3:https://s3.example.com/photos backup /",
+            "tool --bucket photos",
+            "tool --bucket=photos",
+        ] {
+            assert!(names_bucket(line, "photos"), "{line}");
+        }
+        for line in [
+            "rclone sync /srv/photos r2:films",
+            "photos --all",
+            "aws s3 sync /photos s3://films/photos",
+            "restic -r s3:https://photos.example.com/films backup /photos",
+        ] {
+            assert!(!names_bucket(line, "photos"), "{line}");
+        }
+    }
 }

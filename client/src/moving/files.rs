@@ -64,8 +64,16 @@ pub(crate) fn is_encrypted(bytes: &[u8]) -> bool {
 /// those before it are put back.
 pub(crate) async fn write(plan: &Plan) -> Result<(), Failure> {
     for (at, file) in plan.files.iter().enumerate() {
+        let before = match bytes(&file.path) {
+            Ok(before) => before,
+            Err(error) => return Err(after(error, &plan.files[..at]).await),
+        };
         if let Err(error) = put(file, Direction::There).await {
-            return Err(after(error, &plan.files[..at]).await);
+            // rclone may have written before it failed, and a folder may fail to be synced after that.
+            let ours = |now: &[u8]| is_encrypted(&before) || now == file.after.as_bytes();
+            let written = bytes(&file.path).is_ok_and(|now| *now != *before && ours(&now));
+            let done = if written { at + 1 } else { at };
+            return Err(after(error, &plan.files[..done]).await);
         }
     }
     Ok(())
@@ -78,6 +86,12 @@ pub(crate) enum Failure {
     PutBack(Error),
     /// Some could not be put back: what they hold now is in use.
     Stuck(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::PutBack(error)
+    }
 }
 
 impl From<Failure> for Error {

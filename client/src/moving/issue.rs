@@ -5,9 +5,13 @@ use bascule_proto::v1;
 use bascule_watch::adopt::{Access, Consumer};
 use zeroize::Zeroizing;
 
-use super::connection::{limits, plain};
+use super::{
+    connection::{limits, plain, there},
+    rights::Rights,
+};
 use crate::{
     channel::Client,
+    clock,
     error::{Error, Kind},
 };
 
@@ -34,15 +38,19 @@ pub(crate) fn placeholder(gateway: &Endpoint) -> Access {
     }
 }
 
-/// Issues a key for a consumer on a connection, with the least right that its command lines need.
+/// Issues a key for a consumer on a connection, with these rights, or with the least that its command lines
+/// need.
 pub(crate) async fn issue(
     client: &Client,
     connection: &str,
     consumer: &Consumer,
+    rights: Option<&Rights>,
     reason: &str,
 ) -> Result<Issued, Error> {
     let base = plain(&consumer.name.replace(':', "-"));
-    let old = living(client, connection, consumer).await?;
+    let there = there(client).await?;
+    let there = there.iter().find(|there| there.name == connection);
+    let there = there.map_or(&[][..], |there| &there.buckets);
     for number in 1..=LABELS {
         let label = match number {
             1 => base.clone(),
@@ -56,11 +64,8 @@ pub(crate) async fn issue(
             reason: reason.to_owned(),
             ..v1::IssueKeyRequest::default()
         };
-        if let Some(old) = &old {
-            request.permission = old.permission;
-            request.buckets.clone_from(&old.buckets);
-            request.prefixes.clone_from(&old.prefixes);
-            request.addresses.clone_from(&old.addresses);
+        if let Some(rights) = rights {
+            rights.ask(&mut request, there, clock::now());
         }
         match client.keys().issue(request).await.map_err(Error::from) {
             Ok(answer) => return Issued::of(answer.into_inner()),
@@ -70,26 +75,6 @@ pub(crate) async fn issue(
     }
     let message = format!("a hundred keys of {connection} are called {base} already");
     Err(Error::new(Kind::Refused, message).next(format!("bascule show {connection}")))
-}
-
-/// The consumer's key, if it is one of this connection's that is not dead: what takes its place may do no
-/// more than it.
-async fn living(
-    client: &Client,
-    connection: &str,
-    consumer: &Consumer,
-) -> Result<Option<v1::Key>, Error> {
-    let request = v1::ShowKeyRequest {
-        key: consumer.id().as_str().to_owned(),
-    };
-    match client.keys().show(request).await.map_err(Error::from) {
-        Ok(answer) => Ok(answer
-            .into_inner()
-            .key
-            .filter(|key| key.state() != v1::KeyState::Dead && key.connection == connection)),
-        Err(error) if matches!(error.kind, Kind::NotFound | Kind::Invalid) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 impl Issued {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
+    Seen,
     absent::{Held, held},
     adopted::Adoption,
     files::{self, digest_of},
@@ -217,9 +218,10 @@ pub(crate) async fn all(client: &Client) -> Result<Vec<Adoption>, Error> {
 }
 
 /// The adoption that a consumer's present key came with, or that changed the file which that stands in. A
-/// rotation may have given several one key.
+/// rotation may have given several one key, and a user may have copied it.
 pub(crate) fn current<'a>(
     adoptions: &'a [Adoption],
+    seen: &Seen,
     consumer: &Consumer,
     connection: &str,
     label: &str,
@@ -233,7 +235,12 @@ pub(crate) fn current<'a>(
     let mut named = adopted().filter(|adoption| adoption.consumer == consumer.name);
     let own = named.find(|adoption| of_key(adoption) || changed_its_file(adoption));
     // It may be called something else by now.
-    let mut sharing = adopted().filter(|adoption| of_key(adoption) && changed_its_file(adoption));
+    let is_another = |adoption: &Adoption| {
+        let mut others = seen.consumers.iter();
+        others.any(|other| other.name == adoption.consumer)
+    };
+    let mut sharing = adopted()
+        .filter(|adoption| of_key(adoption) && changed_its_file(adoption) && !is_another(adoption));
     own.or_else(|| match (sharing.next(), sharing.next()) {
         (Some(only), None) => Some(only),
         _ => None,

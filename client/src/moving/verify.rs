@@ -11,7 +11,7 @@ use bascule_domain::{
 };
 use bascule_watch::{
     Standing,
-    adopt::{Access, consumers},
+    adopt::{Access, Consumer, consumers},
     scan::Scope,
 };
 
@@ -24,7 +24,7 @@ pub(crate) struct NotWorking(pub(crate) String);
 /// What was looked at after a move.
 pub(crate) async fn check(
     seen: &Seen,
-    consumer: &str,
+    moved: &Consumer,
     access: &Access,
     buckets: &[BucketName],
 ) -> Result<(), NotWorking> {
@@ -40,10 +40,15 @@ pub(crate) async fn check(
     .await
     .map_err(|error| NotWorking(error.message))?;
     let found = consumers(&picture, seen.home.as_deref());
-    let found: Vec<_> = found
+    // Others may hold the same key, each in its own way.
+    let mut found: Vec<_> = found
         .iter()
-        .filter(|found| found.id().as_str() == access.id)
+        .filter(|found| found.id().as_str() == access.id && found.stands_where(moved))
         .collect();
+    if found.iter().any(|found| found.is_led_to_like(moved)) {
+        found.retain(|found| found.is_led_to_like(moved));
+    }
+    let consumer = &moved.name;
     let first = found.first().ok_or_else(|| {
         NotWorking(format!(
             "after the change {consumer} would not take the new key"

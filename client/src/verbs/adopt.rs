@@ -135,8 +135,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         })?;
         return Ok(Exit::Ok);
     }
-    let command = format!("bascule adopt {asked}");
-    consent::to_changes(arguments.yes, &command, context.output).await?;
+    consent::to_changes(arguments.yes, context.output).await?;
     let reason = arguments.why.text();
     let made = make(&connections, &client, &reason, context).await;
     let way = Way {
@@ -153,13 +152,15 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         let name = connections.name(&one.destination).to_owned();
         let moved = match connection {
             Ok(connection) => {
-                let gets = Gets::New(&connection.name);
+                let gets = Gets::New {
+                    connection: &connection.name,
+                    rights: None,
+                };
                 move_to(gets, one.consumer, None, &way).await
             }
-            Err(why) => Err(Error::new(
-                Kind::Provider,
-                format!("no connection {name}: {why}"),
-            )),
+            Err(why) => {
+                Err(Error::new(Kind::Provider, format!("no connection {name}: {why}")).into())
+            }
         };
         match moved {
             Ok(moved) => {

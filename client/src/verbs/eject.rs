@@ -172,14 +172,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         return Ok(if none { Exit::Ok } else { Exit::Refused });
     }
     if !arguments.dry_run {
-        let mut command = format!("bascule eject {asked}");
-        for (flag, is_set) in [
-            (" --restart", arguments.restart),
-            (" --gone", arguments.gone),
-        ] {
-            command.push_str(if is_set { flag } else { "" });
-        }
-        consent::to_changes(arguments.yes, &command, context.output).await?;
+        consent::to_changes(arguments.yes, context.output).await?;
     }
     let mut ejected: Vec<&Chosen<'_>> = Vec::new();
     for one in &chosen {
@@ -394,6 +387,7 @@ impl Over {
             consumer: self.adoption.consumer.clone(),
             key: self.key(),
             why,
+            next: None,
             is_done: false,
         }
     }
@@ -447,7 +441,8 @@ async fn choose<'s>(
         return Err(format!("a deletion of {} is under way", connection.name));
     }
     consumer.movable().map_err(|why| why.to_string())?;
-    let former = record::current(adoptions, consumer, &known.connection, &known.label).cloned();
+    let former =
+        record::current(adoptions, seen, consumer, &known.connection, &known.label).cloned();
     let layout = match &former {
         Some(former) => former.kept().map_err(|error| error.message)?.layout,
         None => Layout::default(),
@@ -549,7 +544,7 @@ impl Chosen<'_> {
             .map_err(|why| Error::new(Kind::Refused, why.to_string()))?;
         files::write(&plan).await?;
         let buckets = names(&self.connection.buckets);
-        let checked = verify::check(seen, &consumer.name, &access, &buckets).await;
+        let checked = verify::check(seen, consumer, &access, &buckets).await;
         if let Err(NotWorking(why)) = checked {
             return Err(files::after(Error::new(Kind::Failed, why), &plan.files)
                 .await

@@ -89,7 +89,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         Action::Restrict(arguments) => restrict::run(arguments, context).await?,
         Action::Pause(arguments) => pause::pause(arguments, context).await?,
         Action::Resume(arguments) => pause::resume(arguments, context).await?,
-        Action::Rotate(arguments) => rotate::run(arguments, context).await?,
+        Action::Rotate(arguments) => return rotate::run(arguments, context).await,
         Action::Rotation(arguments) => rotation::run(arguments, context).await?,
         Action::Revoke(arguments) => revoke::run(arguments, context).await?,
     }

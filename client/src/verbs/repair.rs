@@ -1,7 +1,9 @@
 //! `bascule repair`: gives tools whose key is dead or retires the one that took its place, or a new one.
 
+use std::collections::BTreeSet;
+
 use bascule_proto::v1;
-use bascule_watch::adopt::{Consumer, Goal, Plan};
+use bascule_watch::adopt::{Consumer, Goal, Plan, Selector};
 use clap::Args;
 
 use super::{
@@ -19,9 +21,11 @@ use crate::{
         adopted::{Adoption, Standing},
         carry::{Gets, Moved, Way, move_to},
         connection::there,
+        formerly::Formerly,
         issue::{self, Successor, gateway, placeholder},
         not_moved, plan_for, preview,
         record::{self, Turn},
+        rights::Rights,
     },
     output::{
         document::permission,
@@ -82,6 +86,8 @@ enum Destination {
     New {
         connection: String,
         because: Option<String>,
+        /// What the new key may do: as much as the one whose place it takes, if that is known.
+        rights: Option<Rights>,
     },
 }
 
@@ -96,7 +102,12 @@ impl Destination {
     fn gets(&self) -> Gets<'_> {
         match self {
             Self::Successor(_) => Gets::Successor,
-            Self::New { connection, .. } => Gets::New(connection),
+            Self::New {
+                connection, rights, ..
+            } => Gets::New {
+                connection,
+                rights: rights.as_ref(),
+            },
         }
     }
 
@@ -112,14 +123,18 @@ impl Destination {
             Self::New {
                 connection,
                 because,
+                rights,
             } => {
-                let because = because
-                    .as_ref()
-                    .map_or_else(String::new, |because| format!(", since {because}"));
-                format!(
-                    "a new key of {connection} ({}{because})",
-                    consumer.need().permission.as_str()
-                )
+                let need = consumer.need();
+                let unknown = match rights {
+                    None if !need.known => Some("what it does is not known"),
+                    _ => None,
+                };
+                let because = because.as_deref().or(unknown);
+                let because = because.map_or_else(String::new, |why| format!(", since {why}"));
+                let rights = rights.as_ref().map(Rights::told);
+                let rights = rights.unwrap_or_else(|| need.permission.as_str().to_owned());
+                format!("a new key of {connection} ({rights}{because})")
             }
         }
     }
@@ -133,7 +148,9 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     };
     let selectors = adopt::selectors(&arguments.subjects, false)?;
     let adoptions = record::all(&client).await?;
-    let seen = Seen::now(context, &selectors, &adoptions).await?;
+    let mut looked = places_of_findings(&client).await?;
+    looked.extend(selectors);
+    let seen = Seen::now(context, &looked, &adoptions).await?;
     let meant = meant(&seen, &arguments, &client).await?;
     let connections = there(&client).await?;
     let access = placeholder(&gateway(&client).await?);
@@ -179,7 +196,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
                 let planned = Moved::planned(one.consumer, connection, &one.plan);
                 match &one.destination {
                     Destination::Successor(key) => planned.with_successor(key),
-                    Destination::New { .. } => planned,
+                    Destination::New {
+                        rights: Some(rights),
+                        ..
+                    } => planned.with_rights(rights),
+                    Destination::New { rights: None, .. } => planned,
                 }
             })
             .collect();
@@ -188,12 +209,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             .result(&document, || "nothing was changed (--dry-run)\n".to_owned())?;
         return Ok(Exit::Ok);
     }
-    let subjects = match arguments.all {
-        true => "--all".to_owned(),
-        false => arguments.subjects.join(" "),
-    };
-    let command = format!("bascule repair {subjects}");
-    consent::to_changes(arguments.yes, &command, context.output).await?;
+    consent::to_changes(arguments.yes, context.output).await?;
     let reason = arguments.why.text();
     let way = Way {
         client: &client,
@@ -219,6 +235,17 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     drop(turn);
     // What stood there at first may be erased with its connection.
     finish(&document, "bascule eject CONSUMER", context)
+}
+
+/// The files in which the daemon found a consumer: no known place may lead to them.
+async fn places_of_findings(client: &Client) -> Result<Vec<Selector>, Error> {
+    let request = v1::ListFindingsRequest::default();
+    let found = client.findings().list(request).await?.into_inner().findings;
+    let places = found.into_iter().filter_map(|finding| {
+        let place = finding.steps.into_iter().next_back()?.path;
+        (!place.is_empty()).then(|| Selector::File(place.into()))
+    });
+    Ok(places.collect())
 }
 
 /// The consumers that the subjects stand for.
@@ -331,7 +358,7 @@ async fn destination(
 ) -> Result<Result<Destination, String>, Error> {
     let successor = issue::look_for_successor(client, consumer).await?;
     let meant = |key: &v1::Key| named.is_none_or(|named| key.connection == named);
-    let because = match successor {
+    let (because, rights) = match successor {
         Successor::Fits(key) if meant(&key) => {
             return Ok(Ok(Destination::Successor(Box::new(key))));
         }
@@ -341,15 +368,35 @@ async fn destination(
                 key.access_key_id
             )));
         }
-        Successor::Unfit(key, why) => {
-            Some(format!("of its successor {}: {why}", key.access_key_id))
+        Successor::Unfit(key, _) if meant(&key) && key.state() == v1::KeyState::Expired => {
+            return Ok(Err(format!(
+                "its successor's time is over: bascule key restrict {} --never-expires",
+                key.access_key_id
+            )));
         }
-        Successor::Fits(_) | Successor::None => None,
+        // Whoever changed its rights meant the tool.
+        Successor::Unfit(key, why) => (
+            Some(format!("of its successor {}: {why}", key.access_key_id)),
+            Some(Rights::from(&key)),
+        ),
+        Successor::Fits(key) => (None, Some(Rights::from(&key))),
+        Successor::None => (None, Rights::of(client, consumer).await?),
     };
-    let connection = connection(seen, consumer, connections, named);
+    let formerly = match seen.known(consumer) {
+        Some(known)
+            if connections
+                .iter()
+                .all(|there| there.id != known.connection_id) =>
+        {
+            Formerly::of(client, known, &consumer.id().masked()).await?
+        }
+        _ => None,
+    };
+    let connection = connection(seen, consumer, connections, named, formerly.as_ref());
     Ok(connection.map(|connection| Destination::New {
         connection,
         because,
+        rights,
     }))
 }
 
@@ -359,6 +406,7 @@ fn connection(
     consumer: &Consumer,
     connections: &[v1::Connection],
     named: Option<&str>,
+    formerly: Option<&Formerly>,
 ) -> Result<String, String> {
     let usable = |there: &&v1::Connection| there.deletion_id.is_empty();
     let buckets = consumer.buckets();
@@ -376,28 +424,43 @@ fn connection(
         };
     }
     // By its id: another one may have its name by now.
-    let own = seen
-        .known(consumer)
-        .map(|known| known.connection_id.as_str());
-    let own = connections
-        .iter()
-        .filter(usable)
-        .find(|there| Some(there.id.as_str()) == own);
-    if let Some(own) = own.filter(reaches) {
+    let known = seen.known(consumer).map(|known| &*known.connection_id);
+    let own = connections.iter().find(|there| Some(&*there.id) == known);
+    if let Some(own) = own.filter(usable).filter(reaches) {
         return Ok(own.name.clone());
     }
+    // Another server may have a bucket of the same name, with other data.
+    let server = match (own, formerly, &consumer.first().key.endpoint) {
+        (Some(own), ..) => Some(at(own).to_owned()),
+        (None, Some(formerly), _) => Some(formerly.location.clone()),
+        // A key that is none of ours is used at its provider.
+        (None, None, Some(endpoint)) if known.is_none_or(str::is_empty) => {
+            Some(endpoint.to_string())
+        }
+        (None, None, _) => None,
+    };
+    let buckets: BTreeSet<_> = match formerly {
+        Some(formerly) if buckets.is_empty() => {
+            formerly.buckets.iter().map(String::as_str).collect()
+        }
+        _ => buckets,
+    };
+    let reaches = |there: &&v1::Connection| {
+        let has = |bucket: &&str| there.buckets.iter().any(|has| has == bucket);
+        buckets.iter().all(has) && server.as_deref().is_none_or(|server| at(there) == server)
+    };
     let fitting: Vec<_> = connections.iter().filter(usable).filter(reaches).collect();
-    let which = if buckets.is_empty() {
-        "which bucket it uses is not known".to_owned()
-    } else {
-        let names: Vec<_> = buckets.iter().copied().collect();
-        format!("it uses {}", names.join(", "))
+    let names: Vec<_> = buckets.iter().copied().collect();
+    let which = match (names.as_slice(), &server) {
+        ([], _) => "which bucket it uses is not known".to_owned(),
+        (names, Some(server)) => format!("it uses {} at {server}", names.join(", ")),
+        (names, None) => format!("it uses {}, where is not known", names.join(", ")),
     };
     match fitting.as_slice() {
         [] => Err(format!(
             "{which}, and no living connection reaches that: bascule connect, then repair"
         )),
-        [one] if !buckets.is_empty() => Ok(one.name.clone()),
+        [one] if !buckets.is_empty() && server.is_some() => Ok(one.name.clone()),
         several => {
             let names: Vec<_> = several.iter().map(|there| there.name.as_str()).collect();
             Err(format!(
@@ -408,10 +471,18 @@ fn connection(
     }
 }
 
+/// Where a connection leads to.
+fn at(there: &v1::Connection) -> &str {
+    match there.endpoint.as_str() {
+        "" => &there.path,
+        endpoint => endpoint,
+    }
+}
+
 /// The adoption that gave the consumer its present key.
 fn former<'a>(seen: &Seen, consumer: &Consumer, adoptions: &'a [Adoption]) -> Option<&'a Adoption> {
     let known = seen.known(consumer)?;
-    record::current(adoptions, consumer, &known.connection, &known.label)
+    record::current(adoptions, seen, consumer, &known.connection, &known.label)
 }
 
 fn told(chosen: &[Chosen<'_>], left: &[Left], seen: &Seen) -> String {

@@ -120,7 +120,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     match document.root_key_was_in.as_str() {
         "keychain" => context.output.status("the root key's entry in the keychain is removed, too"),
         "credential" => context.output.status(
-            "the root key stays a credential, which opens nothing any more; remove it: rm /etc/credstore*/bascule.root.key, or ~/.config/credstore*/bascule.root.key of a service of yours",
+            "the root key stays a credential, which opens older copies of the state folder and would be a new store's; to be rid of it, remove /etc/credstore*/bascule.root.key and /etc/systemd/system/bascule.service.d/root-key.conf (of a service of yours: the same below ~/.config, systemd/user), then: systemctl daemon-reload",
         ),
         _ => {}
     }

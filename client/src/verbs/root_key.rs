@@ -222,18 +222,13 @@ async fn move_to(wish: &Move, context: &Context) -> Result<v1::RootKey, Error> {
     }
     let store = credential::Store::of_service(wish.system, daemon(&client).await?).await?;
     let waiting = ask(&client, wish.to, &reason).await?;
-    let put = match store.put(std::path::Path::new(&waiting.file)).await {
-        Ok(()) => store.restart().await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = put {
-        // The key is in its file all the while.
-        store.remove().ok();
-        store.restart().await.ok();
-        if let Ok(client) = context.client().await {
-            ask(&client, Place::File, &reason).await.ok();
-        }
+    let file = std::path::Path::new(&waiting.file);
+    if let Err(error) = store.put(file).await {
+        ask(&client, Place::File, &reason).await.ok();
         return Err(error);
+    }
+    if let Err(error) = store.restart().await {
+        return Err(give_up(&store, file, context, &reason, error).await);
     }
     let at = show(&context.client().await?).await?;
     if at.kept_in() != RootKeyPlace::Credential {
@@ -244,6 +239,34 @@ async fn move_to(wish: &Move, context: &Context) -> Result<v1::RootKey, Error> {
         .next("bascule service logs; to give it up: bascule root-key move file"));
     }
     Ok(at)
+}
+
+/// Has the key stay in its file, where it still is. Returns why the move failed, with what is left to do.
+async fn give_up(
+    store: &credential::Store,
+    file: &std::path::Path,
+    context: &Context,
+    reason: &str,
+    why: Error,
+) -> Error {
+    match store.take_back(file).await {
+        Ok(true) => {
+            if let Ok(client) = context.client().await {
+                ask(&client, Place::File, reason).await.ok();
+            }
+            why
+        }
+        Ok(false) => Error::new(
+            Kind::Failed,
+            format!("{why}; the service has taken the credential, so it stays"),
+        )
+        .next("bascule service logs, then: bascule root-key show"),
+        Err(error) => Error::new(
+            Kind::Failed,
+            format!("{why}; and the credential could not be taken back: {error}"),
+        )
+        .next("bascule service logs, then: bascule root-key show"),
+    }
 }
 
 /// The daemon's process.

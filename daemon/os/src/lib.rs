@@ -57,7 +57,7 @@ pub use process::{
 pub use resident::release;
 pub use running::{Owner, Running, initial_environment, running};
 pub use socket::{SOCKET_PATH_LIMIT, SocketError, SocketState, check_socket_path};
-pub use tcp::undelivered;
+pub use tcp::{let_many_wait, undelivered};
 pub use tree::{Entry, EntryKind, Folder, FolderIdentity, Opened};
 #[cfg(target_os = "linux")]
 pub use wall_timer::WallTimer;

@@ -227,6 +227,12 @@ pub fn tell(notices: &[Notice<'_>]) -> io::Result<()> {
     sd_notify::notify(&states)
 }
 
+/// Whether a service manager listens to what is told.
+#[must_use]
+pub fn has_manager() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// After how long a silence the service manager takes this process for dead. `None` if it does not
 /// watch it.
 #[must_use]

@@ -1,6 +1,16 @@
-//! What a TCP socket still has to deliver.
+//! What a TCP socket still has to deliver, and how many may wait at one.
 
-use std::os::fd::RawFd;
+use std::{io, net::TcpListener, os::fd::RawFd};
+
+/// As many as a burst of clients of one machine. The system may allow fewer (`net.core.somaxconn`).
+const MOST_WAITING: i32 = 4096;
+
+/// Lets many clients wait until they are accepted, instead of the standard library's 128. Linux drops
+/// those beyond without telling: one that says nothing at first then never learns that nobody knows of it.
+pub fn let_many_wait(listener: &TcpListener) -> io::Result<()> {
+    // Listening again changes that number and nothing else.
+    Ok(rustix::net::listen(listener, MOST_WAITING)?)
+}
 
 /// Bytes that were written to a TCP socket and not acknowledged by its peer's system yet. `None`
 /// where the system does not tell. Whoever asks keeps the socket open meanwhile; for any other

@@ -20,7 +20,9 @@ pub enum OpenError {
     #[error("the root key can't be taken from the service manager")]
     Credential(#[source] bascule_os::ForeignError),
     /// The keychain, where the root key is kept, does not give it.
-    #[error("the root key is kept in the keychain")]
+    #[error(
+        "the root key is kept in the keychain, which does not give it now; once that is there and unlocked, start the daemon again"
+    )]
     Keychain(#[source] KeychainError),
     /// The keychain has no entry for this store.
     #[error(

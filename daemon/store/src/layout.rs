@@ -61,7 +61,7 @@ impl Layout {
         self.folder.join("root.key.place")
     }
 
-    /// The whole root key of a store that is being created.
+    /// The whole root key of a store that is being created, or that was moved elsewhere.
     pub(crate) fn pending_root_key(&self) -> PathBuf {
         self.folder.join("root.key.pending")
     }

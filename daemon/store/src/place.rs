@@ -11,7 +11,9 @@
 //!   yes       leaving          in its file; the other place is still to be emptied
 //! ```
 //!
-//! Nothing is destroyed before the store was opened with what the new place gives back. The store never
+//! Nothing is destroyed before the store was opened with what the new place gives back, and no file is
+//! overwritten by the name that it is read by: `root.key.pending` is what is left to be destroyed of it, as
+//! long as the marker is there. The store never
 //! writes to a service manager's credentials, nor removes one: it only waits for one to be lent.
 
 use std::{
@@ -22,7 +24,7 @@ use std::{
 
 use aws_lc_rs::constant_time;
 use bascule_domain::{audit::Entry, root_key::KeptIn};
-use bascule_os::{PathError, destroy_file, read_private, remove_file, write_private};
+use bascule_os::{PathError, destroy_file, read_private, remove_file, replace_file, write_private};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -344,7 +346,11 @@ impl Store {
         };
         let has_file = exists(&self.layout.root_key())?;
         match (marker.leaving, has_file) {
-            (false, false) => Ok(false),
+            (false, false) => {
+                // What a crash may have left of its file.
+                destroy_file(&self.layout.pending_root_key())?;
+                Ok(false)
+            }
             (false, true) => self.arrive(&marker, entry),
             (true, _) => self.leave(&marker, entry).map(|()| true),
         }
@@ -354,6 +360,8 @@ impl Store {
     fn arrive(&self, marker: &Marker, entry: &dyn Fn(KeptIn) -> Entry) -> Result<bool, MoveError> {
         let own = self.layout.root_key();
         let key = own_root_key_file(&own)?;
+        // What the place has may be right, and is replaced by nothing that is not.
+        self.must_open(&key, &own.display().to_string())?;
         let place = match (marker.kept_in, &self.layout.places().credential) {
             (KeptIn::Keychain, _) => {
                 let keychain = self.layout.places().keychain()?;
@@ -375,13 +383,16 @@ impl Store {
             });
         }
         self.note_move(&entry(marker.kept_in))?;
-        seam::change(&own, || destroy_file(&own))?;
+        let old = self.layout.pending_root_key();
+        seam::change(&own, || replace_file(&own, &old))?;
+        seam::change(&old, || destroy_file(&old))?;
         Ok(true)
     }
 
     /// To its file, from the place that the marker names.
     fn leave(&self, marker: &Marker, entry: &dyn Fn(KeptIn) -> Entry) -> Result<(), MoveError> {
         let own = self.layout.root_key();
+        destroy_file(&self.layout.pending_root_key())?;
         if !exists(&own)? {
             let key = read(&self.layout, &locate(&self.layout)?)?;
             self.must_open(&key, "the place")?;
@@ -397,9 +408,13 @@ impl Store {
         Ok(())
     }
 
-    /// After a failure: the place is empty, and the key stays in its file. Where that can't be had, the
-    /// marker stays too, and the move is tried again.
+    /// After a failure: the place is emptied, if the key is in its file. Where that is not so or can't be
+    /// had, the marker stays, and the move is tried again.
     fn give_up_going_to(&self, to: KeptIn) {
+        let own = own_root_key_file(&self.layout.root_key());
+        if !own.is_ok_and(|key| self.is_opened_by(&key)) {
+            return;
+        }
         let emptied = match (to, self.layout.places().keychain()) {
             (KeptIn::Keychain, Ok(keychain)) => {
                 let store = HEXLOWER.encode(&self.root.store_id);
@@ -408,11 +423,7 @@ impl Store {
             // Whoever put it there takes it away.
             _ => true,
         };
-        let in_its_file = exists(&self.layout.root_key()).unwrap_or(false);
-        if emptied
-            && in_its_file
-            && let Err(error) = Marker::remove(&self.layout)
-        {
+        if emptied && let Err(error) = Marker::remove(&self.layout) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the root key's move is tried again at the next start"
@@ -620,6 +631,63 @@ mod tests {
             }
             assert!(cut >= 5, "only {cut} places to be cut off at, to {to}");
         }
+    }
+
+    #[test]
+    fn a_move_that_fails_anywhere_and_is_given_up_loses_nothing() {
+        for to in [KeptIn::Keychain, KeptIn::File] {
+            for call in 0.. {
+                let scene = Scene::new();
+                let store = scene.open();
+                if to == KeptIn::File {
+                    store.move_root_key(KeptIn::Keychain, &entry).unwrap();
+                }
+                let done = fail_at(call, EIO, || store.move_root_key(to, &entry).map(drop));
+                drop(store);
+                let store = scene.open();
+                let at = store.move_root_key(to, &entry).unwrap();
+                assert_eq!((at.kept_in, at.unfinished), (to, None), "{call}");
+                let in_file = usize::from(scene.has_file());
+                assert_eq!(in_file + scene.keychain.len(), 1, "{call}: one place");
+                assert!(!store.layout.pending_root_key().exists(), "{call}");
+                if done.is_ok() {
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_while_it_is_overwritten_is_not_what_the_store_is_opened_with() {
+        let scene = Scene::new();
+        let store = scene.open();
+        store.move_root_key(KeptIn::Keychain, &entry).unwrap();
+        let old = store.layout.pending_root_key();
+        drop(store);
+        write_private(&old, &[0; 64]).unwrap();
+        let store = scene.open();
+        assert!(!store.settle_root_key(&entry).unwrap());
+        assert!(!old.exists());
+        let at = store.root_key_whereabouts().unwrap();
+        assert_eq!((at.kept_in, at.unfinished), (KeptIn::Keychain, None));
+    }
+
+    #[test]
+    fn a_file_of_another_store_never_replaces_what_the_keychain_keeps() {
+        let scene = Scene::new();
+        let store = scene.open();
+        store.move_root_key(KeptIn::Keychain, &entry).unwrap();
+        let own = scene.folder.join("root.key");
+        write_private(&own, &RootKey::generate().unwrap()).unwrap();
+        for to in [KeptIn::Keychain, KeptIn::File] {
+            let refused = store.move_root_key(to, &entry).unwrap_err();
+            assert!(matches!(refused, MoveError::Differs { .. }), "{refused}");
+        }
+        assert_eq!(scene.keychain.len(), 1);
+        std::fs::remove_file(own).unwrap();
+        store.move_root_key(KeptIn::Keychain, &entry).unwrap();
+        drop(store);
+        drop(scene.open());
     }
 
     #[test]

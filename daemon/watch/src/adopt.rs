@@ -139,6 +139,29 @@ impl Consumer {
         Some(&entry.name)
     }
 
+    /// Whether it stands where another one does, in the same file and entry. Of several there, those that
+    /// nothing else leads to are told apart by [`Self::is_led_to_like`].
+    #[must_use]
+    pub fn stands_where(&self, other: &Self) -> bool {
+        let file = |of: &Self| of.first().key.place.file().map(|(path, _)| path.to_owned());
+        file(self) == file(other) && self.entry() == other.entry()
+    }
+
+    /// Whether what leads to it leads to the other one too: the same units, containers, lines and scripts.
+    /// Processes come and go.
+    #[must_use]
+    pub fn is_led_to_like(&self, other: &Self) -> bool {
+        let ways = |of: &Self| -> BTreeSet<Vec<(LinkKind, String)>> {
+            let of_use = |found: &Use| {
+                let links = found.chain.iter();
+                let links = links.filter(|link| link.kind != LinkKind::Process);
+                links.map(|link| (link.kind, link.name.clone())).collect()
+            };
+            of.uses.iter().map(of_use).collect()
+        };
+        !ways(self).is_disjoint(&ways(other))
+    }
+
     /// The names of the units that lead to it.
     #[must_use]
     pub fn units(&self) -> BTreeSet<&str> {

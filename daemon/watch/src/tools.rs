@@ -10,7 +10,7 @@ mod litestream;
 mod mc;
 mod order;
 pub mod rclone;
-mod restic;
+pub(crate) mod restic;
 mod resticprofile;
 mod s3cmd;
 mod s3fs;

@@ -222,8 +222,6 @@ pub(super) async fn undo(
     }
     let seen = Seen::now(context, &[], &known).await?;
     let holders = Holders::of(adoption, &seen);
-    let restart_too = if restarts { " --restart" } else { "" };
-    let command = format!("bascule adopt --undo {}{restart_too}", adoption.id);
     let told: Vec<_> = changes
         .iter()
         .map(|(path, ..)| path.display().to_string())
@@ -235,7 +233,7 @@ pub(super) async fn undo(
                 .status(&format!("back to what stood there: {}", escape(path)));
         }
     }
-    consent::to_changes(yes, &command, context.output).await?;
+    consent::to_changes(yes, context.output).await?;
     for (path, now, original) in &changes {
         files::replace(path, now, original.as_bytes())?;
     }

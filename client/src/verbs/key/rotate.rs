@@ -18,6 +18,7 @@ use crate::{
     channel::Client,
     clock, duration,
     error::{Error, Kind},
+    exit::Exit,
     interruption::Interruption,
     output::{
         document,
@@ -101,7 +102,7 @@ struct AllDocument<'a> {
     remaining: Vec<document::Key>,
 }
 
-pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), Error> {
+pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
     let format: Option<Format> = arguments
         .format
         .as_deref()
@@ -109,7 +110,7 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
     let client = context.client().await?;
     if let Some(name) = arguments.all {
         let reason = arguments.why.text();
-        return all(
+        all(
             &client,
             &name,
             arguments.issued_until,
@@ -117,7 +118,8 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
             format,
             context,
         )
-        .await;
+        .await?;
+        return Ok(Exit::Ok);
     }
     let request = v1::RotateRequest {
         access_key_id: arguments.id.unwrap_or_default(),
@@ -136,7 +138,8 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
         return rewrite::run(request, &changes, &client, context).await;
     }
     let response = client.rotations().rotate(request).await?.into_inner();
-    show(&Done::from(response), format, &Nothing {}, context)
+    show(&Done::from(response), format, &Nothing {}, context)?;
+    Ok(Exit::Ok)
 }
 
 /// What a rotation came to.

@@ -1,12 +1,15 @@
 //! The root key as a credential that systemd lends the service: put where systemd finds it, encrypted where
 //! it can be, and taken away again. It must never replace or remove another store's root key.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
 
 use tokio::process::Command;
 
 use super::{
-    files::{SERVICE_UNIT, Scope},
+    files::{SERVICE_UNIT, Scope, UNITS},
     finish, privileged, remove as remove_file, systemd, write,
 };
 use crate::error::{Error, Kind};
@@ -74,7 +77,8 @@ impl Store {
         })
     }
 
-    /// Puts the key there, as a copy of the file, and lets the unit load it.
+    /// Puts the key there, as a copy of the file, and lets the unit load it. If it fails, what was there is as
+    /// it was.
     pub(in crate::verbs) async fn put(&self, key: &Path) -> Result<(), Error> {
         let present = [&self.plain, &self.encrypted];
         if let Some(other) = present.into_iter().find(|path| path.exists())
@@ -93,10 +97,11 @@ impl Store {
             &self.plain
         };
         let folder = place.parent().unwrap_or(Path::new("/"));
-        let unusable = |error| failed("the credential's folder can't be made", &error);
-        std::fs::create_dir_all(folder).map_err(unusable)?;
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        std::fs::set_permissions(folder, private).map_err(unusable)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| failed("the credential's folder can't be made", &error))?;
         let content = match encrypted {
             true => self.creds("encrypt", key).await?,
             false => bascule_os::read_foreign_secret(key, LONGEST)
@@ -105,7 +110,9 @@ impl Store {
         let content = zeroize::Zeroizing::new(content);
         bascule_os::write_private(place, &content)
             .map_err(|error| failed("the credential can't be written", &error))?;
-        if !self.holds(place, key).await? {
+        if !self.holds(place, key).await.unwrap_or(false) {
+            // A unit may load it by its name alone.
+            bascule_os::destroy_file(place).ok();
             return Err(failed(
                 "the credential can't be used",
                 &"it does not read back as it was written",
@@ -119,7 +126,11 @@ impl Store {
             "# Written by bascule root-key move credential.\n[Service]\n{directive}={NAME}:{}\n",
             place.display().to_string().replace('%', "%%")
         );
-        write(&self.drop_in, &text).map(|_| ())
+        if let Err(error) = write(&self.drop_in, &text) {
+            bascule_os::destroy_file(place).ok();
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// Refuses where the credential is somewhere else.
@@ -152,6 +163,34 @@ impl Store {
         // Somebody else's settings of the unit may be in it.
         std::fs::remove_dir(self.drop_in.with_file_name("")).ok();
         Ok(())
+    }
+
+    /// After a start with it that failed: takes the credential away, if it is the key that is in its file still.
+    /// A service that was lent it may have destroyed that file, and not come up for another reason: then it
+    /// stays. Says whether the key is in its file.
+    pub(in crate::verbs) async fn take_back(&self, key: &Path) -> Result<bool, Error> {
+        // With its sockets, so that nothing starts it meanwhile.
+        let mut stop = vec!["stop"];
+        stop.extend(UNITS);
+        systemd::order(self.scope, &stop).await?;
+        let is_in_its_file = key.exists();
+        let mut is_ours = is_in_its_file;
+        for place in [&self.plain, &self.encrypted] {
+            is_ours = is_ours && (!place.exists() || self.holds(place, key).await.unwrap_or(false));
+        }
+        let removed = match is_ours {
+            true => self.remove(),
+            false => Ok(()),
+        };
+        systemd::order(self.scope, &["daemon-reload"]).await?;
+        let mut start = vec!["start"];
+        start.extend(UNITS);
+        let started = systemd::order(self.scope, &start).await;
+        removed?;
+        if is_in_its_file {
+            started?;
+        }
+        Ok(is_in_its_file)
     }
 
     /// Starts the service anew, with what it is lent now.

@@ -393,10 +393,14 @@ async fn refuse_while_lent(scope: Scope) -> Result<(), Error> {
         Kind::Refused,
         "the root key is a credential that only the service is lent, so nothing could be opened without it",
     )
-    .next(match scope {
-        Scope::User => "bascule root-key move file",
-        Scope::System => "sudo bascule root-key move file --system",
-    }))
+    .next(format!(
+        "{}, then again: {}",
+        match scope {
+            Scope::User => "bascule root-key move file",
+            Scope::System => "sudo bascule root-key move file --system",
+        },
+        scope.undo()
+    )))
 }
 
 fn check_adopted(all: &[Adoption], scope: Scope) -> Result<(), Error> {

@@ -19,6 +19,7 @@ use crate::{
     found::{NotUsable, Place},
     picture::{HeldKey, Link, LinkKind, Picture, Standing, Trail},
     read::{Text, lenient_endpoint},
+    tools::restic,
 };
 
 /// No file of a person's names more.
@@ -297,6 +298,7 @@ impl<'f> File<'f> {
         let tls = beside(&rule.tls);
         let regions = beside(&rule.region);
         let buckets = beside(&rule.bucket);
+        let repositories = beside(&rule.repository);
         let names = beside(&rule.name);
         let conditions = beside(&rule.when);
         // The entry of each group that counts so far.
@@ -365,6 +367,10 @@ impl<'f> File<'f> {
             key.temporary = sessions.get(&group).is_some_and(|token| !token.is_empty());
             let endpoint = endpoints.get(&group).map(|value| self.plain(value));
             let endpoint = endpoint.or(found.host.map(Cow::Owned));
+            let repository = repositories.get(&group).map(|value| self.plain(value));
+            let repository = repository.as_deref().and_then(restic::place_of);
+            let (server, place) = repository.unzip();
+            let endpoint = endpoint.or(server.map(Cow::Owned));
             let plain = tls.get(&group).is_some_and(is_false);
             key.endpoint = endpoint.as_deref().and_then(|endpoint| match plain {
                 true if !endpoint.contains("://") => {
@@ -375,6 +381,7 @@ impl<'f> File<'f> {
             let region = regions.get(&group).map(|value| self.plain(value));
             key.region = region.and_then(|region| region.parse().ok());
             let bucket = buckets.get(&group).map(|value| self.plain(value));
+            let bucket = bucket.or(place.flatten().map(Cow::Owned));
             let bucket = bucket.filter(|bucket| !bucket.is_empty());
             let standing = if elsewhere {
                 Standing::Effective

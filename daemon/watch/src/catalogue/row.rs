@@ -134,6 +134,8 @@ pub(super) struct KeyRule {
     pub(super) tls: Vec<Pattern>,
     pub(super) region: Vec<Pattern>,
     pub(super) bucket: Vec<Pattern>,
+    /// Endpoint and bucket in one, as restic writes them.
+    pub(super) repository: Vec<Pattern>,
     pub(super) name: Vec<Pattern>,
     /// The entry counts only if this is one of `when_is`.
     pub(super) when: Vec<Pattern>,
@@ -393,6 +395,7 @@ fn of_variables(id: &str, secret: &str) -> Result<KeyRule, Wrong> {
             secret => vec![secret.parse().map_err(wrong)?],
         },
         session: vec!["AWS_SESSION_TOKEN".parse().map_err(wrong)?],
+        repository: vec!["RESTIC_REPOSITORY".parse().map_err(wrong)?],
         within: if url { Within::Url } else { Within::Whole },
         ..KeyRule::default()
     })

@@ -312,6 +312,12 @@ const FIXTURES: &[(&str, &str, &str, &[&str])] = &[
         &["dotenv .env:1 ENVID"],
     ),
     (
+        "dotenv",
+        ".env",
+        "export AWS_ACCESS_KEY_ID=RID\nexport AWS_SECRET_ACCESS_KEY=s\nexport RESTIC_REPOSITORY=s3:http://127.0.0.1:8642/backups/r\n",
+        &["dotenv .env:1 RID at 127.0.0.1 in backups"],
+    ),
+    (
         "actions-runner",
         "actions-runner/.env",
         "AWS_ACCESS_KEY_ID=ACID\nAWS_SECRET_ACCESS_KEY=s\n",

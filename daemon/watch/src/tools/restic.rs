@@ -40,10 +40,9 @@ pub(super) fn of_repository(
     if let Some(remote) = text.strip_prefix("rclone:") {
         return rclone::reference(remote, command, machine, trail, picture);
     }
-    let Some(place) = text.strip_prefix("s3:") else {
+    let Some((endpoint, bucket)) = place_of(text) else {
         return;
     };
-    let (endpoint, bucket) = parts(place);
     let environment = &command.environment;
     let half = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
     let set = half.map(|name| environment.variable(name).is_some());
@@ -168,6 +167,11 @@ fn of_file(path: &Path, trail: &Trail, picture: &mut Picture) -> Option<(String,
             None
         }
     }
+}
+
+/// Endpoint and bucket of a repository; `None` for one that is not on S3.
+pub(crate) fn place_of(repository: &str) -> Option<(String, Option<String>)> {
+    repository.strip_prefix("s3:").map(parts)
 }
 
 /// Endpoint and bucket of what follows `s3:`.

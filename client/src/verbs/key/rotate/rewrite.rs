@@ -11,6 +11,7 @@ use super::{Done, Nothing, handed_out, show};
 use crate::{
     channel::Client,
     error::{Error, Kind},
+    exit::Exit,
     moving::{
         Left, Seen,
         carry::{Moved, Way, give},
@@ -43,7 +44,7 @@ pub(super) async fn run(
     changes: &Changes,
     client: &Client,
     context: &Context,
-) -> Result<(), Error> {
+) -> Result<Exit, Error> {
     let _turn = Turn::begin(client, context.output).await?;
     let show_request = v1::ShowKeyRequest {
         key: request.access_key_id.clone(),
@@ -76,8 +77,7 @@ pub(super) async fn run(
     if !context.output.is_json() {
         context.output.stderr(&told);
     }
-    let command = format!("bascule key rotate {} --rewrite", request.access_key_id);
-    consent::to_changes(changes.yes, &command, context.output).await?;
+    consent::to_changes(changes.yes, context.output).await?;
 
     let reason = request.reason.clone();
     let silent_is_given = request.until_silent.is_some() || request.now;
@@ -90,7 +90,7 @@ pub(super) async fn run(
             "there was a new key already, so nothing was rewritten",
         )
         .next(format!(
-            "bascule key rotate {} --again, if nobody uses it",
+            "let the tools of this machine have it: bascule repair {}",
             old.access_key_id
         )));
     };
@@ -103,21 +103,22 @@ pub(super) async fn run(
     };
     let mut moved = Vec::new();
     for consumer in chosen {
-        let former = record::current(&adoptions, consumer, &old.connection, &old.label);
+        let former = record::current(&adoptions, &seen, consumer, &old.connection, &old.label);
         match give(consumer, &issued, former, &way).await {
             Ok(one) => {
                 tell_moved(&one, seen.home.as_deref(), context);
                 moved.push(one);
             }
             Err(failure) => {
-                left.push(not_moved(consumer, failure.into(), context.output));
+                left.push(not_moved(consumer, failure, context.output));
             }
         }
     }
     if !left.is_empty() {
         // Whoever was not moved needs the secret.
         let more = More { moved, left };
-        return show(&Done::from(response), changes.format, &more, context);
+        show(&Done::from(response), changes.format, &more, context)?;
+        return Ok(Exit::StepsRemain);
     }
     let mut rotation = match silent_is_given {
         true => response.rotation.unwrap_or_default(),
@@ -144,7 +145,8 @@ pub(super) async fn run(
     };
     let more = More { moved, left };
     if context.output.is_json() || told {
-        return show(&done, changes.format, &more, context);
+        show(&done, changes.format, &more, context)?;
+        return Ok(Exit::Ok);
     }
     context.output.status(&styled(
         GOOD,
@@ -155,7 +157,7 @@ pub(super) async fn run(
         let line = format!("{} {}", styled(NEXT, "next:"), escape(next));
         context.output.status(&line);
     }
-    Ok(())
+    Ok(Exit::Ok)
 }
 
 /// The grace is twice the longest pause between uses; everybody has moved when half of it is silent.

@@ -1,0 +1,199 @@
+//! What a key may do, for the one that takes its place: that may do no more.
+
+use bascule_domain::Timestamp;
+use bascule_proto::v1;
+use bascule_watch::adopt::Consumer;
+
+use crate::{
+    channel::Client,
+    error::{Error, Kind},
+    output::{document::permission, time::parsed},
+};
+
+/// The rights of a key, as they were last known.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Rights {
+    permission: v1::Permission,
+    buckets: Vec<String>,
+    prefixes: Vec<String>,
+    addresses: Vec<String>,
+    expires_at: Option<prost_types::Timestamp>,
+}
+
+impl From<&v1::Key> for Rights {
+    fn from(key: &v1::Key) -> Self {
+        Self {
+            permission: key.permission(),
+            buckets: key.buckets.clone(),
+            prefixes: key.prefixes.clone(),
+            addresses: key.addresses.clone(),
+            expires_at: key.expires_at,
+        }
+    }
+}
+
+impl Rights {
+    /// Those of a consumer's key of Bascule's: of a dead one the audit tells them, until its connection is
+    /// erased. `None` where nothing does.
+    pub(crate) async fn of(client: &Client, consumer: &Consumer) -> Result<Option<Self>, Error> {
+        let request = v1::ShowKeyRequest {
+            key: consumer.id().as_str().to_owned(),
+        };
+        let key = match client.keys().show(request).await.map_err(Error::from) {
+            Ok(answer) => answer.into_inner().key.unwrap_or_default(),
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Invalid) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if key.state() != v1::KeyState::Dead {
+            return Ok(Some(Self::from(&key)));
+        }
+        let request = v1::ReadAuditRequest {
+            subject: key.id.clone(),
+            since: None,
+        };
+        let mut pages = client.audit().read(request).await?.into_inner();
+        let mut told = Told::default();
+        while let Some(page) = pages.message().await? {
+            let entries = page.entries.iter();
+            told.note(entries.filter(|entry| entry.key_id == key.id));
+        }
+        Ok(told.rights())
+    }
+
+    /// As a new key is asked for with them, on a connection that has these buckets. An end that is over by
+    /// now was the old key's.
+    pub(crate) fn ask(&self, request: &mut v1::IssueKeyRequest, there: &[String], now: Timestamp) {
+        request.permission = self.permission.into();
+        let known = self.buckets.iter().filter(|bucket| there.contains(bucket));
+        let known: Vec<_> = known.cloned().collect();
+        if !known.is_empty() {
+            request.buckets = known;
+        } else if self.buckets.is_empty() {
+            request.buckets = Vec::new();
+        }
+        request.prefixes.clone_from(&self.prefixes);
+        request.addresses.clone_from(&self.addresses);
+        let end = parsed(self.expires_at.as_ref()).filter(|end| *end > now);
+        request.expires_at = end.and(self.expires_at);
+    }
+
+    /// For a preview.
+    pub(crate) fn told(&self) -> String {
+        permission(self.permission).unwrap_or_default().to_owned()
+    }
+}
+
+/// What the audit of one key told so far, its entries read in their order.
+#[derive(Debug, Default)]
+struct Told {
+    permission: Option<v1::Permission>,
+    buckets: Vec<String>,
+    prefixes: Vec<String>,
+    addresses: Vec<String>,
+    expires_at: Option<prost_types::Timestamp>,
+}
+
+impl Told {
+    fn note<'e>(&mut self, entries: impl Iterator<Item = &'e v1::AuditEntry>) {
+        for part in entries.flat_map(|entry| &entry.differences) {
+            match part.part.as_str() {
+                "permission" => self.permission = part.to.first().and_then(|name| named(name)),
+                "buckets" => self.buckets.clone_from(&part.to),
+                "prefixes" => self.prefixes.clone_from(&part.to),
+                "addresses" => self.addresses.clone_from(&part.to),
+                "expiry" => {
+                    let end = part
+                        .to
+                        .first()
+                        .and_then(|end| end.parse::<Timestamp>().ok());
+                    self.expires_at = end.map(|end| prost_types::Timestamp {
+                        seconds: end.as_second(),
+                        nanos: end.subsec_nanosecond(),
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn rights(self) -> Option<Rights> {
+        Some(Rights {
+            permission: self.permission?,
+            buckets: self.buckets,
+            prefixes: self.prefixes,
+            addresses: self.addresses,
+            expires_at: self.expires_at,
+        })
+    }
+}
+
+fn named(name: &str) -> Option<v1::Permission> {
+    let all = [
+        v1::Permission::Read,
+        v1::Permission::Append,
+        v1::Permission::Write,
+        v1::Permission::ReadWrite,
+        v1::Permission::ReadWriteNoDelete,
+    ];
+    all.into_iter().find(|one| permission(*one) == Some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(parts: &[(&str, &[&str])]) -> v1::AuditEntry {
+        let differences = parts.iter().map(|(part, to)| v1::Difference {
+            part: (*part).to_owned(),
+            from: Vec::new(),
+            to: to.iter().map(|to| (*to).to_owned()).collect(),
+        });
+        v1::AuditEntry {
+            differences: differences.collect(),
+            ..v1::AuditEntry::default()
+        }
+    }
+
+    #[test]
+    fn of_a_dead_key_its_last_rights_are_taken_over() {
+        let mut told = Told::default();
+        let issued = entry(&[("permission", &["read-write"]), ("prefixes", &["a/"])]);
+        let restricted = entry(&[
+            ("permission", &["read"]),
+            ("expiry", &["2030-01-01T00:00:00Z"]),
+        ]);
+        told.note([issued, restricted].iter());
+        let rights = told.rights().unwrap();
+        let mut request = v1::IssueKeyRequest::default();
+        let before = "2029-01-01T00:00:00Z".parse().unwrap();
+        rights.ask(&mut request, &[], before);
+        assert_eq!(request.permission(), v1::Permission::Read);
+        assert_eq!(request.prefixes, ["a/"]);
+        assert!(request.expires_at.is_some());
+        rights.ask(&mut request, &[], "2031-01-01T00:00:00Z".parse().unwrap());
+        assert_eq!(request.expires_at, None);
+        // An erased connection's audit tells nothing.
+        let mut erased = Told::default();
+        erased.note([v1::AuditEntry::default()].iter());
+        assert_eq!(erased.rights(), None);
+    }
+
+    #[test]
+    fn a_limit_to_buckets_stays_one_where_the_connection_has_them() {
+        let rights = Rights {
+            permission: v1::Permission::Read,
+            buckets: vec!["photos".into(), "gone".into()],
+            prefixes: Vec::new(),
+            addresses: Vec::new(),
+            expires_at: None,
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        let mut request = v1::IssueKeyRequest::default();
+        rights.ask(&mut request, &["photos".into(), "films".into()], now);
+        assert_eq!(request.buckets, ["photos"]);
+        // Where it has none of them, what the consumer names counts.
+        request.buckets = vec!["films".into()];
+        rights.ask(&mut request, &["films".into()], now);
+        assert_eq!(request.buckets, ["films"]);
+    }
+}
