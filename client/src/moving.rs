@@ -9,12 +9,14 @@ pub(crate) mod connection;
 pub(crate) mod encrypted;
 pub(crate) mod files;
 pub(crate) mod formerly;
+pub(crate) mod interrupted;
 pub(crate) mod issue;
 pub(crate) mod preview;
 pub(crate) mod record;
 pub(crate) mod restart;
 pub(crate) mod rights;
 pub(crate) mod verify;
+pub(crate) mod way_back;
 
 use std::{
     collections::BTreeMap,
@@ -112,15 +114,6 @@ impl Seen {
             let message = format!("{} was changed meanwhile", consumer.name);
             Error::new(Kind::Refused, message).next("look again: bascule scan")
         })
-    }
-
-    /// Whether another consumer takes the same key.
-    pub(crate) fn is_shared(&self, consumer: &Consumer) -> bool {
-        let others = self
-            .consumers
-            .iter()
-            .filter(|other| other.id() == consumer.id());
-        others.count() > 1
     }
 
     /// What the daemon knows of a consumer's key.

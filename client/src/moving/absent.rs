@@ -1,4 +1,12 @@
-//! Adopted tools that no look finds any more: their files are gone, or hold another key by now.
+//! Adopted tools that no look finds any more: their files are gone, or hold another key by now. What can't be
+//! told is never taken for gone.
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use bascule_domain::access_key::{AccessKeyId, ShownId};
 
 use super::{Seen, adopted::Adoption, files, record};
 use crate::{channel::Client, error::Error};
@@ -8,6 +16,8 @@ use crate::{channel::Client, error::Error};
 pub(crate) enum Absent {
     /// None of its files is there.
     FilesGone,
+    /// Nor is the folder of this one: what it lies on may not be mounted.
+    FolderAway(PathBuf),
     /// Its files hold it no more.
     KeyGone,
     /// It can't be told; why, for people.
@@ -24,19 +34,109 @@ impl Absent {
     pub(crate) fn told(&self) -> String {
         match self {
             Self::FilesGone => "its files are gone".to_owned(),
+            Self::FolderAway(path) => away(path),
             Self::KeyGone => "its files hold its key no more".to_owned(),
             Self::NotKnown(why) => why.clone(),
         }
     }
 }
 
-/// Whether none of the files of an adoption is there.
+fn away(path: &Path) -> String {
+    let folder = path.parent().unwrap_or(path).display();
+    format!("the folder {folder} is not there; what it lies on may not be mounted")
+}
+
+/// Whether a file is there.
+#[derive(Debug, PartialEq, Eq)]
+enum Presence {
+    There,
+    /// Its folder is there without it.
+    Gone,
+    FolderAway,
+    /// The system does not tell; why.
+    NotKnown(String),
+}
+
+fn presence(path: &Path) -> Presence {
+    let missing = |error: &std::io::Error| error.kind() == ErrorKind::NotFound;
+    let folder = path.parent().unwrap_or(path);
+    match path.symlink_metadata().map_err(|error| {
+        if missing(&error) {
+            return folder.metadata().map(drop);
+        }
+        Err(error)
+    }) {
+        Ok(_) => Presence::There,
+        Err(Ok(())) => Presence::Gone,
+        Err(Err(error)) if missing(&error) => Presence::FolderAway,
+        Err(Err(error)) => Presence::NotKnown(error.to_string()),
+    }
+}
+
+/// Whether none of the files of an adoption is there, though their folders are.
 pub(crate) fn files_gone(adoption: &Adoption) -> bool {
-    let is_gone = |path: &std::path::PathBuf| {
-        let found = path.symlink_metadata();
-        found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-    };
-    adoption.paths.iter().all(is_gone)
+    let mut paths = adoption.paths.iter();
+    paths.all(|path| presence(path) == Presence::Gone)
+}
+
+/// The file whose folder is missing, if none of them is there.
+fn folder_away(paths: &[PathBuf]) -> Option<&PathBuf> {
+    let mut away = None;
+    for path in paths {
+        match presence(path) {
+            Presence::Gone => {}
+            Presence::FolderAway => away = away.or(Some(path)),
+            Presence::There | Presence::NotKnown(_) => return None,
+        }
+    }
+    away
+}
+
+/// Whether files hold a key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    Yes,
+    No,
+    /// One that may hold it can't be read; why, for people.
+    NotKnown(String),
+}
+
+/// Whether one of the files holds a key, of whose id only the end may be left (`…7F3Q`).
+pub(crate) fn held(paths: &[PathBuf], shown: &str) -> Held {
+    let mut unknown = None;
+    for path in paths {
+        let text = match presence(path) {
+            Presence::Gone => continue,
+            Presence::There => files::text(path),
+            Presence::FolderAway => Err(away(path)),
+            Presence::NotKnown(why) => Err(why),
+        };
+        match text {
+            Ok(text) if holds(&text, shown) => return Held::Yes,
+            Ok(_) => {}
+            Err(why) => {
+                unknown.get_or_insert(format!("{}: {why}", path.display()));
+            }
+        }
+    }
+    unknown.map_or(Held::No, Held::NotKnown)
+}
+
+fn holds(text: &str, shown: &str) -> bool {
+    let wanted = ShownId::new(shown);
+    words(text).any(|word| {
+        word == shown || word.starts_with(AccessKeyId::ISSUED_PREFIX) && wanted.fits(word)
+    })
+}
+
+/// Whether a word of a text may be a provider's key id, of which only the end may be known.
+pub(crate) fn has_id(text: &str, shown: &str) -> bool {
+    let wanted = ShownId::new(shown);
+    words(text).any(|word| wanted.fits(word))
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
 }
 
 /// What became of the key of an adopted tool; `None` while a look finds it.
@@ -45,28 +145,104 @@ pub(crate) async fn absent(
     seen: &Seen,
     client: &Client,
 ) -> Result<Option<Absent>, Error> {
-    let is_seen = seen.known.values().any(|known| {
-        known.label == adoption.label && known.connection_id == adoption.connection_id
-    });
-    if is_seen {
-        return Ok(None);
-    }
+    // Of a tool that shares its key with others the look tells nothing: its files come first.
     if files_gone(adoption) {
         return Ok(Some(Absent::FilesGone));
     }
-    let present = adoption.paths.iter().filter(|path| path.exists());
-    let unreadable = present
-        .filter_map(|path| Some((path, files::text(path).err()?)))
-        .next();
-    if let Some((path, why)) = unreadable {
-        return Ok(Some(Absent::NotKnown(format!("{}: {why}", path.display()))));
+    let of_label = |id: &AccessKeyId| {
+        seen.known.get(id).is_some_and(|known| {
+            known.label == adoption.label && known.connection_id == adoption.connection_id
+        })
+    };
+    let is_named = seen
+        .consumers
+        .iter()
+        .any(|found| found.name == adoption.consumer && of_label(found.id()));
+    let mut found = seen.known.keys().filter(|id| of_label(id));
+    if is_named || found.any(|id| held(&adoption.paths, id.as_str()) == Held::Yes) {
+        return Ok(None);
+    }
+    if let Some(path) = folder_away(&adoption.paths) {
+        return Ok(Some(Absent::FolderAway(path.clone())));
     }
     Ok(Some(
         match record::holds_its_key(client, adoption).await? {
-            false => Absent::KeyGone,
-            true => Absent::NotKnown(
+            Held::No => Absent::KeyGone,
+            Held::Yes => Absent::NotKnown(
                 "no tool that is known takes its key from there; remove it by hand".into(),
             ),
+            Held::NotKnown(why) => Absent::NotKnown(why),
         },
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const ID: &str = "BSCAAAABBBBCCCCDDDD7F3Q";
+
+    fn own(folder: &Path, name: &str, text: &str) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn only_a_file_that_is_missing_from_its_folder_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = own(folder.path(), "rclone.conf", "x");
+        assert_eq!(presence(&there), Presence::There);
+        assert_eq!(presence(&folder.path().join("other")), Presence::Gone);
+        // Not mounted.
+        let away = folder.path().join("usb/rclone.conf");
+        assert_eq!(presence(&away), Presence::FolderAway);
+        assert_eq!(folder_away(std::slice::from_ref(&away)), Some(&away));
+        // What the system does not tell: here it is no folder, there a folder that nobody can enter.
+        let Presence::NotKnown(_) = presence(&there.join("below")) else {
+            panic!("a path through a file is not known");
+        };
+        let round = folder.path().join("round");
+        symlink(&round, &round).unwrap();
+        let Presence::NotKnown(_) = presence(&round.join("rclone.conf")) else {
+            panic!("a folder that can't be entered is not known");
+        };
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_read_is_never_taken_for_one_without_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let without = own(folder.path(), "a", "access_key_id = AKIAIOSFODNN7EXAMPLE\n");
+        let gone = folder.path().join("gone");
+        assert_eq!(held(&[without.clone(), gone], ID), Held::No);
+        let with = own(folder.path(), "b", &format!("access_key_id = {ID}\n"));
+        let managed = own(
+            folder.path(),
+            "c",
+            "# This file is managed by Ansible, do not edit\n",
+        );
+        for unreadable in [
+            managed,
+            folder.path().to_owned(),
+            folder.path().join("usb/rclone.conf"),
+            without.join("below"),
+        ] {
+            let paths = [without.clone(), unreadable.clone()];
+            let Held::NotKnown(why) = held(&paths, ID) else {
+                panic!("{} may hold it", unreadable.display());
+            };
+            assert!(why.contains(&unreadable.display().to_string()), "{why}");
+            assert_eq!(held(&[unreadable, with.clone()], ID), Held::Yes);
+        }
+    }
+
+    #[test]
+    fn of_a_dead_key_the_end_is_enough_but_not_within_another_word() {
+        let text = format!("access_key_id={ID}\n");
+        assert!(holds(&text, ID) && holds(&text, "…7F3Q") && holds(&text, "BSC…7F3Q"));
+        assert!(!holds("secret = abcdef7F3Q\n", "…7F3Q"));
+        assert!(!holds(&text, "…7F3X"));
+    }
 }

@@ -124,7 +124,9 @@ pub(crate) async fn move_to(
     let moved = give(consumer, &issued, former, way).await;
     // Of what is half done a file holds it.
     if matches!(moved, Err(Failure::PutBack(_))) {
-        record::revoke(way.client, &issued.key.id, "its adoption failed").await;
+        let revoked = record::revoke(way.client, &issued.key.id, "its adoption failed").await;
+        // It opens nothing to anybody: no file holds it, and `key list` shows it.
+        drop(revoked);
     }
     moved
 }

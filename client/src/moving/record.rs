@@ -1,25 +1,32 @@
-//! What the daemon keeps of a move, and the way back from one that was interrupted.
+//! What the daemon keeps of a move, and what becomes of the key that it gave.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use bascule_domain::adoption::State;
 use bascule_os::{InstanceLock, LockError, private_dir};
 use bascule_proto::{location, v1};
-use bascule_watch::adopt::{Layout, Plan};
+use bascule_watch::{
+    Place,
+    adopt::{Consumer, Layout, Plan},
+};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
+    Seen,
+    absent::{Held, held},
     adopted::Adoption,
     files::{self, digest_of},
+    interrupted::{self, Mover},
+    way_back,
 };
 use crate::{
     channel::Client,
     error::{Error, Kind},
-    output::{
-        Output,
-        text::{WARN, escape, styled},
-    },
+    output::Output,
 };
 
 /// What the client has the daemon keep beside the originals. It holds no value of a setting.
@@ -28,6 +35,9 @@ pub(crate) struct Kept {
     pub(crate) files: Vec<KeptFile>,
     /// How the settings were before the consumer was adopted first.
     pub(crate) layout: Layout,
+    /// Who changes the files, until it is settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<Mover>,
 }
 
 /// A file as it was left.
@@ -36,6 +46,10 @@ pub(crate) struct KeptFile {
     pub(crate) path: PathBuf,
     /// SHA-256 of its bytes; empty for an encrypted one until its tool has written it, as it likes.
     pub(crate) after: String,
+    /// Whether nobody else changed it since the consumer was adopted first: each move found what the one
+    /// before it had left. Else what stood there at first is no way back.
+    #[serde(default)]
+    pub(crate) is_unbroken: bool,
 }
 
 /// Held while files are changed: two runs at once would take one another for interrupted.
@@ -47,7 +61,7 @@ impl Turn {
     /// Takes the turn, and finishes what a run before this one left half done.
     pub(crate) async fn begin(client: &Client, output: Output) -> Result<Self, Error> {
         let turn = Self::take()?;
-        finish_interrupted(client, output).await?;
+        interrupted::finish(client, output).await?;
         Ok(turn)
     }
 
@@ -77,28 +91,34 @@ pub(crate) async fn prepare(
     former: Option<&Adoption>,
     reason: &str,
 ) -> Result<Adoption, Error> {
+    let before = former.map(Adoption::kept).transpose()?;
     let mut kept = Kept {
         files: Vec::new(),
         layout: plan.layout.clone(),
+        by: Some(Mover::this()),
     };
     let mut originals = Vec::new();
     for file in &plan.files {
         let mut content = files::bytes(&file.path)?;
-        kept.files.push(KeptFile {
-            path: file.path.clone(),
-            after: match files::is_encrypted(&content) {
-                true => String::new(),
-                false => digest_of(file.after.as_bytes()),
-            },
-        });
+        let after = match files::is_encrypted(&content) {
+            true => String::new(),
+            false => digest_of(file.after.as_bytes()),
+        };
+        let now = digest_of(&content);
+        kept.files.push(way_back::following(
+            &file.path,
+            &now,
+            after,
+            before.as_ref(),
+        ));
         originals.push(v1::OriginalFile {
             path: file.path.display().to_string(),
             // As the message holds it, it is on its way, and no copy stays here.
             content: std::mem::take(&mut *content),
         });
     }
-    if let Some(former) = former {
-        kept.inherit(former.kept()?);
+    if let Some(before) = before {
+        kept.inherit(before);
     }
     let layout = kept.as_text()?;
     let request = v1::PrepareAdoptionRequest {
@@ -197,47 +217,47 @@ pub(crate) async fn all(client: &Client) -> Result<Vec<Adoption>, Error> {
         .collect()
 }
 
-/// The adoption that a consumer's present key came with. A rotation may have given several one key.
+/// The adoption that a consumer's present key came with, or that changed the file which that stands in. A
+/// rotation may have given several one key, and a user may have copied it.
 pub(crate) fn current<'a>(
     adoptions: &'a [Adoption],
-    consumer: &str,
+    seen: &Seen,
+    consumer: &Consumer,
     connection: &str,
     label: &str,
 ) -> Option<&'a Adoption> {
+    let changed_its_file = |adoption: &Adoption| {
+        let mut paths = adoption.paths.iter();
+        paths.any(|path| stands_in(consumer, path))
+    };
+    let of_key = |adoption: &Adoption| adoption.label == label && adoption.connection == connection;
     let adopted = || adoptions.iter().filter(|adoption| adoption.in_force());
-    let of_key =
-        |adoption: &&Adoption| adoption.label == label && adoption.connection == connection;
-    let own = adopted().find(|adoption| adoption.consumer == consumer);
-    let mut sharing = adopted().filter(of_key);
+    let mut named = adopted().filter(|adoption| adoption.consumer == consumer.name);
+    let own = named.find(|adoption| of_key(adoption) || changed_its_file(adoption));
+    // It may be called something else by now.
+    let is_another = |adoption: &Adoption| {
+        let mut others = seen.consumers.iter();
+        others.any(|other| other.name == adoption.consumer)
+    };
+    let mut sharing = adopted()
+        .filter(|adoption| of_key(adoption) && changed_its_file(adoption) && !is_another(adoption));
     own.or_else(|| match (sharing.next(), sharing.next()) {
         (Some(only), None) => Some(only),
         _ => None,
     })
 }
 
-/// What stood in files before a consumer was adopted first, and what the adoption in force left in them.
-pub(crate) struct WayBack {
-    pub(crate) files: Vec<KeptFile>,
-    pub(crate) originals: BTreeMap<PathBuf, Zeroizing<String>>,
-}
-
-/// The way back from an adoption over all that it replaced.
-pub(crate) async fn way_back(client: &Client, adoption: &Adoption) -> Result<WayBack, Error> {
-    let known = all(client).await?;
-    let mut originals = self::originals(client, &adoption.id).await?;
-    let mut passed = vec![&adoption.id];
-    let mut earlier = adoption.replaces.as_ref();
-    while let Some(id) = earlier.filter(|id| !passed.contains(id)) {
-        passed.push(id);
-        // What stood there first counts.
-        originals.extend(self::originals(client, id).await?);
-        let record = known.iter().find(|one| one.id == *id);
-        earlier = record.and_then(|one| one.replaces.as_ref());
+/// Whether a consumer's key stands in a file, or on a command line in it.
+pub(crate) fn stands_in(consumer: &Consumer, path: &Path) -> bool {
+    let is_there = |place: &Place| place.file().is_some_and(|(at, _)| at == path);
+    let found = consumer.first();
+    match &found.key.place {
+        place @ Place::File { .. } => is_there(place),
+        _ => {
+            let mut places = found.chain.iter().filter_map(|link| link.place.as_ref());
+            places.any(is_there)
+        }
     }
-    Ok(WayBack {
-        files: adoption.kept()?.files,
-        originals,
-    })
 }
 
 /// The files as they were before an adoption.
@@ -255,138 +275,106 @@ pub(crate) async fn originals(
     Ok(files.collect())
 }
 
-/// Puts back what runs before this one left half done: they were killed between the daemon's promise
-/// and the last check. A file that somebody changed since is left, and told.
-async fn finish_interrupted(client: &Client, output: Output) -> Result<(), Error> {
-    for adoption in all(client).await? {
-        if adoption.state != State::Prepared {
-            continue;
-        }
-        if encrypted_and_changed(client, &adoption).await? {
-            // Whatever rclone wrote is whole, and can be ejected.
-            settle(client, &adoption.id, State::Adopted, "interrupted").await?;
-            continue;
-        }
-        let told = match put_back(client, &adoption).await {
-            Ok(()) => {
-                settle(client, &adoption.id, State::RolledBack, "interrupted").await?;
-                revoke_if_its_own(client, &adoption, "its adoption was interrupted").await?;
-                format!(
-                    "{} was interrupted: its files are as they were before",
-                    adoption.consumer
-                )
-            }
-            Err(_) if !holds_its_key(client, &adoption).await? => {
-                // Somebody changed the files, and nothing of it is left in them.
-                settle(client, &adoption.id, State::RolledBack, "interrupted").await?;
-                revoke_if_its_own(client, &adoption, "its adoption was interrupted").await?;
-                format!(
-                    "{} was interrupted, and its files were changed since by somebody else",
-                    adoption.consumer
-                )
-            }
-            Err(error) => format!(
-                "{} was interrupted ({}), and can't be put back: {}; see: bascule adopt --undo {}",
-                adoption.consumer, adoption.id, error.message, adoption.id
-            ),
-        };
-        output.status(&styled(WARN, &escape(&told)));
-    }
-    Ok(())
-}
-
-/// Whether an adoption changed a file that only its tool writes.
-async fn encrypted_and_changed(client: &Client, adoption: &Adoption) -> Result<bool, Error> {
-    let kept = adoption.kept()?;
-    if kept.files.iter().all(|file| !file.after.is_empty()) {
-        return Ok(false);
-    }
-    let originals = originals(client, &adoption.id).await?;
-    Ok(kept.files.iter().any(|file| {
-        let now = files::bytes(&file.path).unwrap_or_default();
-        let was = originals.get(&file.path);
-        was.is_some_and(|was| was.as_bytes() != now.as_slice())
-    }))
-}
-
-/// Puts the originals of an adoption back, where the files are as it left them.
-pub(crate) async fn put_back(client: &Client, adoption: &Adoption) -> Result<(), Error> {
-    let kept = adoption.kept()?;
-    let originals = originals(client, &adoption.id).await?;
-    for file in kept.files.iter().rev() {
-        let Some(original) = originals.get(&file.path).filter(|_| !file.after.is_empty()) else {
-            continue;
-        };
-        let now = files::text(&file.path)
-            .map_err(|why| Error::new(Kind::Refused, format!("{}: {why}", file.path.display())))?;
-        if now == *original {
-            continue;
-        }
-        if digest_of(now.as_bytes()) != file.after {
-            return Err(Error::new(
-                Kind::Refused,
-                format!("{} has changed since", file.path.display()),
-            ));
-        }
-        files::replace(&file.path, now.as_bytes(), original.as_bytes())?;
-    }
-    Ok(())
-}
-
 /// Whether a file of an adoption holds the key that it gave.
-pub(crate) async fn holds_its_key(client: &Client, adoption: &Adoption) -> Result<bool, Error> {
-    let request = v1::ShowKeyRequest {
-        key: adoption.key_id.clone(),
-    };
-    let key = match client.keys().show(request).await.map_err(Error::from) {
-        Ok(answer) => answer.into_inner().key.unwrap_or_default(),
-        Err(error) if error.kind == Kind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    // Of a dead one only the end is left.
-    let id = key.access_key_id.trim_start_matches('…').to_owned();
-    let holds = |path: &PathBuf| {
-        let text = files::text(path);
-        text.is_ok_and(|text| text.contains(&id))
-    };
-    Ok(adoption.paths.iter().any(holds))
+pub(crate) async fn holds_its_key(client: &Client, adoption: &Adoption) -> Result<Held, Error> {
+    Ok(match key(client, &adoption.key_id).await? {
+        Some(key) => held(&adoption.paths, &key.access_key_id),
+        None => Held::No,
+    })
 }
 
-/// As [`revoke`], of the key that an adoption gave, if it was made for that alone: a rotation may have given
-/// several tools the same, and a key that took another one's place is whoever's that one was. Whether it was
-/// revoked.
+/// What the daemon knows of a key; `None`: it knows none of it.
+async fn key(client: &Client, key: &str) -> Result<Option<v1::Key>, Error> {
+    let request = v1::ShowKeyRequest {
+        key: key.to_owned(),
+    };
+    match client.keys().show(request).await.map_err(Error::from) {
+        Ok(answer) => Ok(answer.into_inner().key),
+        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What became of a key that a tool no longer has.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Dead,
+    Lives {
+        /// The key's id.
+        id: String,
+        /// For people.
+        why: String,
+    },
+}
+
+impl Fate {
+    pub(crate) const fn lives(&self) -> bool {
+        matches!(self, Self::Lives { .. })
+    }
+
+    /// For people.
+    pub(crate) fn told(&self) -> String {
+        match self {
+            Self::Dead => "its key is revoked".to_owned(),
+            Self::Lives { id, why } => {
+                format!(
+                    "its key lives, since {why}; when nothing needs it: bascule key revoke {id}"
+                )
+            }
+        }
+    }
+}
+
+/// As [`revoke`], of a key that was made for one tool alone. A rotation may have given several the same, and a
+/// key that took another one's place is whoever's that one was. `is_used`: something was seen to use it still.
 pub(crate) async fn revoke_if_its_own(
     client: &Client,
-    adoption: &Adoption,
+    asked: &str,
+    is_used: bool,
     reason: &str,
-) -> Result<bool, Error> {
-    let request = v1::ShowKeyRequest {
-        key: adoption.key_id.clone(),
+) -> Fate {
+    let lives = |id: &str, why: String| Fate::Lives {
+        id: id.to_owned(),
+        why,
     };
-    let key = client.keys().show(request).await.map_err(Error::from);
-    let key = key.ok().and_then(|answer| answer.into_inner().key);
-    let inherited = key.is_some_and(|key| !key.predecessor.is_empty());
-    let own = !inherited && !is_shared(client, adoption).await?;
-    if own {
-        revoke(client, &adoption.key_id, reason).await;
+    let known = match key(client, asked).await {
+        Ok(Some(known)) if known.state() != v1::KeyState::Dead => known,
+        Ok(_) => return Fate::Dead,
+        Err(error) => return lives(asked, format!("nothing is known of it: {}", error.message)),
+    };
+    let id = &known.access_key_id;
+    let adoptions = match all(client).await {
+        Ok(adoptions) => adoptions,
+        Err(error) => return lives(id, format!("who has it is not known: {}", error.message)),
+    };
+    if let Some(why) = whose_else(&known, is_used, &adoptions) {
+        return lives(id, why);
     }
-    Ok(own)
+    match revoke(client, id, reason).await {
+        Ok(()) => Fate::Dead,
+        Err(error) => lives(id, format!("it could not be revoked: {}", error.message)),
+    }
 }
 
-/// Whether another open adoption gave the same key.
-pub(crate) async fn is_shared(client: &Client, adoption: &Adoption) -> Result<bool, Error> {
-    let shares = |other: &Adoption| {
-        other.id != adoption.id && other.key_id == adoption.key_id && other.state.is_open()
-    };
-    Ok(all(client).await?.iter().any(shares))
+/// Why a key is not one tool's alone.
+fn whose_else(key: &v1::Key, is_used: bool, adoptions: &[Adoption]) -> Option<String> {
+    let mut open = adoptions.iter().filter(|other| other.state.is_open());
+    if is_used {
+        return Some("something uses it still".into());
+    }
+    if let Some(other) = open.find(|other| other.key_id == key.id) {
+        return Some(format!("{} was given it too", other.consumer));
+    }
+    let inherited = !key.predecessor.is_empty();
+    inherited.then(|| "it took another one's place, and whoever had that may have it".into())
 }
 
 /// Revokes a key that nothing holds any more. One that is dead already is as good.
-pub(crate) async fn revoke(client: &Client, key: &str, reason: &str) {
+pub(crate) async fn revoke(client: &Client, key: &str, reason: &str) -> Result<(), Error> {
     let request = v1::RevokeKeyRequest {
         key: key.to_owned(),
         reason: reason.to_owned(),
     };
-    // A key that stays alive without a holder opens nothing to anybody, and `key list` shows it.
-    drop(client.keys().revoke(request).await);
+    client.keys().revoke(request).await?;
+    Ok(())
 }

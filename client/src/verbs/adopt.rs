@@ -100,7 +100,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         return undo::list(context).await;
     }
     if let Some(id) = &arguments.undo {
-        return undo::undo(id, arguments.yes, &arguments.why.text(), context).await;
+        let (yes, restarts) = (arguments.yes, arguments.restart);
+        return undo::undo(id, yes, restarts, &arguments.why.text(), context).await;
     }
     let selectors = selectors(&arguments.consumers, arguments.all)?;
     let asked = asked(&selectors);
@@ -174,7 +175,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         }
     }
     drop(turn);
-    finish(&document, context)
+    finish(
+        &document,
+        "bascule adopt --undo ID, or bascule eject CONSUMER",
+        context,
+    )
 }
 
 /// What was asked for, parsed.
@@ -374,14 +379,14 @@ pub(crate) fn tell_moved(moved: &Moved, home: Option<&std::path::Path>, context:
     }
 }
 
-/// The end of a run that moved consumers.
-pub(super) fn finish(document: &Document, context: &Context) -> Result<Exit, Error> {
+/// The end of a run that moved consumers; `back` takes one back.
+pub(super) fn finish(document: &Document, back: &str, context: &Context) -> Result<Exit, Error> {
     let (moved, failed) = (document.moved.len() as u64, document.failed.len() as u64);
     context.output.result(document, || {
         let mut text = String::new();
         if moved > 0 {
             text.push_str(&format!(
-                "{}; take it back at any time: bascule adopt --undo ID, or bascule eject CONSUMER\n",
+                "{}; take it back at any time: {back}\n",
                 styled(GOOD, &format!("{} moved", count(moved, "tool")))
             ));
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use bascule_domain::adoption::State;
 use bascule_proto::v1;
-use bascule_watch::adopt::{Access, Consumer, Goal, Layout, Plan, Selector, plan};
+use bascule_watch::adopt::{Access, Consumer, Goal, Layout, Plan, Selector, ServerSettings, plan};
 use clap::Args;
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -26,7 +26,7 @@ use crate::{
         connection::{names, there},
         files, not_moved,
         preview::{self, FileDocument},
-        record::{self, Turn},
+        record::{self, Fate, Turn},
         restart::{self, Restart},
         verify::{self, NotWorking},
     },
@@ -38,7 +38,8 @@ use crate::{
 /// The way back from adopt: key, secret, server and what else was changed are put back from the
 /// connection's credentials, so that the tool works without Bascule. What you changed in its files since
 /// stays. A listing is tried with the provider; then the tool's own key is revoked. Of a tool whose files are
-/// gone only the record is closed, and its key revoked.
+/// gone only the record is closed, and its key revoked; where their folder is missing too, which may just not be
+/// mounted, only with --gone.
 ///
 /// Examples:
 ///   bascule eject rclone:r2
@@ -62,6 +63,9 @@ pub(crate) struct Arguments {
     /// Restart units of the user's own that still run with the old key
     #[arg(long)]
     restart: bool,
+    /// Also close the records of tools whose folder is not there and won't come back
+    #[arg(long)]
+    gone: bool,
     #[command(flatten)]
     why: Why,
 }
@@ -73,6 +77,7 @@ struct Chosen<'s> {
     former: Option<Adoption>,
     layout: Layout,
     originals: BTreeMap<PathBuf, Zeroizing<String>>,
+    settings: ServerSettings,
     plan: Plan,
 }
 
@@ -108,6 +113,8 @@ struct Closed {
     consumer: String,
     key: String,
     why: String,
+    /// Whether its key was not revoked, since something else may use it.
+    key_lives: bool,
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
@@ -122,7 +129,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let seen = Seen::now(context, &selectors, &adoptions).await?;
     let connections = there(&client).await?;
     let meant = meant(&seen, &selectors, &connections);
-    let (over, left) = unseen(adoptions.clone(), &seen, &selectors, &client).await?;
+    let (over, left) = unseen(&adoptions, &seen, &selectors, arguments.gone, &client).await?;
     if meant.is_empty() && over.is_empty() && left.is_empty() && !arguments.all {
         return Err(seen.nothing(&asked));
     }
@@ -138,6 +145,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         match choose(consumer, &seen, &connections, &adoptions, &client).await {
             Ok(Some(one)) => chosen.push(one),
             Ok(None) if arguments.all => {}
+            // Its user has set it back: only the record is left of it.
+            Ok(None)
+                if over
+                    .iter()
+                    .any(|one| one.adoption.consumer == consumer.name) => {}
             Ok(None) => document
                 .left
                 .push(Left::of(consumer, "it uses no key of Bascule's")),
@@ -162,28 +174,21 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     if !arguments.dry_run {
         consent::to_changes(arguments.yes, context.output).await?;
     }
+    let mut ejected: Vec<&Chosen<'_>> = Vec::new();
     for one in &chosen {
         if arguments.dry_run {
             document.ejected.push(one.document(&one.plan, Vec::new()));
             continue;
         }
         match one.carry_out(&client, &seen, &arguments).await {
-            Ok(ejected) => {
-                let told = format!("{} goes to its provider itself again", ejected.consumer);
+            Ok(done) => {
+                let told = format!("{} goes to its provider itself again", done.consumer);
                 context
                     .output
                     .status(&format!("{} {}", styled(GOOD, "✓"), escape(&told)));
-                restart::tell(&ejected.restart, context.output);
-                if ejected.key_lives {
-                    let told = format!(
-                        "its key lives, since something uses it still; then: bascule key revoke {}",
-                        one.consumer.id()
-                    );
-                    context
-                        .output
-                        .status(&format!("  {} {}", styled(NEXT, "→"), escape(&told)));
-                }
-                document.ejected.push(ejected);
+                restart::tell(&done.restart, context.output);
+                document.ejected.push(done);
+                ejected.push(one);
             }
             Err(error) => {
                 document
@@ -192,14 +197,30 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             }
         }
     }
+    let mut closed: Vec<&Over> = Vec::new();
     for one in &over {
-        if !arguments.dry_run {
-            one.close(&client, &arguments.why.text()).await?;
+        let settled = match arguments.dry_run {
+            true => Ok(()),
+            false => one.close(&client, &arguments.why.text()).await,
+        };
+        match settled {
+            Ok(()) => {
+                document.closed.push(one.into());
+                closed.push(one);
+            }
+            Err(error) => {
+                let told = format!("{}: {}", one.adoption.consumer, error.message);
+                let told = format!("{} {}", styled(BAD, "not closed:"), escape(&told));
+                context.output.status(&told);
+                document.failed.push(one.left(error.message));
+            }
         }
-        document.closed.push(one.into());
+    }
+    if !arguments.dry_run {
+        revoke(&ejected, &closed, &mut document, &seen, &client, context).await;
     }
     drop(turn);
-    let (ejected, failed) = (document.ejected.len() as u64, document.failed.len() as u64);
+    let (moved, failed) = (document.ejected.len() as u64, document.failed.len() as u64);
     let closed = document.closed.len() as u64;
     context.output.result(&document, || {
         let done = if document.dry_run {
@@ -208,8 +229,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             "ejected"
         };
         let mut text = String::new();
-        if ejected > 0 {
-            let told = format!("{} {done}", count(ejected, "tool"));
+        if moved > 0 {
+            let told = format!("{} {done}", count(moved, "tool"));
             text.push_str(&format!("{}\n", styled(GOOD, &told)));
         }
         if closed > 0 {
@@ -222,16 +243,60 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             text.push_str(&format!("{}\n", styled(GOOD, &told)));
         }
         if failed > 0 {
-            let told = format!("{} left as it was", count(failed, "tool"));
+            let told = format!("{} not ejected", count(failed, "tool"));
             text.push_str(&format!("{}\n", styled(BAD, &told)));
         }
         text
     })?;
-    Ok(match (ejected + closed, failed, document.left.is_empty()) {
+    Ok(match (moved + closed, failed, document.left.is_empty()) {
         (0, _, _) => Exit::Failed,
         (_, 0, true) => Exit::Ok,
         _ => Exit::StepsRemain,
     })
+}
+
+/// Revokes the keys that nothing has any more, once all that were meant have let go of them.
+async fn revoke(
+    ejected: &[&Chosen<'_>],
+    closed: &[&Over],
+    document: &mut Document,
+    seen: &Seen,
+    client: &Client,
+    context: &Context,
+) {
+    let tell = |consumer: &str, fate: &Fate| {
+        if fate.lives() {
+            let told = format!("{consumer}: {}", fate.told());
+            let told = format!("  {} {}", styled(NEXT, "→"), escape(&told));
+            context.output.status(&told);
+        }
+    };
+    // Of what was seen at first; what runs on has its key still.
+    let mut left = seen.consumers.iter().filter(|consumer| {
+        let mut done = ejected.iter().zip(&document.ejected);
+        !done.any(|(one, done)| std::ptr::eq(one.consumer, *consumer) && done.restart.is_empty())
+    });
+    let left: Vec<_> = left.by_ref().collect();
+    for (one, done) in ejected.iter().zip(&mut document.ejected) {
+        let id = one.consumer.id();
+        let is_used = left.iter().any(|other| other.id() == id);
+        let reason = "its tool was ejected";
+        let fate = record::revoke_if_its_own(client, id.as_str(), is_used, reason).await;
+        tell(&done.consumer, &fate);
+        done.key_lives = fate.lives();
+    }
+    for (one, done) in closed.iter().zip(&mut document.closed) {
+        let adoption = &one.adoption;
+        let is_used = left.iter().any(|other| {
+            seen.known(other).is_some_and(|known| {
+                known.label == adoption.label && known.connection_id == adoption.connection_id
+            })
+        });
+        let reason = "its tool is gone";
+        let fate = record::revoke_if_its_own(client, &adoption.key_id, is_used, reason).await;
+        tell(&done.consumer, &fate);
+        done.key_lives = fate.lives();
+    }
 }
 
 /// The consumers that are meant: by their names, or by their key's connection.
@@ -263,9 +328,10 @@ fn meant<'s>(
 /// Adopted tools that are meant and that no look finds any more: what is over can be closed, and of the others
 /// is told why not.
 async fn unseen(
-    adoptions: Vec<Adoption>,
+    adoptions: &[Adoption],
     seen: &Seen,
     selectors: &[Selector],
+    gone: bool,
     client: &Client,
 ) -> Result<(Vec<Over>, Vec<Left>), Error> {
     let (mut over, mut left) = (Vec::new(), Vec::new());
@@ -281,32 +347,49 @@ async fn unseen(
         })
     };
     for adoption in adoptions {
-        if !adoption.in_force() || !is_meant(&adoption) {
+        if !adoption.in_force() || !is_meant(adoption) {
             continue;
         }
-        match absent(&adoption, seen, client).await? {
-            None => {}
-            Some(absent) if absent.is_over() => over.push(Over { adoption, absent }),
-            Some(absent) => left.push(Left {
-                consumer: adoption.consumer.clone(),
-                key: format!("{}/{}", adoption.connection, adoption.label),
-                why: absent.told(),
-                next: None,
-                is_done: false,
-            }),
+        let Some(absent) = absent(adoption, seen, client).await? else {
+            continue;
+        };
+        let is_away = matches!(absent, Absent::FolderAway(_));
+        let is_over = absent.is_over() || is_away && gone;
+        let mut why = absent.told();
+        let one = Over {
+            adoption: adoption.clone(),
+            absent,
+        };
+        if is_over {
+            over.push(one);
+            continue;
         }
+        if is_away {
+            why.push_str("; if it won't come back, say so with --gone");
+        }
+        left.push(one.left(why));
     }
     Ok((over, left))
 }
 
 impl Over {
-    /// Closes the record, and revokes the key if no other tool was given it.
+    /// Closes the record.
     async fn close(&self, client: &Client, reason: &str) -> Result<(), Error> {
-        record::settle(client, &self.adoption.id, State::Ejected, reason).await?;
-        if !record::is_shared(client, &self.adoption).await? {
-            record::revoke(client, &self.adoption.key_id, "its tool is gone").await;
+        record::settle(client, &self.adoption.id, State::Ejected, reason).await
+    }
+
+    fn key(&self) -> String {
+        format!("{}/{}", self.adoption.connection, self.adoption.label)
+    }
+
+    fn left(&self, why: String) -> Left {
+        Left {
+            consumer: self.adoption.consumer.clone(),
+            key: self.key(),
+            why,
+            next: None,
+            is_done: false,
         }
-        Ok(())
     }
 }
 
@@ -314,8 +397,9 @@ impl From<&Over> for Closed {
     fn from(over: &Over) -> Self {
         Self {
             consumer: over.adoption.consumer.clone(),
-            key: format!("{}/{}", over.adoption.connection, over.adoption.label),
+            key: over.key(),
             why: over.absent.told(),
+            key_lives: false,
         }
     }
 }
@@ -358,16 +442,19 @@ async fn choose<'s>(
     }
     consumer.movable().map_err(|why| why.to_string())?;
     let former =
-        record::current(adoptions, &consumer.name, &known.connection, &known.label).cloned();
+        record::current(adoptions, seen, consumer, &known.connection, &known.label).cloned();
     let layout = match &former {
         Some(former) => former.kept().map_err(|error| error.message)?.layout,
         None => Layout::default(),
     };
     let originals = match &former {
         Some(former) if former.originals_kept && former.replaces.is_none() => {
-            record::originals(client, &former.id)
-                .await
-                .map_err(|error| error.message)?
+            match record::originals(client, &former.id).await {
+                Ok(originals) => originals,
+                // They were in no backup that was restored; what is known of the settings is enough.
+                Err(error) if error.kind == Kind::Refused => BTreeMap::new(),
+                Err(error) => return Err(error.message),
+            }
         }
         _ => BTreeMap::new(),
     };
@@ -383,8 +470,13 @@ async fn choose<'s>(
         secret: Zeroizing::new("A".repeat(40)),
         endpoint,
     };
+    let settings = ServerSettings {
+        region: connection.region.clone(),
+        is_virtual_host: connection.addressing == "virtual-host",
+    };
     let goal = Goal::Provider {
         access: &access,
+        settings: &settings,
         layout: &layout,
         originals: &originals,
     };
@@ -395,6 +487,7 @@ async fn choose<'s>(
         former,
         layout,
         originals,
+        settings,
         plan,
     }))
 }
@@ -408,10 +501,9 @@ fn told(chosen: &[Chosen<'_>], over: &[Over], left: &[Left], seen: &Seen) -> Str
     }
     for one in over {
         let told = format!(
-            "{}: its record is closed and its key {}/{} revoked",
+            "{}: its record is closed and its key {} revoked, if no other tool has it",
             one.absent.told(),
-            one.adoption.connection,
-            one.adoption.label
+            one.key()
         );
         let consumer = escape(&one.adoption.consumer);
         text.push_str(&format!("{}  {}\n", styled(HEAD, &consumer), escape(&told)));
@@ -442,6 +534,7 @@ impl Chosen<'_> {
         let access = access(client, &self.connection.name, &self.consumer.name, &reason).await?;
         let goal = Goal::Provider {
             access: &access,
+            settings: &self.settings,
             layout: &self.layout,
             originals: &self.originals,
         };
@@ -466,14 +559,7 @@ impl Chosen<'_> {
         if arguments.restart {
             restart = restart::perform(restart);
         }
-        // Whoever runs with it still, or shares it, goes on.
-        let kept = seen.is_shared(consumer) || !restart.is_empty();
-        if !kept {
-            record::revoke(client, consumer.id().as_str(), "its tool was ejected").await;
-        }
-        let mut ejected = self.document(&plan, restart);
-        ejected.key_lives = kept;
-        Ok(ejected)
+        Ok(self.document(&plan, restart))
     }
 }
 

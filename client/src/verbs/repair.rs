@@ -233,7 +233,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         }
     }
     drop(turn);
-    finish(&document, context)
+    // What stood there at first may be erased with its connection.
+    finish(&document, "bascule eject CONSUMER", context)
 }
 
 /// The files in which the daemon found a consumer: no known place may lead to them.
@@ -481,7 +482,7 @@ fn at(there: &v1::Connection) -> &str {
 /// The adoption that gave the consumer its present key.
 fn former<'a>(seen: &Seen, consumer: &Consumer, adoptions: &'a [Adoption]) -> Option<&'a Adoption> {
     let known = seen.known(consumer)?;
-    record::current(adoptions, &consumer.name, &known.connection, &known.label)
+    record::current(adoptions, seen, consumer, &known.connection, &known.label)
 }
 
 fn told(chosen: &[Chosen<'_>], left: &[Left], seen: &Seen) -> String {

@@ -52,7 +52,7 @@ pub use path_error::PathError;
 pub use port::{Holder, port_holder};
 pub use process::{
     HardenError, command_of, effective_uid, harden_process, host_name, idle_priority, kill_group,
-    kill_self, parent_of, raise_descriptor_limit, stderr_is_the_journal,
+    kill_self, parent_of, raise_descriptor_limit, started_at, stderr_is_the_journal,
 };
 pub use resident::release;
 pub use running::{Owner, Running, initial_environment, running};

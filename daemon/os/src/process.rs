@@ -142,14 +142,31 @@ pub fn command_of(pid: u32) -> Option<String> {
 /// macOS: not told.
 #[must_use]
 pub fn parent_of(pid: u32) -> Option<u32> {
-    if cfg!(target_os = "linux") {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name in between may hold anything, closing brackets and blanks too.
-        let (_, rest) = stat.rsplit_once(')')?;
-        rest.split_whitespace().nth(1)?.parse().ok()
-    } else {
-        None
+    stat(pid)?.get(1)?.parse().ok()
+}
+
+/// When a process was started, in the system's own ticks, if it still runs: together with its number that
+/// tells it from every other one until the next boot.
+///
+/// macOS: not told.
+#[must_use]
+pub fn started_at(pid: u32) -> Option<u64> {
+    let fields = stat(pid)?;
+    // proc(5): one that has ended, and that nobody has asked about yet.
+    let ended = matches!(fields.first()?.as_str(), "Z" | "X");
+    let started = fields.get(19)?.parse().ok()?;
+    (!ended).then_some(started)
+}
+
+/// What `/proc` tells of a process behind its name, from its state on.
+fn stat(pid: u32) -> Option<Vec<String>> {
+    if !cfg!(target_os = "linux") {
+        return None;
     }
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in between may hold anything, closing brackets and blanks too.
+    let (_, rest) = stat.rsplit_once(')')?;
+    Some(rest.split_whitespace().map(str::to_owned).collect())
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -20,6 +20,7 @@ use bascule_store::Store;
 use super::{
     App,
     error::{Error, Kind, Result},
+    findings::shell_word,
     named::Named,
 };
 use crate::random;
@@ -207,6 +208,7 @@ impl App {
             let adoption = adoption.clone();
             self.stored(move |store| store.originals(&adoption)).await?
         };
+        let is_replaced = known.is_replaced(&adoption);
         kept.ok_or_else(|| {
             let (name, state_word) = (&adoption.connection_name, adoption.state);
             let why = match (adoption.state.is_open(), state) {
@@ -218,7 +220,15 @@ impl App {
                     format!("{name} is erased, and with it what stood in the files of {id}")
                 }
             };
-            Error::new(Kind::Refused, why).next("bascule repair, to another connection")
+            let consumer = shell_word(adoption.consumer.as_str());
+            let next = match (adoption.state.is_open(), state) {
+                (false, _) => "bascule adopt --list".to_owned(),
+                // It has a key that another connection may give back.
+                (true, ConnectionState::Living) => format!("bascule eject {consumer}"),
+                (true, _) if is_replaced => format!("bascule eject {consumer}"),
+                (true, _) => format!("bascule repair {consumer}"),
+            };
+            Error::new(Kind::Refused, why).next(next)
         })
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bascule_domain::{
     adoption::{Layout, Original, State},
     connection::Location,
-    endpoint::Addressing,
 };
 use bascule_proto::v1::{self, adoptions_server::Adoptions};
 use tonic::{Request, Response, Status};
@@ -128,11 +127,7 @@ fn handed_out(access: &Access) -> v1::AccessResponse {
         } => (
             endpoint.to_string(),
             region.to_string(),
-            match addressing {
-                Addressing::Path => "path",
-                Addressing::VirtualHost => "virtual-host",
-            }
-            .to_owned(),
+            convert::addressing(*addressing).to_owned(),
         ),
         Location::Folder { .. } => Default::default(),
     };

@@ -7,6 +7,7 @@ use bascule_domain::{
     SignedDuration, Timestamp,
     connection::{BucketIdentity, Location},
     deletion::{Deletion, Phase},
+    endpoint::Addressing,
     key::{KeyState, Permission},
     limits::Bandwidth,
     provider::ProviderKind,
@@ -144,6 +145,10 @@ pub(super) fn connection(view: &View) -> v1::Connection {
         } => (endpoint.to_string(), region.to_string(), String::new()),
         Location::Folder { path } => (String::new(), String::new(), path.display().to_string()),
     };
+    let addressing = match &connection.location {
+        Location::Server { addressing, .. } => self::addressing(*addressing).to_owned(),
+        Location::Folder { .. } => String::new(),
+    };
     v1::Connection {
         id: connection.id.to_string(),
         name: connection.name.to_string(),
@@ -151,6 +156,7 @@ pub(super) fn connection(view: &View) -> v1::Connection {
         buckets: connection.buckets.iter().map(ToString::to_string).collect(),
         endpoint,
         region,
+        addressing,
         path,
         brought_key: if connection.provider == ProviderKind::Local {
             String::new()
@@ -168,6 +174,14 @@ pub(super) fn connection(view: &View) -> v1::Connection {
             requests: connection.limits.requests.map_or(0, NonZeroU32::get),
             bandwidth: connection.limits.bandwidth.map_or(0, Bandwidth::bytes),
         }),
+    }
+}
+
+/// The word for a way of addressing.
+pub(super) const fn addressing(addressing: Addressing) -> &'static str {
+    match addressing {
+        Addressing::Path => "path",
+        Addressing::VirtualHost => "virtual-host",
     }
 }
 

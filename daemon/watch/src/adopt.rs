@@ -20,7 +20,9 @@ use std::{
 use bascule_domain::access_key::AccessKeyId;
 
 pub use need::Need;
-pub use plan::{Access, CannotPlan, Change, FilePlan, Goal, Layout, Plan, Role, Was, plan};
+pub use plan::{
+    Access, CannotPlan, Change, FilePlan, Goal, Layout, Plan, Role, ServerSettings, Was, plan,
+};
 
 use crate::{
     found::Place,

@@ -9,6 +9,7 @@
     reason = "a test says so by panicking, or that it is skipped"
 )]
 
+mod back;
 mod edits;
 mod ways;
 

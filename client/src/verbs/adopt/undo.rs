@@ -1,23 +1,31 @@
 //! `bascule adopt --undo` and `--list`: the exact bytes from before an adoption, and which there are.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use bascule_domain::adoption::State;
+use bascule_watch::adopt::Consumer;
 use serde::Serialize;
 
 use super::super::{Context, consent};
 use crate::{
-    channel::{Client, quoted},
+    channel::quoted,
     clock,
     error::{Error, Kind},
     exit::Exit,
     moving::{
+        Seen,
         absent::files_gone,
         adopted::{Adoption, ConnectionState},
+        connection::there,
         encrypted,
         files::{self, digest_of},
-        preview,
-        record::{self, Turn, WayBack},
+        interrupted, preview,
+        record::{self, Turn},
+        restart::{self, Restart},
+        way_back::{self, WayBack},
     },
     output::{
         table::Table,
@@ -47,8 +55,8 @@ struct Entry {
     can_be_undone: bool,
 }
 
-impl From<&Adoption> for Entry {
-    fn from(adoption: &Adoption) -> Self {
+impl Entry {
+    fn of(adoption: &Adoption, known: &[Adoption]) -> Self {
         let time = |time: &Option<prost_types::Timestamp>| {
             crate::output::time::parsed(time.as_ref()).map(|time| time.to_string())
         };
@@ -63,7 +71,7 @@ impl From<&Adoption> for Entry {
             paths: adoption.paths.clone(),
             prepared_at: time(&adoption.prepared_at),
             settled_at: time(&adoption.settled_at),
-            can_be_undone: adoption.originals_kept,
+            can_be_undone: way_back::can_be_undone(adoption, known),
         }
     }
 }
@@ -71,7 +79,10 @@ impl From<&Adoption> for Entry {
 pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
     let adoptions = record::all(&context.client().await?).await?;
     let document = Listed {
-        adoptions: adoptions.iter().map(Into::into).collect(),
+        adoptions: adoptions
+            .iter()
+            .map(|adoption| Entry::of(adoption, &adoptions))
+            .collect(),
     };
     context.output.result(&document, || {
         if adoptions.is_empty() {
@@ -122,6 +133,8 @@ struct Undone {
     id: String,
     consumer: String,
     files: Vec<String>,
+    /// What goes on with its key until it is started anew.
+    restart: Vec<Restart>,
     /// Whether its key was not revoked, since others may hold it.
     key_lives: bool,
 }
@@ -129,28 +142,24 @@ struct Undone {
 pub(super) async fn undo(
     id: &str,
     yes: bool,
+    restarts: bool,
     reason: &str,
     context: &Context,
 ) -> Result<Exit, Error> {
     let client = context.client().await?;
     let _turn = Turn::take()?;
-    let adoption = named(&client, id).await?;
+    let known = record::all(&client).await?;
+    let adoption = named(&known, id)?;
+    let links = way_back::links(adoption, &known)?;
     let outcome = match adoption.state {
         State::Prepared => State::RolledBack,
-        State::Adopted => State::Undone,
-        state => {
-            let message = format!("the adoption of {} is {state} already", adoption.consumer);
-            return Err(Error::new(Kind::Refused, message).next("bascule adopt --list"));
-        }
+        _ => State::Undone,
     };
-    let WayBack { files, originals } = match outcome {
-        // Its key is not the one that an earlier one gave.
-        State::RolledBack => WayBack {
-            files: adoption.kept()?.files,
-            originals: record::originals(&client, &adoption.id).await?,
-        },
-        _ => record::way_back(&client, &adoption).await?,
-    };
+    interrupted::refuse_others(adoption)?;
+    let back = way_back::read(&client, &links).await?;
+    let connections = there(&client).await?;
+    let outdated = way_back::outdated(&links, &back, &connections);
+    let WayBack { files, originals } = &back;
     let mut differences = String::new();
     let mut changes = Vec::new();
     for file in files.iter().rev() {
@@ -168,7 +177,9 @@ pub(super) async fn undo(
             files::text(&file.path)
                 .map_err(|why| Error::new(Kind::Refused, format!("{path}: {why}")))?;
         }
-        if digest_of(&now) == file.after {
+        // Of a first one nothing lies in between.
+        let is_unbroken = file.is_unbroken || links.len() == 1;
+        if is_unbroken && outdated.is_none() && digest_of(&now) == file.after {
             changes.push((file.path.clone(), now, original));
             continue;
         }
@@ -185,20 +196,32 @@ pub(super) async fn undo(
         });
     }
     if !differences.is_empty() {
+        let (why, message) = match outdated {
+            Some(connection) => (
+                "What is there now differs from what was there before the adoption",
+                format!(
+                    "the credentials of {} were replaced since, so what stood in the files of {} may hold a dead key; nothing was changed",
+                    connection.name, adoption.consumer
+                ),
+            ),
+            None => (
+                "What is there now differs from what was there before the adoption, and not only by what was adopted",
+                format!(
+                    "the files of {} have changed since, so nothing was changed",
+                    adoption.consumer
+                ),
+            ),
+        };
         if !context.output.is_json() {
-            context.output.stderr(&format!(
-                "What is there now differs from what was there before the adoption, and from what it left:\n{differences}"
-            ));
+            context.output.stderr(&format!("{why}:\n{differences}"));
         }
-        let message = format!(
-            "the files of {} have changed since, so nothing was changed",
-            adoption.consumer
-        );
         return Err(Error::new(Kind::Refused, message).next(format!(
-            "give the tool its former access back and keep your changes: bascule eject {}",
-            adoption.consumer
+            "give the tool its provider's key back and keep your changes: bascule eject {}",
+            quoted(Path::new(&adoption.consumer))
         )));
     }
+    let seen = Seen::now(context, &[], &known).await?;
+    let holders = Holders::of(adoption, &seen);
     let told: Vec<_> = changes
         .iter()
         .map(|(path, ..)| path.display().to_string())
@@ -215,36 +238,79 @@ pub(super) async fn undo(
         files::replace(path, now, original.as_bytes())?;
     }
     record::settle(&client, &adoption.id, outcome, reason).await?;
-    let key_lives =
-        !record::revoke_if_its_own(&client, &adoption, "its adoption was undone").await?;
+    let paths: Vec<_> = changes.iter().map(|(path, ..)| path.clone()).collect();
+    let mut restart = holders.restart(&paths);
+    if restarts {
+        restart = restart::perform(restart);
+    }
+    restart::tell(&restart, context.output);
+    // Whoever runs with it still, or shares it, goes on.
+    let is_used = holders.are_others || !restart.is_empty();
+    let reason = "its adoption was undone";
+    let fate = record::revoke_if_its_own(&client, &adoption.key_id, is_used, reason).await;
     let document = Undone {
         id: adoption.id.clone(),
         consumer: adoption.consumer.clone(),
         files: told,
-        key_lives,
+        restart,
+        key_lives: fate.lives(),
     };
     context.output.result(&document, || {
-        let key = match key_lives {
-            false => "its key is revoked".to_owned(),
-            true => format!(
-                "its key lives, since others may hold it: bascule key revoke {}/{}",
-                adoption.connection, adoption.label
-            ),
-        };
         let told = format!(
-            "{} is as it was before, byte for byte; {key}",
-            adoption.consumer
+            "{} is as it was before, byte for byte; {}",
+            adoption.consumer,
+            fate.told()
         );
         format!("{}\n", styled(GOOD, &escape(&told)))
     })?;
     Ok(Exit::Ok)
 }
 
+/// Who was seen with the key that an adoption gave.
+struct Holders<'s> {
+    /// Whoever takes it from the files of the adoption.
+    own: Vec<&'s Consumer>,
+    /// Whether somebody takes it from elsewhere.
+    are_others: bool,
+}
+
+impl<'s> Holders<'s> {
+    fn of(adoption: &Adoption, seen: &'s Seen) -> Self {
+        let holds = |consumer: &&Consumer| {
+            seen.known(consumer).is_some_and(|known| {
+                known.label == adoption.label && known.connection_id == adoption.connection_id
+            })
+        };
+        let (named, others): (Vec<_>, Vec<_>) = seen
+            .consumers
+            .iter()
+            .filter(holds)
+            .partition(|consumer| consumer.name == adoption.consumer);
+        let (moved, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|consumer| {
+            let mut paths = adoption.paths.iter();
+            named.is_empty() && paths.any(|path| record::stands_in(consumer, path))
+        });
+        Self {
+            are_others: !others.is_empty(),
+            own: named.into_iter().chain(moved).collect(),
+        }
+    }
+
+    /// What runs with it until it is started anew.
+    fn restart(&self, changed: &[PathBuf]) -> Vec<Restart> {
+        let all: BTreeSet<_> = self
+            .own
+            .iter()
+            .flat_map(|consumer| restart::needed(consumer, changed))
+            .collect();
+        all.into_iter().collect()
+    }
+}
+
 /// The adoption that a beginning of an id, or a consumer's name, stands for.
-async fn named(client: &Client, asked: &str) -> Result<Adoption, Error> {
-    let mut fitting: Vec<_> = record::all(client)
-        .await?
-        .into_iter()
+fn named<'a>(known: &'a [Adoption], asked: &str) -> Result<&'a Adoption, Error> {
+    let mut fitting: Vec<_> = known
+        .iter()
         .filter(|adoption| {
             adoption.id.starts_with(asked) || adoption.consumer == asked && adoption.in_force()
         })

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bascule_domain::endpoint::Endpoint;
+use bascule_domain::{access_key::AccessKeyId, endpoint::Endpoint};
 use bascule_formats::{
     edit,
     revise::{self, CannotRevise, Syntax, Wanted},
@@ -39,6 +39,8 @@ pub enum Role {
     Addressing,
     /// What rclone takes the provider for.
     Provider,
+    /// The region to sign for.
+    Region,
 }
 
 impl Role {
@@ -84,6 +86,15 @@ pub struct Access {
     pub endpoint: Endpoint,
 }
 
+/// What a provider's server wants beside its address.
+#[derive(Debug, Clone, Default)]
+pub struct ServerSettings {
+    /// The region to sign for; empty: any.
+    pub region: String,
+    /// Whether the bucket stands in the host's name.
+    pub is_virtual_host: bool,
+}
+
 /// Where a consumer is moved to.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal<'g> {
@@ -93,6 +104,8 @@ pub enum Goal<'g> {
     Provider {
         /// The provider's key and server.
         access: &'g Access,
+        /// What its server wants, for a tool that was never set for it.
+        settings: &'g ServerSettings,
         /// How the settings were.
         layout: &'g Layout,
         /// The files as they were, as far as they are known.
@@ -235,6 +248,15 @@ const SERVERS: [&str; 6] = [
     "RCLONE_S3_ENDPOINT",
     "S3_ENDPOINT",
 ];
+/// Settings and variables that hold a region.
+const REGIONS: [&str; 4] = [
+    "region",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "RCLONE_S3_REGION",
+];
+/// What a key that is handed out comes with, since the gateway takes any.
+const ANY_REGION: &str = "auto";
 /// Providers for which rclone puts the bucket into the host's name whatever is set.
 const VIRTUAL_HOSTS: [&str; 6] = [
     "Alibaba",
@@ -433,11 +455,13 @@ impl Planning<'_> {
                 access,
                 layout,
                 originals,
+                ..
             } => {
                 let original = originals.get(path).and_then(|text| site.value(text, name));
                 match layout.of(Role::Server, path, Some(name)) {
                     Some(Was { text: None, .. }) if is_amazons(&access.endpoint) => None,
-                    _ if original.is_some() => original,
+                    // What stood there tells nothing of the provider if the layout does not.
+                    Some(_) if original.is_some() => original,
                     Some(Was {
                         text: Some(form), ..
                     }) => Some(self.restored(now.as_deref(), form, access)),
@@ -487,11 +511,12 @@ impl Planning<'_> {
                         access,
                         layout,
                         originals,
+                        ..
                     } => {
                         let original = originals.get(path).and_then(|text| site.value(text, name));
                         match layout.of(role, path, Some(name)) {
                             Some(Was { text: None, .. }) => None,
-                            _ if original.is_some() => original,
+                            Some(_) if original.is_some() => original,
                             Some(Was {
                                 text: Some(form), ..
                             }) => Some(filled(form, &access.endpoint)),
@@ -505,12 +530,26 @@ impl Planning<'_> {
             };
         let endpoint = &self.goal.access().endpoint;
         let now = |name: &str| site.value(text, name);
+        // A tool that had a key of ours first has the gateway's settings, and no others to go back to.
+        let settings = self.never_set_for_it();
+        let virtual_host = settings.is_some_and(|settings| settings.is_virtual_host);
+        if let Some(settings) = settings.filter(|settings| !settings.region.is_empty()) {
+            for name in REGIONS {
+                if now(name).is_some_and(|region| region == ANY_REGION) {
+                    add(Role::Region, name, None, Some(settings.region.clone()));
+                }
+            }
+        }
         match site.syntax {
             Syntax::S3cfg => {
                 let authority = endpoint.authority();
                 let tls = if endpoint.is_tls() { "True" } else { "False" };
-                let host = Some(authority);
-                add(Role::BucketServer, "host_bucket", host.clone(), host);
+                let provider = match virtual_host {
+                    true => format!("%(bucket)s.{authority}"),
+                    false => authority.clone(),
+                };
+                let (host, provider) = (Some(authority), Some(provider));
+                add(Role::BucketServer, "host_bucket", host, provider);
                 add(Role::Tls, "use_https", Some(tls.into()), Some(tls.into()));
             }
             Syntax::Rclone => {
@@ -519,12 +558,18 @@ impl Planning<'_> {
                     Some("false" | "False" | "FALSE" | "0" | "f" | "F") => Some("true".into()),
                     _ => style,
                 };
-                add(Role::Addressing, "force_path_style", wanted_style, None);
+                let of_provider = virtual_host.then(|| "false".to_owned());
+                add(
+                    Role::Addressing,
+                    "force_path_style",
+                    wanted_style,
+                    of_provider,
+                );
                 let provider = now("provider");
-                let virtual_host = provider
+                let is_fixed = provider
                     .as_deref()
                     .is_some_and(|name| VIRTUAL_HOSTS.contains(&name));
-                let wanted_provider = if virtual_host {
+                let wanted_provider = if is_fixed {
                     Some("Other".into())
                 } else {
                     provider
@@ -537,10 +582,23 @@ impl Planning<'_> {
                     Some("virtual") => Some("path".into()),
                     _ => style,
                 };
-                add(Role::Addressing, STYLE, wanted_style, None);
+                let of_provider = virtual_host.then(|| "virtual".to_owned());
+                add(Role::Addressing, STYLE, wanted_style, of_provider);
             }
             _ => {}
         }
+    }
+
+    /// What the provider's server wants, where nothing is known of how the consumer was set for it.
+    fn never_set_for_it(&self) -> Option<&ServerSettings> {
+        let Goal::Provider {
+            settings, layout, ..
+        } = self.goal
+        else {
+            return None;
+        };
+        let mut all = layout.0.iter();
+        (!all.any(|was| was.role == Role::Server)).then_some(settings)
     }
 
     /// The profile of the credentials file may have its way of addressing in the file beside it.
@@ -870,7 +928,9 @@ impl Planning<'_> {
 
     /// Notes how a setting is now, without what it tells of the key, the server or a bucket.
     fn remember(&mut self, role: Role, name: Option<String>, path: &Path, now: Option<&str>) {
-        if matches!(self.goal, Goal::Provider { .. })
+        // How it was set for the gateway is nothing to go back to.
+        if AccessKeyId::looks_issued(self.found.key.id.as_str())
+            || matches!(self.goal, Goal::Provider { .. })
             || self.layout.of(role, path, name.as_deref()).is_some()
         {
             return;
@@ -893,7 +953,9 @@ impl Planning<'_> {
                 };
                 Some(format!("{bucket}{form}"))
             }
-            (Role::Tls | Role::Addressing | Role::Provider, Some(now)) => Some(now.to_owned()),
+            (Role::Tls | Role::Addressing | Role::Provider | Role::Region, Some(now)) => {
+                Some(now.to_owned())
+            }
         };
         self.layout.0.push(Was {
             role,

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bascule_domain::Timestamp;
+use bascule_domain::{Timestamp, access_key::AccessKeyId};
 use zeroize::Zeroizing;
 
 use super::*;
@@ -156,6 +156,7 @@ fn there_and_back(name: &str, files: &[(&str, &str)], server: &str) {
         let provider = access(ID, SECRET, server);
         let goal = Goal::Provider {
             access: &provider,
+            settings: &ServerSettings::default(),
             layout: &adopted.layout,
             originals: &originals,
         };
@@ -191,6 +192,49 @@ fn a_remote_is_moved_and_moved_back_to_the_same_bytes() {
         &[(CONF, virtual_host)],
         "https://oss.example.com",
     );
+}
+
+#[test]
+fn a_remote_that_was_made_for_the_gateway_is_set_for_its_provider() {
+    let id = AccessKeyId::issue([7; 15]);
+    let handed_out = format!(
+        "[r2]\ntype = s3\nprovider = Other\naccess_key_id = {id}\nsecret_access_key = {OWN_SECRET}\nendpoint = {GATEWAY}\nregion = auto\nforce_path_style = true\n"
+    );
+    let home = Home::with(&[(CONF, &handed_out)]);
+    let own = access(AccessKeyId::issue([8; 15]).as_str(), OWN_SECRET, GATEWAY);
+    let provider = access(ID, SECRET, "https://oss.example.com");
+    let settings = ServerSettings {
+        region: "eu-central".into(),
+        is_virtual_host: true,
+    };
+    // Never adopted; then repaired, so that a record has what stood there, which is the gateway's too.
+    let made = home.with_key(id.as_str());
+    let repaired = plan(&made[0], Goal::Gateway(&own), read).unwrap();
+    let nothing = BTreeMap::new();
+    let originals = home.texts(&repaired);
+    for (layout, originals, is_repaired) in [
+        (&Layout::default(), &nothing, false),
+        (&repaired.layout, &originals, true),
+    ] {
+        if is_repaired {
+            write(&repaired);
+        }
+        let found = home.with_key(if is_repaired { &own.id } else { id.as_str() });
+        let goal = Goal::Provider {
+            access: &provider,
+            settings: &settings,
+            layout,
+            originals,
+        };
+        let ejected = plan(&found[0], goal, read).unwrap();
+        assert_eq!(
+            *ejected.files[0].after,
+            format!(
+                "[r2]\ntype = s3\nprovider = Other\naccess_key_id = {ID}\nsecret_access_key = {SECRET}\nendpoint = https://oss.example.com\nregion = eu-central\nforce_path_style = false\n"
+            ),
+            "repaired: {is_repaired}"
+        );
+    }
 }
 
 #[test]
