@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap, os::unix::fs::MetadataExt, path::Path};
 
+use bascule_domain::endpoint::Endpoint;
 use bascule_formats::{
     Leaf, Pattern, Step, Structure, leaves,
     leaves::{binary_plist, duckdb_secret, is_binary_plist},
@@ -233,6 +234,13 @@ pub(super) struct File<'f> {
 /// The document and what its wildcards stand for: what belongs together.
 type Group<'f> = (u32, Vec<Cow<'f, str>>);
 
+/// Where a key is used, as a variable beside it says.
+struct Server {
+    endpoint: Endpoint,
+    bucket: Option<String>,
+    place: Place,
+}
+
 /// What belongs to keys, by group; the last of several counts.
 struct Beside<'f>(HashMap<Group<'f>, &'f str>);
 
@@ -298,7 +306,6 @@ impl<'f> File<'f> {
         let tls = beside(&rule.tls);
         let regions = beside(&rule.region);
         let buckets = beside(&rule.bucket);
-        let repositories = beside(&rule.repository);
         let names = beside(&rule.name);
         let conditions = beside(&rule.when);
         // The entry of each group that counts so far.
@@ -367,10 +374,6 @@ impl<'f> File<'f> {
             key.temporary = sessions.get(&group).is_some_and(|token| !token.is_empty());
             let endpoint = endpoints.get(&group).map(|value| self.plain(value));
             let endpoint = endpoint.or(found.host.map(Cow::Owned));
-            let repository = repositories.get(&group).map(|value| self.plain(value));
-            let repository = repository.as_deref().and_then(restic::place_of);
-            let (server, place) = repository.unzip();
-            let endpoint = endpoint.or(server.map(Cow::Owned));
             let plain = tls.get(&group).is_some_and(is_false);
             key.endpoint = endpoint.as_deref().and_then(|endpoint| match plain {
                 true if !endpoint.contains("://") => {
@@ -378,10 +381,16 @@ impl<'f> File<'f> {
                 }
                 _ => lenient_endpoint(endpoint),
             });
+            let mut its_bucket = None;
+            if let (None, Some(server)) = (&key.endpoint, self.server(rule)) {
+                key.endpoint = Some(server.endpoint);
+                key.endpoint_place = Some(server.place);
+                its_bucket = server.bucket;
+            }
             let region = regions.get(&group).map(|value| self.plain(value));
             key.region = region.and_then(|region| region.parse().ok());
             let bucket = buckets.get(&group).map(|value| self.plain(value));
-            let bucket = bucket.or(place.flatten().map(Cow::Owned));
+            let bucket = bucket.or(its_bucket.map(Cow::Owned));
             let bucket = bucket.filter(|bucket| !bucket.is_empty());
             let standing = if elsewhere {
                 Standing::Effective
@@ -404,6 +413,25 @@ impl<'f> File<'f> {
                 standing,
             });
         }
+    }
+
+    /// The server that a variable of the file holds.
+    fn server(&self, rule: &KeyRule) -> Option<Server> {
+        rule.servers.iter().find_map(|pattern| {
+            let of_leaf = |leaf: &'f Leaf<'f>| Some((pattern.of(leaf)?.value, leaf.line));
+            // The last one is in force.
+            let (value, line) = self.leaves.iter().rev().find_map(of_leaf)?;
+            let value = self.plain(value);
+            let (endpoint, bucket) = match restic::place_of(&value) {
+                Some(place) => place,
+                None => (value.contains("://").then(|| value.to_string())?, None),
+            };
+            Some(Server {
+                endpoint: lenient_endpoint(&endpoint)?,
+                bucket,
+                place: self.place(line),
+            })
+        })
     }
 
     /// The keys in files of variables that the configuration names.

@@ -134,8 +134,9 @@ pub(super) struct KeyRule {
     pub(super) tls: Vec<Pattern>,
     pub(super) region: Vec<Pattern>,
     pub(super) bucket: Vec<Pattern>,
-    /// Endpoint and bucket in one, as restic writes them.
-    pub(super) repository: Vec<Pattern>,
+    /// Variables that may hold the server, the first one that does counts: restic's repository, which holds
+    /// the bucket too, or an endpoint.
+    pub(super) servers: Vec<Pattern>,
     pub(super) name: Vec<Pattern>,
     /// The entry counts only if this is one of `when_is`.
     pub(super) when: Vec<Pattern>,
@@ -382,11 +383,24 @@ fn pairs(given: &[Given]) -> Result<Vec<Pair>, (u32, String)> {
     Ok(pairs)
 }
 
+/// restic asks none of the others.
+const SERVERS: [&str; 5] = [
+    "RESTIC_REPOSITORY",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL",
+    "S3_ENDPOINT_URL",
+    "S3_ENDPOINT",
+];
+
 fn of_variables(id: &str, secret: &str) -> Result<KeyRule, Wrong> {
     let wrong = |why: bascule_formats::pattern::PatternError| {
         ("variables".to_owned(), 0, format!("{id}: {why}"))
     };
     let url = secret == "url";
+    // Other tools' names have servers of their own.
+    let any = ["AWS_", "S3_"].iter().any(|begins| id.starts_with(begins));
+    let servers = SERVERS.iter().filter(|_| any);
+    let servers = servers.map(|name| name.parse()).collect::<Result<_, _>>();
     Ok(KeyRule {
         entry: id.trim_end_matches('*').trim_end_matches('_').to_owned(),
         id: vec![id.parse().map_err(wrong)?],
@@ -395,7 +409,7 @@ fn of_variables(id: &str, secret: &str) -> Result<KeyRule, Wrong> {
             secret => vec![secret.parse().map_err(wrong)?],
         },
         session: vec!["AWS_SESSION_TOKEN".parse().map_err(wrong)?],
-        repository: vec!["RESTIC_REPOSITORY".parse().map_err(wrong)?],
+        servers: servers.map_err(wrong)?,
         within: if url { Within::Url } else { Within::Whole },
         ..KeyRule::default()
     })
