@@ -107,6 +107,9 @@ struct Uninstall {
     /// Also if the daemon can't be asked, or tools still depend on it
     #[arg(long)]
     force: bool,
+    /// Leave what `install` wrote where it is: a package that is removed may come back
+    #[arg(long, hide = true)]
+    keep_files: bool,
 }
 
 #[derive(Debug, Args)]
@@ -204,9 +207,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             let done = if launchd {
                 launchd::uninstall(scope).await?
             } else {
-                systemd::uninstall(scope, wish.force).await?
+                systemd::uninstall(scope, wish.force, wish.keep_files).await?
             };
-            context.output.result(&done, || uninstalled(&done))?;
+            context
+                .output
+                .result(&done, || uninstalled(&done, wish.keep_files))?;
             Ok(Exit::Ok)
         }
         Verb::Status(which) => {
@@ -265,7 +270,7 @@ fn installed(done: &Installed) -> String {
     text
 }
 
-fn uninstalled(done: &Uninstalled) -> String {
+fn uninstalled(done: &Uninstalled, keeps_files: bool) -> String {
     let mut text = match (done.files.is_empty(), done.packaged) {
         (true, false) => "there was no service to remove\n".to_owned(),
         (_, true) => format!(
@@ -282,10 +287,18 @@ fn uninstalled(done: &Uninstalled) -> String {
         );
         text.push_str(&styled(WARN, &text_of_keys));
     }
-    if let Some(state) = &done.state_dir {
+    // A package says by itself what stays.
+    if let Some(state) = done.state_dir.as_ref().filter(|_| !keeps_files) {
+        let state = escape(state);
+        let destroy = match (done.system, done.packaged) {
+            (true, true) => "apt purge bascule".to_owned(),
+            (true, false) => {
+                format!("sudo -u bascule bascule reset --yes-lose-everything --state-dir {state}")
+            }
+            (false, _) => "bascule reset --yes-lose-everything".to_owned(),
+        };
         text.push_str(&format!(
-            "Connections, keys and receipts stay in {}. To destroy them: bascule reset --yes-lose-everything\n",
-            escape(state)
+            "Connections, keys and receipts stay in {state}. To destroy them: {destroy}\n"
         ));
     }
     text

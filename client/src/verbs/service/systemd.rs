@@ -319,7 +319,11 @@ fn lingers(scope: Scope) -> Option<bool> {
         .then(|| Path::new("/var/lib/systemd/linger").join(user).exists())
 }
 
-pub(super) async fn uninstall(scope: Scope, force: bool) -> Result<Uninstalled, Error> {
+pub(super) async fn uninstall(
+    scope: Scope,
+    force: bool,
+    keep_files: bool,
+) -> Result<Uninstalled, Error> {
     present(scope).await?;
     let folder = scope.folder()?;
     let known = show(scope, SERVICE_UNIT).await?;
@@ -356,11 +360,13 @@ pub(super) async fn uninstall(scope: Scope, force: bool) -> Result<Uninstalled, 
         order(scope, &["disable", "--now", UNITS[0], UNITS[1], UNITS[2]]).await?;
     }
     let mut touched = Vec::new();
-    for name in UNITS.into_iter().chain([WHOLE_MACHINE]) {
-        touched.extend(remove(&folder.join(name))?);
+    if !keep_files {
+        for name in UNITS.into_iter().chain([WHOLE_MACHINE]) {
+            touched.extend(remove(&folder.join(name))?);
+        }
+        // Somebody else's settings of the unit may be in it.
+        std::fs::remove_dir(folder.join(WHOLE_MACHINE).with_file_name("")).ok();
     }
-    // Somebody else's settings of the unit may be in it.
-    std::fs::remove_dir(folder.join(WHOLE_MACHINE).with_file_name("")).ok();
     order(scope, &["daemon-reload"]).await?;
     order(scope, &["reset-failed", UNITS[0], UNITS[1], UNITS[2]])
         .await
