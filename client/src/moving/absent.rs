@@ -129,12 +129,6 @@ fn holds(text: &str, shown: &str) -> bool {
     })
 }
 
-/// Whether a word of a text may be a provider's key id, of which only the end may be known.
-pub(crate) fn has_id(text: &str, shown: &str) -> bool {
-    let wanted = ShownId::new(shown);
-    words(text).any(|word| wanted.fits(word))
-}
-
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric())
 }
@@ -145,10 +139,6 @@ pub(crate) async fn absent(
     seen: &Seen,
     client: &Client,
 ) -> Result<Option<Absent>, Error> {
-    // Of a tool that shares its key with others the look tells nothing: its files come first.
-    if files_gone(adoption) {
-        return Ok(Some(Absent::FilesGone));
-    }
     let of_label = |id: &AccessKeyId| {
         seen.known.get(id).is_some_and(|known| {
             known.label == adoption.label && known.connection_id == adoption.connection_id
@@ -158,8 +148,16 @@ pub(crate) async fn absent(
         .consumers
         .iter()
         .any(|found| found.name == adoption.consumer && of_label(found.id()));
+    // Its file may have been moved to where its tool looks as well.
+    if is_named {
+        return Ok(None);
+    }
+    // Of a tool that shares its key with others the keys tell nothing: its files come first.
+    if files_gone(adoption) {
+        return Ok(Some(Absent::FilesGone));
+    }
     let mut found = seen.known.keys().filter(|id| of_label(id));
-    if is_named || found.any(|id| held(&adoption.paths, id.as_str()) == Held::Yes) {
+    if found.any(|id| held(&adoption.paths, id.as_str()) == Held::Yes) {
         return Ok(None);
     }
     if let Some(path) = folder_away(&adoption.paths) {

@@ -337,7 +337,8 @@ async fn listed(consumer: &Consumer) -> Vec<String> {
 }
 
 /// Whether a command line names a bucket where a bucket can stand: behind a remote (`r2:bucket`), in an
-/// address (`s3://bucket`, `s3:https://host/bucket`), or as what `--bucket` is given.
+/// address (`s3://bucket`, `s3:https://host/bucket`), behind an alias (`nas/bucket`, as mc writes it), or as
+/// what `--bucket` is given.
 fn names_bucket(line: &str, bucket: &str) -> bool {
     let words: Vec<_> = line
         .split([' ', '\t', '='])
@@ -349,7 +350,13 @@ fn names_bucket(line: &str, bucket: &str) -> bool {
             rest.split_once('/').is_some_and(|(_, path)| first(path))
         }
         Some((_, rest)) => first(rest),
-        None => word.rsplit_once(':').is_some_and(|(_, path)| first(path)),
+        None => match word.rsplit_once(':') {
+            Some((_, path)) => first(path),
+            // A path of this machine begins with a slash or a dot.
+            None => word.split_once('/').is_some_and(|(alias, path)| {
+                !alias.is_empty() && !alias.starts_with('.') && first(path)
+            }),
+        },
     };
     let given = |pair: &[&str]| matches!(pair[0], "--bucket" | "-b") && pair[1] == bucket;
     words.iter().any(|word| in_word(word)) || words.windows(2).any(given)
@@ -455,6 +462,7 @@ mod tests {
             "rclone sync /srv/x 'r2:photos/2026'",
             "aws s3 sync . s3://photos/x",
             "restic -r s3:https://s3.example.com/photos backup /",
+            "mc mirror /srv nas/photos",
             "tool --bucket photos",
             "tool --bucket=photos",
         ] {
@@ -463,6 +471,7 @@ mod tests {
         for line in [
             "rclone sync /srv/photos r2:films",
             "photos --all",
+            "mc mirror ./photos nas/films",
             "aws s3 sync /photos s3://films/photos",
             "restic -r s3:https://photos.example.com/films backup /photos",
         ] {

@@ -9,7 +9,7 @@ use super::{
     absent::Held,
     adopted::{Adoption, ConnectionState},
     files::{self, digest_of},
-    record,
+    record::{self, KeptFile},
 };
 use crate::{
     channel::Client,
@@ -127,6 +127,7 @@ async fn finish_one(client: &Client, adoption: &Adoption) -> Result<String, Erro
         ));
     };
     match record::holds_its_key(client, adoption).await? {
+        Held::No if left_any(adoption)? => Err(error),
         Held::No => {
             // Somebody changed the files, and nothing of it is left in them.
             rolled_back().await?;
@@ -148,6 +149,15 @@ async fn finish_one(client: &Client, adoption: &Adoption) -> Result<String, Erro
         }
         Held::NotKnown(why) => Err(Error::new(error.kind, why)),
     }
+}
+
+/// Whether a file stands exactly as a move left it: of several only some may have been written.
+fn left_any(adoption: &Adoption) -> Result<bool, Error> {
+    let as_left = |file: &KeptFile| {
+        let now = files::bytes(&file.path);
+        now.is_ok_and(|now| !file.after.is_empty() && digest_of(&now) == file.after)
+    };
+    Ok(adoption.kept()?.files.iter().any(as_left))
 }
 
 /// Puts the originals of an adoption back, where the files are as it left them: all of them, or none.

@@ -65,7 +65,7 @@ pub(crate) async fn issue(
             ..v1::IssueKeyRequest::default()
         };
         if let Some(rights) = rights {
-            rights.ask(&mut request, there, clock::now());
+            rights.ask(&mut request, there, clock::now())?;
         }
         match client.keys().issue(request).await.map_err(Error::from) {
             Ok(answer) => return Issued::of(answer.into_inner()),

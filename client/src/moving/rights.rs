@@ -1,5 +1,7 @@
 //! What a key may do, for the one that takes its place: that may do no more.
 
+use std::collections::BTreeMap;
+
 use bascule_domain::Timestamp;
 use bascule_proto::v1;
 use bascule_watch::adopt::Consumer;
@@ -47,22 +49,31 @@ impl Rights {
         if key.state() != v1::KeyState::Dead {
             return Ok(Some(Self::from(&key)));
         }
+        // All of the connection's: what a rotation made has the rights of the key before it.
         let request = v1::ReadAuditRequest {
-            subject: key.id.clone(),
+            subject: key.connection.clone(),
             since: None,
         };
-        let mut pages = client.audit().read(request).await?.into_inner();
-        let mut told = Told::default();
+        let mut pages = match client.audit().read(request).await.map_err(Error::from) {
+            Ok(pages) => pages.into_inner(),
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Invalid) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut told = BTreeMap::new();
         while let Some(page) = pages.message().await? {
-            let entries = page.entries.iter();
-            told.note(entries.filter(|entry| entry.key_id == key.id));
+            note(&mut told, &page.entries);
         }
-        Ok(told.rights())
+        Ok(told.remove(&key.id).and_then(Told::rights))
     }
 
     /// As a new key is asked for with them, on a connection that has these buckets. An end that is over by
-    /// now was the old key's.
-    pub(crate) fn ask(&self, request: &mut v1::IssueKeyRequest, there: &[String], now: Timestamp) {
+    /// now was the old key's. Refused where a limit to buckets would become none.
+    pub(crate) fn ask(
+        &self,
+        request: &mut v1::IssueKeyRequest,
+        there: &[String],
+        now: Timestamp,
+    ) -> Result<(), Error> {
         request.permission = self.permission.into();
         let known = self.buckets.iter().filter(|bucket| there.contains(bucket));
         let known: Vec<_> = known.cloned().collect();
@@ -70,11 +81,20 @@ impl Rights {
             request.buckets = known;
         } else if self.buckets.is_empty() {
             request.buckets = Vec::new();
+        } else if request.buckets.is_empty() {
+            let message = format!(
+                "its key was limited to {}, which {} does not have",
+                self.buckets.join(", "),
+                request.connection
+            );
+            return Err(Error::new(Kind::Refused, message)
+                .next("name a connection that has it, with --connection"));
         }
         request.prefixes.clone_from(&self.prefixes);
         request.addresses.clone_from(&self.addresses);
         let end = parsed(self.expires_at.as_ref()).filter(|end| *end > now);
         request.expires_at = end.and(self.expires_at);
+        Ok(())
     }
 
     /// For a preview.
@@ -84,7 +104,7 @@ impl Rights {
 }
 
 /// What the audit of one key told so far, its entries read in their order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Told {
     permission: Option<v1::Permission>,
     buckets: Vec<String>,
@@ -93,9 +113,20 @@ struct Told {
     expires_at: Option<prost_types::Timestamp>,
 }
 
+/// Takes in entries of a connection's audit, the oldest first: what is told of each key by its id.
+fn note(told: &mut BTreeMap<String, Told>, entries: &[v1::AuditEntry]) {
+    for entry in entries.iter().filter(|entry| !entry.key_id.is_empty()) {
+        told.entry(entry.key_id.clone()).or_default().note(entry);
+        if !entry.successor_id.is_empty() {
+            let before = told[&entry.key_id].clone();
+            told.entry(entry.successor_id.clone()).or_insert(before);
+        }
+    }
+}
+
 impl Told {
-    fn note<'e>(&mut self, entries: impl Iterator<Item = &'e v1::AuditEntry>) {
-        for part in entries.flat_map(|entry| &entry.differences) {
+    fn note(&mut self, entry: &v1::AuditEntry) {
+        for part in &entry.differences {
             match part.part.as_str() {
                 "permission" => self.permission = part.to.first().and_then(|name| named(name)),
                 "buckets" => self.buckets.clone_from(&part.to),
@@ -142,40 +173,52 @@ fn named(name: &str) -> Option<v1::Permission> {
 mod tests {
     use super::*;
 
-    fn entry(parts: &[(&str, &[&str])]) -> v1::AuditEntry {
+    fn entry(key: &str, successor: &str, parts: &[(&str, &[&str])]) -> v1::AuditEntry {
         let differences = parts.iter().map(|(part, to)| v1::Difference {
             part: (*part).to_owned(),
             from: Vec::new(),
             to: to.iter().map(|to| (*to).to_owned()).collect(),
         });
         v1::AuditEntry {
+            key_id: key.to_owned(),
+            successor_id: successor.to_owned(),
             differences: differences.collect(),
             ..v1::AuditEntry::default()
         }
     }
 
     #[test]
-    fn of_a_dead_key_its_last_rights_are_taken_over() {
-        let mut told = Told::default();
-        let issued = entry(&[("permission", &["read-write"]), ("prefixes", &["a/"])]);
-        let restricted = entry(&[
-            ("permission", &["read"]),
+    fn of_a_dead_key_its_last_rights_are_taken_over_also_where_a_rotation_made_it() {
+        let mut told = BTreeMap::new();
+        let issued = [("permission", &["read-write"][..]), ("prefixes", &["a/"])];
+        let narrowed = [
+            ("permission", &["read"][..]),
             ("expiry", &["2030-01-01T00:00:00Z"]),
-        ]);
-        told.note([issued, restricted].iter());
-        let rights = told.rights().unwrap();
+        ];
+        note(
+            &mut told,
+            &[
+                entry("A", "", &issued),
+                entry("A", "B", &[]),
+                entry("B", "", &narrowed),
+            ],
+        );
+        let old = told.remove("A").and_then(Told::rights).unwrap();
+        assert_eq!(old.permission, v1::Permission::ReadWrite);
+        let rights = told.remove("B").and_then(Told::rights).unwrap();
         let mut request = v1::IssueKeyRequest::default();
         let before = "2029-01-01T00:00:00Z".parse().unwrap();
-        rights.ask(&mut request, &[], before);
+        rights.ask(&mut request, &[], before).unwrap();
         assert_eq!(request.permission(), v1::Permission::Read);
         assert_eq!(request.prefixes, ["a/"]);
         assert!(request.expires_at.is_some());
-        rights.ask(&mut request, &[], "2031-01-01T00:00:00Z".parse().unwrap());
+        let after = "2031-01-01T00:00:00Z".parse().unwrap();
+        rights.ask(&mut request, &[], after).unwrap();
         assert_eq!(request.expires_at, None);
         // An erased connection's audit tells nothing.
-        let mut erased = Told::default();
-        erased.note([v1::AuditEntry::default()].iter());
-        assert_eq!(erased.rights(), None);
+        let mut erased = BTreeMap::new();
+        note(&mut erased, &[entry("A", "", &[])]);
+        assert_eq!(erased.remove("A").and_then(Told::rights), None);
     }
 
     #[test]
@@ -189,11 +232,14 @@ mod tests {
         };
         let now = Timestamp::UNIX_EPOCH;
         let mut request = v1::IssueKeyRequest::default();
-        rights.ask(&mut request, &["photos".into(), "films".into()], now);
+        let there = ["photos".to_owned(), "films".to_owned()];
+        rights.ask(&mut request, &there, now).unwrap();
         assert_eq!(request.buckets, ["photos"]);
         // Where it has none of them, what the consumer names counts.
         request.buckets = vec!["films".into()];
-        rights.ask(&mut request, &["films".into()], now);
+        rights.ask(&mut request, &there[1..], now).unwrap();
         assert_eq!(request.buckets, ["films"]);
+        request.buckets.clear();
+        assert!(rights.ask(&mut request, &there[1..], now).is_err());
     }
 }

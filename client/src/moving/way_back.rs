@@ -11,7 +11,6 @@ use bascule_proto::v1;
 use zeroize::Zeroizing;
 
 use super::{
-    absent,
     adopted::{Adoption, ConnectionState},
     record::{self, Kept, KeptFile},
 };
@@ -82,8 +81,13 @@ pub(crate) fn links<'a>(
 ) -> Result<Vec<&'a Adoption>, NoWayBack> {
     let consumer = || adoption.consumer.clone();
     match adoption.state {
-        // Its key is not the one that an earlier one gave.
-        State::Prepared => return kept(vec![adoption]),
+        // Only what it did itself is undone.
+        State::Prepared => {
+            return match adoption.originals_kept {
+                true => Ok(vec![adoption]),
+                false => Err(erased(adoption, adoption)),
+            };
+        }
         State::Adopted => {}
         State::Replaced => {
             let mut later = known.iter().filter(|later| later.in_force());
@@ -113,15 +117,19 @@ fn settled(adoption: &Adoption) -> NoWayBack {
 fn kept(chain: Vec<&Adoption>) -> Result<Vec<&Adoption>, NoWayBack> {
     // What is not known any more has no originals either.
     let first = chain.last().and_then(|first| first.replaces.as_ref());
-    let erased = chain.iter().find(|one| !one.originals_kept);
-    let Some(lost) = erased.or(first.and(chain.last())) else {
+    let lost = chain.iter().find(|one| !one.originals_kept);
+    let Some(lost) = lost.or(first.and(chain.last())) else {
         return Ok(chain);
     };
-    Err(NoWayBack::Erased {
-        consumer: chain[0].consumer.clone(),
+    Err(erased(chain[0], lost))
+}
+
+fn erased(adoption: &Adoption, lost: &Adoption) -> NoWayBack {
+    NoWayBack::Erased {
+        consumer: adoption.consumer.clone(),
         connection: lost.connection.clone(),
-        has_provider: chain[0].connection_state == ConnectionState::Living,
-    })
+        has_provider: adoption.connection_state == ConnectionState::Living,
+    }
 }
 
 /// Whether `adopt --undo` of it gives the bytes from before, unless the files have changed since.
@@ -154,17 +162,21 @@ pub(crate) async fn read(client: &Client, links: &[&Adoption]) -> Result<WayBack
         originals.extend(record::originals(client, &link.id).await?);
     }
     let latest = links.first().map(|latest| latest.kept()).transpose()?;
-    Ok(WayBack {
-        files: latest.unwrap_or_default().files,
-        originals,
-    })
+    let mut files = latest.unwrap_or_default().files;
+    if links
+        .first()
+        .is_some_and(|latest| latest.state == State::Prepared)
+    {
+        // The others are what earlier ones changed.
+        files.retain(|file| originals.contains_key(&file.path));
+    }
+    Ok(WayBack { files, originals })
 }
 
-/// The connection whose credentials were replaced since a tool was adopted, if what stood in its files holds
-/// others than that has now: those may be dead.
+/// The connection whose credentials were replaced since a tool was adopted: those that stood in its files
+/// may be dead, also where the id is the same.
 pub(crate) fn outdated<'c>(
     links: &[&Adoption],
-    back: &WayBack,
     connections: &'c [v1::Connection],
 ) -> Option<&'c v1::Connection> {
     let first = links
@@ -176,8 +188,7 @@ pub(crate) fn outdated<'c>(
     let changed = connection.credentials_changed_at.as_ref().map(time);
     let is_later =
         connection.credentials_generation > 1 && changed > first.prepared_at.as_ref().map(time);
-    let has_present = |text: &Zeroizing<String>| absent::has_id(text, &connection.brought_key);
-    (is_later && !back.originals.values().any(has_present)).then_some(connection)
+    is_later.then_some(connection)
 }
 
 #[cfg(test)]
@@ -272,15 +283,8 @@ mod tests {
     #[test]
     fn credentials_that_were_replaced_since_are_not_put_back() {
         let one = adoption("A1", State::Adopted, None, &moved(&[("a", "b")]));
-        let mut back = WayBack {
-            files: Vec::new(),
-            originals: BTreeMap::new(),
-        };
-        let text = |id: &str| Zeroizing::new(format!("access_key_id = {id}\n"));
-        back.originals.insert("/x".into(), text("AKIAOLD1"));
         let mut connection = v1::Connection {
             id: "C".into(),
-            brought_key: "…NEW2".into(),
             credentials_generation: 1,
             credentials_changed_at: Some(Timestamp {
                 seconds: 50,
@@ -288,18 +292,19 @@ mod tests {
             }),
             ..v1::Connection::default()
         };
-        let told = |back: &WayBack, connection: &v1::Connection| {
-            outdated(&[&one], back, std::slice::from_ref(connection)).is_some()
+        let told = |connection: &v1::Connection| {
+            outdated(&[&one], std::slice::from_ref(connection)).is_some()
         };
-        assert!(!told(&back, &connection));
+        assert!(!told(&connection));
         connection.credentials_generation = 2;
-        assert!(!told(&back, &connection), "before it was adopted");
+        assert!(!told(&connection), "before it was adopted");
         connection.credentials_changed_at = Some(Timestamp {
             seconds: 101,
             nanos: 0,
         });
-        assert!(told(&back, &connection));
-        back.originals.insert("/x".into(), text("AKIANEW2"));
-        assert!(!told(&back, &connection), "the user has put it there");
+        assert!(
+            told(&connection),
+            "the id may be the same, and the secret another"
+        );
     }
 }

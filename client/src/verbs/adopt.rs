@@ -391,7 +391,7 @@ pub(super) fn finish(document: &Document, back: &str, context: &Context) -> Resu
             ));
         }
         if failed > 0 {
-            let told = format!("{} left as it was", count(failed, "tool"));
+            let told = format!("{} not moved", count(failed, "tool"));
             text.push_str(&format!("{}\n", styled(BAD, &told)));
         }
         text

@@ -24,7 +24,8 @@ use crate::{
         absent::{Absent, absent},
         adopted::{Adoption, ConnectionState, Standing},
         connection::{names, there},
-        files, not_moved,
+        files::{self, Failure},
+        not_moved,
         preview::{self, FileDocument},
         record::{self, Fate, Turn},
         restart::{self, Restart},
@@ -529,7 +530,7 @@ impl Chosen<'_> {
         client: &Client,
         seen: &Seen,
         arguments: &Arguments,
-    ) -> Result<Ejected, Error> {
+    ) -> Result<Ejected, Failure> {
         let reason = arguments.why.text();
         let access = access(client, &self.connection.name, &self.consumer.name, &reason).await?;
         let goal = Goal::Provider {
@@ -546,14 +547,12 @@ impl Chosen<'_> {
         let buckets = names(&self.connection.buckets);
         let checked = verify::check(seen, consumer, &access, &buckets).await;
         if let Err(NotWorking(why)) = checked {
-            return Err(files::after(Error::new(Kind::Failed, why), &plan.files)
-                .await
-                .into());
+            return Err(files::after(Error::new(Kind::Failed, why), &plan.files).await);
         }
         if let Some(former) = &self.former
             && let Err(error) = record::settle(client, &former.id, State::Ejected, &reason).await
         {
-            return Err(files::after(error, &plan.files).await.into());
+            return Err(files::after(error, &plan.files).await);
         }
         let mut restart = restart::needed(consumer, &files::paths(&plan));
         if arguments.restart {

@@ -331,11 +331,11 @@ async fn by_finding<'s>(
 /// Whether a consumer's key is one that stops, or has stopped.
 fn needs_repair(seen: &Seen, consumer: &Consumer) -> Result<(), String> {
     match seen.standing(consumer) {
-        Standing::Dead
-        | Standing::Retiring
-        | Standing::MarkedDead
-        | Standing::Leaked
-        | Standing::Expired => Ok(()),
+        Standing::Dead | Standing::Retiring | Standing::MarkedDead | Standing::Leaked => Ok(()),
+        Standing::Expired => Err(format!(
+            "its key's time is over, as it was set: bascule key restrict {} --never-expires, or --expires",
+            consumer.id().as_str()
+        )),
         Standing::Living => Err("its key lives".into()),
         Standing::Paused => {
             Err("its key is paused, not dead: bascule resume, or bascule key resume".into())

@@ -155,10 +155,12 @@ pub(super) async fn undo(
         State::Prepared => State::RolledBack,
         _ => State::Undone,
     };
-    interrupted::refuse_others(adoption)?;
+    if adoption.state == State::Prepared {
+        interrupted::refuse_others(adoption)?;
+    }
     let back = way_back::read(&client, &links).await?;
     let connections = there(&client).await?;
-    let outdated = way_back::outdated(&links, &back, &connections);
+    let outdated = way_back::outdated(&links, &connections);
     let WayBack { files, originals } = &back;
     let mut differences = String::new();
     let mut changes = Vec::new();
