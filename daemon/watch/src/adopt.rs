@@ -2,6 +2,7 @@
 //! hold their key, and how those files would read afterwards. It must never write: what is planned here
 //! is applied by whoever owns the files.
 
+mod container;
 mod need;
 mod plan;
 mod server;

@@ -308,7 +308,7 @@ fn the_environment_of_a_compose_file() {
         files: &[
             (
                 "stack/compose.yaml",
-                "services:\n  backup:\n    image: restic/restic\n    command: backup /data   # every night\n    environment:\n      AWS_ACCESS_KEY_ID: <ID>\n      AWS_SECRET_ACCESS_KEY: \"<SECRET>\"\n      RESTIC_REPOSITORY: s3:<ENDPOINT>/<BUCKET>/restic\n      RESTIC_PASSWORD: a-password\n",
+                "services:\n  backup:\n    image: restic/restic\n    network_mode: host\n    command: backup /data   # every night\n    environment:\n      AWS_ACCESS_KEY_ID: <ID>\n      AWS_SECRET_ACCESS_KEY: \"<SECRET>\"\n      RESTIC_REPOSITORY: s3:<ENDPOINT>/<BUCKET>/restic\n      RESTIC_PASSWORD: a-password\n",
             ),
             (
                 ".config/systemd/user/stack.service",

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
-    Consumer, command_place, server,
+    Consumer, command_place, container, server,
     site::{self, Site},
 };
 use crate::{found::Place, picture::Use};
@@ -192,6 +192,11 @@ pub enum CannotPlan {
         /// What to add.
         add: String,
     },
+    /// What runs in there does not reach this machine's loopback.
+    #[error(
+        "it runs in the container {0}, whose loopback is not this machine's: put it on the host's network (network_mode: host), or give the gateway an address on its bridge and a key by hand (bascule help multi-user)"
+    )]
+    CutOff(String),
     /// The key stands on a command line that no file holds.
     #[error(
         "the key stands on a command line that no file holds; start it with the new key by hand"
@@ -212,6 +217,15 @@ pub fn plan(
         texts: Vec::new(),
         layout: Layout::default(),
     };
+    if let Goal::Gateway(access) = goal
+        && container::is_loopback(&access.endpoint)
+        && consumer.first().key.endpoint.as_ref() != Some(&access.endpoint)
+    {
+        let mut uses = consumer.uses.iter();
+        if let Some(name) = uses.find_map(|found| container::cut_off(found, &read)) {
+            return Err(CannotPlan::CutOff(name.to_owned()));
+        }
+    }
     planning.key()?;
     Ok(planning.done())
 }

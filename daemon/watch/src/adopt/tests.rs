@@ -374,7 +374,7 @@ fn scripts_crontabs_and_compose_files_are_moved_and_moved_back() {
         &[(UNIT, unit), ("/home/ann/backup.sh", &without)],
         "https://s3.amazonaws.com",
     );
-    let compose = "services:\n  backup:\n    image: restic/restic\n    environment:\n      AWS_ACCESS_KEY_ID: <ID>\n      AWS_SECRET_ACCESS_KEY: \"<SECRET>\" # mine\n      RESTIC_REPOSITORY: s3:https://s3.example.com/photos\n    command: backup /data\n";
+    let compose = "services:\n  backup:\n    image: restic/restic\n    network_mode: host\n    environment:\n      AWS_ACCESS_KEY_ID: <ID>\n      AWS_SECRET_ACCESS_KEY: \"<SECRET>\" # mine\n      RESTIC_REPOSITORY: s3:https://s3.example.com/photos\n    command: backup /data\n";
     let unit = "[Service]\nWorkingDirectory=/home/ann/stack\nExecStart=docker compose up\n";
     there_and_back(
         "compose",
@@ -405,6 +405,24 @@ fn scripts_crontabs_and_compose_files_are_moved_and_moved_back() {
         &[("/etc/crontab", lines)],
         "https://s3.amazonaws.com",
     );
+}
+
+#[test]
+fn what_runs_in_a_container_with_a_network_of_its_own_is_left() {
+    let compose = "services:\n  backup:\n    image: restic/restic\n    environment:\n      AWS_ACCESS_KEY_ID: <ID>\n      AWS_SECRET_ACCESS_KEY: <SECRET>\n      RESTIC_REPOSITORY: s3:https://s3.example.com/photos\n    command: backup /data\n";
+    let unit = "[Service]\nWorkingDirectory=/home/ann/stack\nExecStart=docker compose up\n";
+    let home = Home::with(&[(UNIT, unit), ("/home/ann/stack/compose.yaml", compose)]);
+    let found = home.with_key(ID);
+    let planned = |gateway: &str| {
+        let own = access(OWN_ID, OWN_SECRET, gateway);
+        plan(&found[0], Goal::Gateway(&own), read)
+    };
+    let Err(CannotPlan::CutOff(name)) = planned(GATEWAY) else {
+        panic!("it was planned");
+    };
+    assert_eq!(name, "backup");
+    // An address on a bridge is reached from there.
+    assert!(planned("https://172.17.0.1:8643").is_ok());
 }
 
 #[test]
