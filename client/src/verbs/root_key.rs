@@ -20,6 +20,10 @@ use crate::{
 /// A move is safe to be cut off anywhere: the key opens the store before and after, and the old
 /// place is emptied last. The key itself stays the same.
 ///
+/// A credential is bound to this machine: it opens with its own key (/var/lib/systemd/credential.secret)
+/// and nowhere else. Before a move there, make a backup with a passphrase, which holds the root key:
+/// bascule backup FILE --passphrase-stdin
+///
 /// Examples:
 ///   bascule root-key show
 ///   bascule root-key move keychain
@@ -134,7 +138,7 @@ impl Document {
                 "keychain  entry \"Bascule root key\" of store {}\n  locked with your session; a copy of the state folder opens nothing without it\n",
                 escape(&self.store)
             ),
-            Some(Place::Credential) => "credential  lent by the service manager\n  a copy of the state folder opens nothing without it\n".to_owned(),
+            Some(Place::Credential) => "credential  lent by the service manager\n  a copy of the state folder opens nothing without it\n  bound to this machine: a backup with a passphrase opens elsewhere, too (bascule backup FILE --passphrase-stdin)\n".to_owned(),
             None => "not known to this version\n".to_owned(),
         };
         let mut text = format!("{} {place}", styled(GOOD, "kept in"));

@@ -24,6 +24,13 @@ const DROP_IN: &str = "bascule.service.d/root-key.conf";
 /// Since when systemd encrypts a user's credentials.
 const ENCRYPTS_FOR_USERS: u32 = 256;
 
+/// What a credential begins with that is encrypted with the host's key alone: for everybody, and for one user
+/// (systemd's creds-util.h). An older systemd takes no wish about the key from a user.
+const BY_HOST: [[u8; 16]; 2] = [
+    0x5a1c_6a86_df9d_4096_b1d5_a65e_0862_f19a_u128.to_be_bytes(),
+    0x55b9_ed1d_3859_4d43_a831_9d2e_bb33_2ac6_u128.to_be_bytes(),
+];
+
 /// Where a service's credential is.
 pub(in crate::verbs) struct Store {
     scope: Scope,
@@ -103,7 +110,7 @@ impl Store {
             .create(folder)
             .map_err(|error| failed("the credential's folder can't be made", &error))?;
         let content = match encrypted {
-            true => self.creds("encrypt", key).await?,
+            true => self.encrypt(key).await?,
             false => bascule_os::read_foreign_secret(key, LONGEST)
                 .map_err(|error| failed("the root key can't be read", &error))?,
         };
@@ -228,10 +235,27 @@ impl Store {
         }
     }
 
+    /// Never bound to a TPM: its registers change with an update of the firmware or its keys, and this may be the
+    /// only copy.
+    async fn encrypt(&self, key: &Path) -> Result<Vec<u8>, Error> {
+        let credential = self.creds("encrypt", key).await?;
+        if !is_bound_to_the_host_alone(&credential) {
+            return Err(Error::new(
+                Kind::Refused,
+                "systemd-creds binds what it encrypts to more than this machine's own key here, such as a TPM, and an update could make the root key unreadable for good",
+            )
+            .next("bascule root-key move keychain, or leave it in its file"));
+        }
+        Ok(credential)
+    }
+
     async fn creds(&self, verb: &str, from: &Path) -> Result<Vec<u8>, Error> {
         let mut command = Command::new("systemd-creds");
         if self.scope == Scope::User {
             command.arg("--user");
+        }
+        if verb == "encrypt" {
+            command.arg("--with-key=host");
         }
         command
             .arg(format!("--name={NAME}"))
@@ -246,5 +270,43 @@ impl Store {
                 &String::from_utf8_lossy(&ended.stderr).trim(),
             )),
         }
+    }
+}
+
+/// Whether an encrypted credential, in base64, opens with this machine's own key and nothing else.
+fn is_bound_to_the_host_alone(credential: &[u8]) -> bool {
+    let text: Vec<u8> = credential
+        .iter()
+        .copied()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    let Ok(sealed) = data_encoding::BASE64.decode(&text) else {
+        return false;
+    };
+    BY_HOST.iter().any(|by_host| sealed.starts_with(by_host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_credential_of_the_hosts_key_outlives_an_update_of_the_firmware() {
+        // As systemd-creds 252 writes one.
+        let by_host =
+            b"Whxqht+dQJax1aZeCGLxmiAAAAABAAAADAAAABAAAADxcX3VTTm5wAFYydEAAAAAUHocWaitZCJC1Pk\n\
+            aR8NZ+NUeo0rjVR8bcicvDp5ILGgrkpG5n8ljBi4s8iMafSupcAc=\n";
+        assert!(is_bound_to_the_host_alone(by_host));
+        let sealed = |id: u128| data_encoding::BASE64.encode(&id.to_be_bytes()).into_bytes();
+        let for_a_user = sealed(0x55b9_ed1d_3859_4d43_a831_9d2e_bb33_2ac6);
+        assert!(is_bound_to_the_host_alone(&for_a_user));
+        for by_tpm in [
+            0x0c7c_c07b_1176_4591_9c4b_0bea_08bc_20fe,
+            0x93a8_9409_4874_4490_90ca_f2fc_93ca_b553,
+            0xef4a_c136_79a9_480e_a7db_6889_7f9f_165d,
+        ] {
+            assert!(!is_bound_to_the_host_alone(&sealed(by_tpm)));
+        }
+        assert!(!is_bound_to_the_host_alone(b"in the clear"));
     }
 }
