@@ -426,7 +426,10 @@ mod tests {
                 bascule_os::write_private(ours, &key_of(1)).unwrap();
             }
             scene.store.put(&scene.file()).await.unwrap_err();
-            assert_eq!(scene.store.remove().await.unwrap(), [other.clone()]);
+            assert_eq!(
+                scene.store.remove().await.unwrap(),
+                std::slice::from_ref(other)
+            );
             assert_eq!(std::fs::read(other).unwrap(), key_of(2));
             assert!(!ours.exists());
             std::fs::remove_file(other).unwrap();
