@@ -27,6 +27,10 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(crate) struct UserKeychain;
 
 impl Keychain for UserKeychain {
+    fn ready(&self) -> Result<(), KeychainError> {
+        bounded(system::ready)
+    }
+
     fn read(&self, store: &str) -> Result<Option<Zeroizing<Vec<u8>>>, KeychainError> {
         let store = store.to_owned();
         bounded(move || system::read(&store))

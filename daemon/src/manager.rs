@@ -17,9 +17,10 @@ pub(crate) fn tell(notices: &[Notice<'_>]) {
     }
 }
 
-/// How long a start that the keychain does not let through stays before it ends. The manager tries few
-/// starts, one soon after the other, and a keychain may open only a while after login.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a start that the keychain does not let through stays before it ends. The manager gives up after
+/// few starts within its interval (`StartLimitBurst=`), and a keychain may open only long after login: with
+/// this between them there are never that many.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Before a start is given up that another one soon may do better: so that there is time between them.
 /// Without a manager nobody tries again, and nothing is waited for.
@@ -65,6 +66,33 @@ impl WorkPath {
         tokio::select! {
             () = stop.cancelled() => {}
             () = keep_telling => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keychain_that_stays_shut_never_uses_up_the_starts_that_the_manager_allows() {
+        for unit in [
+            include_str!("../../packaging/systemd/user/bascule.service"),
+            include_str!("../../packaging/systemd/system/bascule.service"),
+        ] {
+            let value = |name: &str| {
+                let mut lines = unit.lines();
+                lines.find_map(|line| line.strip_prefix(name)).unwrap()
+            };
+            let number = |text: &str| -> u64 { text.parse().unwrap() };
+            let minutes = value("StartLimitIntervalSec=").strip_suffix("min").unwrap();
+            let starts = number(value("StartLimitBurst="));
+            let between =
+                PATIENCE.as_secs() + number(value("RestartSec=").strip_suffix('s').unwrap());
+            assert!(between * starts > number(minutes) * 60);
+            // And no start is taken for one that hangs.
+            let most = value("TimeoutStartSec=").strip_suffix("min").unwrap();
+            assert!(PATIENCE.as_secs() * 2 < number(most) * 60);
         }
     }
 }

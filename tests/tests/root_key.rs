@@ -156,6 +156,7 @@ fn a_keychain_that_is_locked_or_absent_ends_the_start_and_loses_nothing() {
     let refused = scene.cli().run(&["root-key", "move", "keychain"]);
     assert_eq!(refused.code, Some(4), "{refused}");
     assert!(scene.has_file());
+    assert!(!scene.home.state().join("root.key.place").exists());
     // Without a service of systemd's nobody lends a credential.
     let refused = scene.cli().run(&["root-key", "move", "credential"]);
     assert_ne!(refused.code, Some(0), "{refused}");

@@ -20,6 +20,10 @@ use crate::{
 /// A move is safe to be cut off anywhere: the key opens the store before and after, and the old
 /// place is emptied last. The key itself stays the same.
 ///
+/// A credential is bound to this machine: it opens with its own key (/var/lib/systemd/credential.secret)
+/// and nowhere else. Before a move there, make a backup with a passphrase, which holds the root key:
+/// bascule backup FILE --passphrase-stdin
+///
 /// Examples:
 ///   bascule root-key show
 ///   bascule root-key move keychain
@@ -97,6 +101,20 @@ impl Place {
     }
 }
 
+/// The command that moves it. What the machine's service is lent is root's to put and take away.
+fn command(to: Place, credential: bool, system: bool) -> String {
+    let to = to.word();
+    match credential && system {
+        true => format!("sudo bascule root-key move {to} --system"),
+        false => format!("bascule root-key move {to}"),
+    }
+}
+
+/// Whether the key's file is in the machine's service's state folder.
+fn is_the_machines(file: &str) -> bool {
+    std::path::Path::new(file).starts_with(bascule_proto::location::SYSTEM_STATE)
+}
+
 #[derive(Debug, Serialize)]
 struct Document {
     kept_in: Option<Place>,
@@ -109,6 +127,9 @@ struct Document {
     /// The file that holds it; `null` if none does.
     file: Option<String>,
     store: String,
+    /// Whether it is the machine's service's.
+    #[serde(skip)]
+    system: bool,
 }
 
 impl Document {
@@ -121,6 +142,7 @@ impl Document {
             copy: Place::of(at.copy()),
             file: (kept_in == Some(Place::File)).then(|| at.file.clone()),
             store: at.store.clone(),
+            system: is_the_machines(&at.file),
         }
     }
 
@@ -134,30 +156,44 @@ impl Document {
                 "keychain  entry \"Bascule root key\" of store {}\n  locked with your session; a copy of the state folder opens nothing without it\n",
                 escape(&self.store)
             ),
-            Some(Place::Credential) => "credential  lent by the service manager\n  a copy of the state folder opens nothing without it\n".to_owned(),
+            Some(Place::Credential) => "credential  lent by the service manager\n  a copy of the state folder opens nothing without it\n  bound to this machine: a backup with a passphrase opens elsewhere, too (bascule backup FILE --passphrase-stdin)\n".to_owned(),
             None => "not known to this version\n".to_owned(),
         };
         let mut text = format!("{} {place}", styled(GOOD, "kept in"));
         let mut warn = |words: String| {
             text.push_str(&format!("{} {words}\n", styled(WARN, "note:")));
         };
+        let again = |to: Place, place: Place| {
+            let credential = [to, place].contains(&Place::Credential);
+            command(to, credential, self.system)
+        };
         if let Some(to) = self.moving_to {
-            let to = to.word();
             warn(format!(
-                "on its way to the {to}; go on with: bascule root-key move {to}"
+                "on its way to the {}; go on with: {}",
+                to.word(),
+                again(to, to)
             ));
         }
         if let Some(from) = self.leaving {
             warn(format!(
-                "still to be removed from the {}; go on with: bascule root-key move file",
-                from.word()
+                "still to be removed from the {}; go on with: {}",
+                from.word(),
+                again(Place::File, from)
             ));
         }
         if let (Some(copy), Some(kept_in)) = (self.copy, self.kept_in) {
+            let way = match kept_in {
+                // What is lent can't be compared with a file before a move has begun.
+                Place::Credential => format!(
+                    "{}, then: {}",
+                    again(Place::File, kept_in),
+                    again(kept_in, kept_in)
+                ),
+                _ => again(kept_in, copy),
+            };
             warn(format!(
-                "there is a copy that nobody needs ({}); remove it with: bascule root-key move {}",
+                "there is a copy that nobody needs ({}); remove it with: {way}",
                 copy.word(),
-                kept_in.word()
             ));
         }
         text
@@ -200,10 +236,18 @@ async fn move_to(wish: &Move, context: &Context) -> Result<v1::RootKey, Error> {
         if !lent {
             return ask(&client, wish.to, &reason).await;
         }
-        let store = credential::Store::of_service(wish.system, daemon(&client).await?).await?;
+        let store =
+            credential::Store::of_service(wish.system, daemon(&client).await?, &before.store)
+                .await?;
         store.check_removable()?;
         ask(&client, wish.to, &reason).await?;
-        store.remove()?;
+        for left in store.remove().await? {
+            context.output.status(&format!(
+                "{} {} is left: it can't be read, or is not this store's root key",
+                styled(WARN, "note:"),
+                escape(&left.display().to_string())
+            ));
+        }
         store.restart().await?;
         return show(&context.client().await?).await;
     }
@@ -211,6 +255,7 @@ async fn move_to(wish: &Move, context: &Context) -> Result<v1::RootKey, Error> {
         return Ok(before);
     }
     if before.kept_in() == RootKeyPlace::Credential {
+        let system = is_the_machines(&before.file);
         return Err(Error::new(
             Kind::Refused,
             format!(
@@ -218,9 +263,14 @@ async fn move_to(wish: &Move, context: &Context) -> Result<v1::RootKey, Error> {
                 before.file
             ),
         )
-        .next("bascule root-key move file, then: bascule root-key move credential"));
+        .next(format!(
+            "{}, then: {}",
+            command(Place::File, true, system),
+            command(Place::Credential, true, system)
+        )));
     }
-    let store = credential::Store::of_service(wish.system, daemon(&client).await?).await?;
+    let store =
+        credential::Store::of_service(wish.system, daemon(&client).await?, &before.store).await?;
     let waiting = ask(&client, wish.to, &reason).await?;
     let file = std::path::Path::new(&waiting.file);
     if let Err(error) = store.put(file).await {
@@ -273,4 +323,32 @@ async fn give_up(
 async fn daemon(client: &Client) -> Result<u32, Error> {
     let request = v1::StatusRequest {};
     Ok(client.system().status(request).await?.into_inner().pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_names_a_move_that_is_not_refused_and_roots_where_it_is_the_machines() {
+        let at = |kept_in: RootKeyPlace, copy: RootKeyPlace, file: &str| {
+            let at = v1::RootKey {
+                kept_in: kept_in.into(),
+                copy: copy.into(),
+                file: file.to_owned(),
+                ..v1::RootKey::default()
+            };
+            Document::of(&at).text()
+        };
+        let (file, lent) = (RootKeyPlace::File, RootKeyPlace::Credential);
+        let own = at(lent, file, "/home/a/.local/state/bascule/root.key");
+        let way = "with: bascule root-key move file, then: bascule root-key move credential\n";
+        assert!(own.contains(way), "{own}");
+        let machines = at(lent, file, "/var/lib/bascule/root.key");
+        let way = "with: sudo bascule root-key move file --system, then: sudo bascule root-key move credential --system\n";
+        assert!(machines.contains(way), "{machines}");
+        let machines = at(file, lent, "/var/lib/bascule/root.key");
+        let way = "with: sudo bascule root-key move file --system\n";
+        assert!(machines.contains(way), "{machines}");
+    }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
-use tokio::process::Command;
+use tokio::{io::AsyncWriteExt, process::Command};
 
 use self::files::Scope;
 use super::Context;
@@ -409,14 +409,31 @@ fn own_program() -> Result<PathBuf, Error> {
 async fn finish(mut command: Command) -> Result<Ended, Error> {
     command.stdin(Stdio::null()).kill_on_drop(true);
     let ended = command.output().await;
-    ended.map_err(|error| {
-        let name = command
-            .as_std()
-            .get_program()
-            .to_string_lossy()
-            .into_owned();
-        Error::new(Kind::Failed, format!("{name} could not be run: {error}"))
-    })
+    ended.map_err(|error| not_run(&command, &error))
+}
+
+/// As [`finish`], with something to read that is shorter than a pipe holds.
+async fn finish_with(mut command: Command, input: &[u8]) -> Result<Ended, Error> {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let ended = async {
+        let mut child = command.spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that does not read it says why.
+            stdin.write_all(input).await.ok();
+        }
+        child.wait_with_output().await
+    };
+    let ended = ended.await;
+    ended.map_err(|error| not_run(&command, &error))
+}
+
+fn not_run(command: &Command, error: &std::io::Error) -> Error {
+    let name = command.as_std().get_program().to_string_lossy();
+    Error::new(Kind::Failed, format!("{name} could not be run: {error}"))
 }
 
 /// Writes a file where it differs: beside its place first, so that it is never half there.

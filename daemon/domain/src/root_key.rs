@@ -4,6 +4,17 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+/// What a root key's file begins with, whatever its format.
+pub const MAGIC: &[u8; 7] = b"BSCROOT";
+
+/// The id of the store that the content of a root key's file is for; `None` if it is no such file's.
+#[must_use]
+pub fn store_of(file: &[u8]) -> Option<&[u8; 16]> {
+    // The format is between them, and the key behind.
+    let (id, key) = file.strip_prefix(MAGIC)?.get(1..)?.split_first_chunk()?;
+    (!key.is_empty()).then_some(id)
+}
+
 /// A place for the root key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 
 use crate::{
     folder::sync_dir,
-    path_error::{PathError, check_private},
+    path_error::{PathError, check_private_of},
 };
 
 const FILE_MODE: u32 = 0o600;
@@ -74,7 +74,7 @@ pub fn replace_file(from: &Path, to: &Path) -> Result<(), PathError> {
     sync_dir(folder_of(to))
 }
 
-fn open_checked(path: &Path) -> Result<(File, fs::Metadata), PathError> {
+fn open_checked(path: &Path, owner: u32) -> Result<(File, fs::Metadata), PathError> {
     let file = OpenOptions::new()
         .read(true)
         // Without blocking, because the path may name a pipe.
@@ -87,7 +87,7 @@ fn open_checked(path: &Path) -> Result<(File, fs::Metadata), PathError> {
             path: path.to_owned(),
         });
     }
-    check_private(path, &metadata, FILE_MODE)?;
+    check_private_of(owner, path, &metadata, FILE_MODE)?;
     Ok((file, metadata))
 }
 
@@ -108,18 +108,23 @@ fn link_or(action: &'static str, path: &Path, error: io::Error) -> PathError {
 
 /// Opens for reading a file that only we can reach; refuses as [`read_private`] does.
 pub fn open_private_file(path: &Path) -> Result<File, PathError> {
-    open_checked(path).map(|(file, _)| file)
+    open_checked(path, crate::effective_uid()).map(|(file, _)| file)
 }
 
 /// Checks that the file is a regular one, ours, and closed to others; returns its length.
 pub fn check_private_file(path: &Path) -> Result<u64, PathError> {
-    open_checked(path).map(|(_, metadata)| metadata.len())
+    open_checked(path, crate::effective_uid()).map(|(_, metadata)| metadata.len())
 }
 
 /// Reads a whole file that only we can reach, of `limit` bytes at most. A symbolic link, anything
 /// but a regular file, another owner and a mode wider than 0600 are refused.
 pub fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, PathError> {
-    let (file, metadata) = open_checked(path)?;
+    read_private_of(crate::effective_uid(), path, limit)
+}
+
+/// As [`read_private`], of a file that only this other user can reach: what root reads for a service.
+pub fn read_private_of(owner: u32, path: &Path, limit: u64) -> Result<Vec<u8>, PathError> {
+    let (file, metadata) = open_checked(path, owner)?;
     let too_large = || PathError::TooLarge {
         path: path.to_owned(),
         limit,

@@ -34,7 +34,7 @@ pub use boot::{awake, boot_id, since_boot};
 pub use exposure::{Exposure, exposures};
 pub use file::{
     check_private_file, create_private_file, destroy_file, open_private_file, read_private,
-    remove_file, replace_file, write_private,
+    read_private_of, remove_file, replace_file, write_private,
 };
 pub use folder::{private_dir, sync_dir};
 #[cfg(target_os = "linux")]
@@ -55,7 +55,7 @@ pub use process::{
     kill_self, parent_of, raise_descriptor_limit, started_at, stderr_is_the_journal,
 };
 pub use resident::release;
-pub use running::{Owner, Running, initial_environment, running};
+pub use running::{Owner, Running, initial_environment, running, user_of};
 pub use socket::{SOCKET_PATH_LIMIT, SocketError, SocketState, check_socket_path};
 pub use tcp::{let_many_wait, undelivered};
 pub use tree::{Entry, EntryKind, Folder, FolderIdentity, Opened};

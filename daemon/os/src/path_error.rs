@@ -93,7 +93,15 @@ pub(crate) fn check_private(
     metadata: &Metadata,
     wanted: u32,
 ) -> Result<(), PathError> {
-    let us = crate::effective_uid();
+    check_private_of(crate::effective_uid(), path, metadata, wanted)
+}
+
+pub(crate) fn check_private_of(
+    us: u32,
+    path: &Path,
+    metadata: &Metadata,
+    wanted: u32,
+) -> Result<(), PathError> {
     if metadata.uid() != us {
         return Err(PathError::Foreign {
             path: path.to_owned(),

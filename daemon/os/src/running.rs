@@ -73,6 +73,19 @@ pub fn initial_environment(proc: &Path, pid: u32) -> Option<Vec<u8>> {
     read(&proc.join(pid.to_string()).join("environ"))
 }
 
+/// The user id that a process acts as.
+#[must_use]
+pub fn user_of(proc: &Path, pid: u32) -> Option<u32> {
+    let status = read(&proc.join(pid.to_string()).join("status"))?;
+    String::from_utf8_lossy(&status)
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:"))?
+        .split_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
+}
+
 fn of(proc: &Path, pid: u32, boot: Option<i64>) -> Option<Running> {
     let folder = proc.join(pid.to_string());
     let line = read(&folder.join("cmdline"))?;
@@ -86,14 +99,7 @@ fn of(proc: &Path, pid: u32, boot: Option<i64>) -> Option<Running> {
     if line.is_empty() {
         return None;
     }
-    let status = String::from_utf8_lossy(&read(&folder.join("status"))?).into_owned();
-    let uid = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Uid:"))?
-        .split_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()?;
+    let uid = user_of(proc, pid)?;
     let stat = String::from_utf8_lossy(&read(&folder.join("stat"))?).into_owned();
     // The name in between may hold anything, closing brackets and blanks too.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();

@@ -167,15 +167,24 @@ impl App {
                     KeptIn::File,
                 ),
             };
-            return Check::warning(AREA, told).remedy(format!("bascule root-key move {to}"));
+            let (Unfinished::To(place) | Unfinished::From(place)) = unfinished;
+            return Check::warning(AREA, told).remedy(self.move_root_key_command(to, place));
         }
         if let Some(copy) = at.copy {
             let told = format!(
                 "opens the store from the {}, and there is a copy that nobody needs: {copy}",
                 at.kept_in
             );
-            return Check::warning(AREA, told)
-                .remedy(format!("bascule root-key move {}", at.kept_in));
+            let remedy = match at.kept_in {
+                // A move there is refused as long as the file is there as well.
+                KeptIn::Credential => format!(
+                    "{}, then: {}",
+                    self.move_root_key_command(KeptIn::File, at.kept_in),
+                    self.move_root_key_command(at.kept_in, at.kept_in)
+                ),
+                kept_in => self.move_root_key_command(kept_in, copy),
+            };
+            return Check::warning(AREA, told).remedy(remedy);
         }
         match at.kept_in {
             KeptIn::Keychain => {
@@ -198,6 +207,17 @@ impl App {
                 format!("{} can't be seen any more ({error}): after a restart nothing can be opened", path.display()),
             )
             .remedy("bascule backup FILE --passphrase-stdin, which holds the key, before the daemon is stopped"),
+        }
+    }
+
+    /// What the machine's service is lent is root's to put and take away.
+    fn move_root_key_command(&self, to: KeptIn, place: KeptIn) -> String {
+        let system = self
+            .state_dir
+            .starts_with(bascule_proto::location::SYSTEM_STATE);
+        match system && [to, place].contains(&KeptIn::Credential) {
+            true => format!("sudo bascule root-key move {to} --system"),
+            false => format!("bascule root-key move {to}"),
         }
     }
 

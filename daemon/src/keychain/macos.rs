@@ -16,6 +16,11 @@ const USER_CANCELLED: i32 = -128;
 const NO_DEFAULT_KEYCHAIN: i32 = -25307;
 const NO_SUCH_KEYCHAIN: i32 = -25294;
 
+pub(super) fn ready() -> Result<(), KeychainError> {
+    // No store has this name. A locked one asks once something is written.
+    read("").map(drop)
+}
+
 pub(super) fn read(store: &str) -> Result<Option<Zeroizing<Vec<u8>>>, KeychainError> {
     match get_generic_password(LABEL, store) {
         Ok(content) => Ok(Some(Zeroizing::new(content))),

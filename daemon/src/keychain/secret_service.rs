@@ -31,6 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Session, parameters, value, content type.
 type Secret = (OwnedObjectPath, Vec<u8>, Vec<u8>, String);
 
+pub(super) fn ready() -> Result<(), KeychainError> {
+    on_the_bus(async |service| service.default_collection().await.map(drop))
+}
+
 pub(super) fn read(store: &str) -> Result<Option<Zeroizing<Vec<u8>>>, KeychainError> {
     on_the_bus(async |service| {
         let Some(item) = service.items(store).await?.into_iter().next() else {
@@ -45,16 +49,7 @@ pub(super) fn read(store: &str) -> Result<Option<Zeroizing<Vec<u8>>>, KeychainEr
 
 pub(super) fn write(store: &str, content: &[u8]) -> Result<(), KeychainError> {
     on_the_bus(async |service| {
-        let answer = service
-            .call(PATH, SERVICE, "ReadAlias", &("default",))
-            .await?;
-        let (collection,): (OwnedObjectPath,) = body(&answer)?;
-        if collection.as_str() == NO_PATH {
-            return Err(KeychainError::Unreachable(
-                "it has no default keyring; make one with your desktop's password manager".into(),
-            ));
-        }
-        service.unlock(std::slice::from_ref(&collection)).await?;
+        let collection = service.default_collection().await?;
         let session = service.session().await?;
         let attributes = attributes(store);
         let properties = HashMap::from([
@@ -151,6 +146,19 @@ impl Service {
         let answer = self.call(PATH, SERVICE, "OpenSession", &request).await?;
         let (_, session): (OwnedVariant, OwnedObjectPath) = body(&answer)?;
         Ok(session)
+    }
+
+    /// Where entries are made, unlocked.
+    async fn default_collection(&self) -> Result<OwnedObjectPath, KeychainError> {
+        let answer = self.call(PATH, SERVICE, "ReadAlias", &("default",)).await?;
+        let (collection,): (OwnedObjectPath,) = body(&answer)?;
+        if collection.as_str() == NO_PATH {
+            return Err(KeychainError::Unreachable(
+                "it has no default keyring; make one with your desktop's password manager".into(),
+            ));
+        }
+        self.unlock(std::slice::from_ref(&collection)).await?;
+        Ok(collection)
     }
 
     /// The entries of a store, unlocked. There is one, unless somebody copied it.

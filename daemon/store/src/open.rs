@@ -93,6 +93,7 @@ impl Store {
             scratch: crate::scratch::Scratch::default(),
             moving: Mutex::default(),
         };
+        store.note_lent()?;
         store.tidy()?;
         Ok(store)
     }
@@ -367,14 +368,17 @@ mod tests {
         let open = |folder: &Path| Store::open_or_create_with(folder, &lent(&credential));
         drop(open(&folder).unwrap());
         assert!(!own.exists());
-        assert!(matches!(
-            Store::open_or_create(&folder),
-            Err(OpenError::RootKeyMissing { .. })
-        ));
+        // Whoever is lent none hears where it is, not that it is lost.
+        let unlent = |folder: &Path| {
+            let refused = Store::open_or_create(folder).unwrap_err();
+            assert!(matches!(refused, OpenError::CredentialMissing), "{refused}");
+        };
+        unlent(&folder);
 
         // A new store is made for the key that is there, and opens with no other.
         let other = temp.path().join("other");
         drop(open(&other).unwrap());
+        unlent(&other);
         drop(open(&other).unwrap());
         assert!(!Layout::new(&other).root_key().exists());
         std::fs::write(&credential, &*RootKey::generate().unwrap()).unwrap();

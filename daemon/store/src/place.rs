@@ -43,6 +43,9 @@ const VERSION: u32 = 1;
 
 /// A keychain of the user's, with one entry for each store. Calls block, and end in bounded time.
 pub trait Keychain: fmt::Debug + Send + Sync {
+    /// Whether an entry could be made now. Unlocks it, which may ask the user.
+    fn ready(&self) -> Result<(), KeychainError>;
+
     /// What the entry of a store holds; `None` if there is no such entry.
     fn read(&self, store: &str) -> Result<Option<Zeroizing<Vec<u8>>>, KeychainError>;
 
@@ -309,15 +312,20 @@ impl Store {
             // It would be taken from there as soon as a move has begun.
             self.must_open(&own_root_key_file(&own)?, &own.display().to_string())?;
         }
+        if to == KeptIn::Keychain && (elsewhere != to || exists(&own)?) {
+            // Before anything says that it is to go there.
+            self.layout.places().keychain()?.ready()?;
+        }
         // By way of its file, where it does not go there.
         if elsewhere != to && elsewhere != KeptIn::File {
             self.marker(elsewhere, true).write(&self.layout)?;
             self.settle(entry)?;
         }
         if to != KeptIn::File && (elsewhere != to || marker.is_some()) {
+            let was_begun = marker.is_some_and(|marker| marker.kept_in == to);
             self.marker(to, false).write(&self.layout)?;
             if let Err(error) = self.settle(entry) {
-                self.give_up_going_to(to);
+                self.give_up_going_to(to, was_begun || !was_never_written(&error), entry);
                 return Err(error);
             }
         }
@@ -325,10 +333,28 @@ impl Store {
     }
 
     /// Finishes a move that was cut off, or that waited for a credential to be lent. Says whether
-    /// one was finished.
+    /// one was finished. One to a keychain that is not there any more is given up.
     pub fn settle_root_key(&self, entry: &dyn Fn(KeptIn) -> Entry) -> Result<bool, MoveError> {
         let _moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
-        self.settle(entry)
+        let settled = self.settle(entry);
+        if let Err(MoveError::Keychain(KeychainError::Unreachable(_))) = settled {
+            self.give_up_going_to(KeptIn::Keychain, true, entry);
+        }
+        settled
+    }
+
+    /// Says beside a store that a lent key has opened, and that has none in its folder, where that is: whoever
+    /// opens it without being lent one is to hear of it.
+    pub(crate) fn note_lent(&self) -> Result<(), OpenError> {
+        let is_lent = self.layout.places().credential.is_some();
+        if !is_lent || exists(&self.layout.root_key())? || Marker::read(&self.layout)?.is_some() {
+            return Ok(());
+        }
+        let marker = self.marker(KeptIn::Credential, false);
+        marker.write(&self.layout).map_err(|error| match error {
+            MoveError::Path(error) => error.into(),
+            error => OpenError::Store(StoreError::Failed(Box::new(error))),
+        })
     }
 
     fn marker(&self, kept_in: KeptIn, leaving: bool) -> Marker {
@@ -396,37 +422,50 @@ impl Store {
         if !exists(&own)? {
             let key = read(&self.layout, &locate(&self.layout)?)?;
             self.must_open(&key, "the place")?;
+            // Here, since emptying the other place may take several tries.
+            self.note_move(&entry(KeptIn::File))?;
             seam::change(&own, || write_private(&own, &key))?;
         }
         self.must_open(&own_root_key_file(&own)?, &own.display().to_string())?;
-        self.note_move(&entry(KeptIn::File))?;
         if marker.kept_in == KeptIn::Keychain {
             step(&own)?;
-            self.layout.places().keychain()?.remove(&marker.store)?;
+            let keychain = self.layout.places().keychain();
+            match keychain.and_then(|keychain| keychain.remove(&marker.store)) {
+                // Who waits for it may wait for good, and the key is where it is to be.
+                Err(error @ (KeychainError::Unreachable(_) | KeychainError::Failed(_))) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        store = marker.store,
+                        "the root key is in its file; an entry of this store may be left in the keychain, remove it there"
+                    );
+                }
+                removed => removed?,
+            }
         }
         Marker::remove(&self.layout)?;
         Ok(())
     }
 
-    /// After a failure: the place is emptied, if the key is in its file. Where that is not so or can't be
-    /// had, the marker stays, and the move is tried again.
-    fn give_up_going_to(&self, to: KeptIn) {
+    /// After a failure: the place is emptied where it may have the key, if that is in its file. As long as
+    /// the place is locked, the marker says that it is still to be emptied, never that the key is to go there.
+    fn give_up_going_to(&self, to: KeptIn, has_entry: bool, entry: &dyn Fn(KeptIn) -> Entry) {
         let own = own_root_key_file(&self.layout.root_key());
         if !own.is_ok_and(|key| self.is_opened_by(&key)) {
             return;
         }
-        let emptied = match (to, self.layout.places().keychain()) {
-            (KeptIn::Keychain, Ok(keychain)) => {
-                let store = HEXLOWER.encode(&self.root.store_id);
-                keychain.remove(&store).is_ok()
+        let given_up = match to {
+            KeptIn::Keychain if has_entry => {
+                let leaving = self.marker(to, true);
+                let written = leaving.write(&self.layout);
+                written.and_then(|()| self.leave(&leaving, entry))
             }
             // Whoever put it there takes it away.
-            _ => true,
+            _ => Marker::remove(&self.layout).map_err(MoveError::Path),
         };
-        if emptied && let Err(error) = Marker::remove(&self.layout) {
+        if let Err(error) = given_up {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "the root key's move is tried again at the next start"
+                "what is left of the root key's move is seen to at the next start"
             );
         }
     }
@@ -449,6 +488,15 @@ impl Store {
     fn note_move(&self, entry: &Entry) -> Result<(), StoreError> {
         self.rows.write(|batch| self.record_audit(batch, entry))
     }
+}
+
+/// Whether a move to the keychain failed before that had anything: what it says to reading back has
+/// another kind.
+const fn was_never_written(error: &MoveError) -> bool {
+    matches!(
+        error,
+        MoveError::Keychain(KeychainError::Unreachable(_) | KeychainError::Locked(_))
+    )
 }
 
 /// A moment at which tests cut a move off.
@@ -494,6 +542,10 @@ mod tests {
     }
 
     impl Keychain for Fake {
+        fn ready(&self) -> Result<(), KeychainError> {
+            self.open()
+        }
+
         fn read(&self, store: &str) -> Result<Option<Zeroizing<Vec<u8>>>, KeychainError> {
             self.open()?;
             let entry = self.entries.lock().unwrap().get(store).cloned();
@@ -564,6 +616,13 @@ mod tests {
             write_private(&credential, &key).unwrap();
             self.places.credential = Some(credential);
         }
+    }
+
+    /// How often the audit says that it was moved.
+    fn moves(store: &Store) -> usize {
+        let entries = store.audit(0, 100).unwrap();
+        let moved = |entry: &Entry| matches!(entry.change, Change::RootKeyMoved { .. });
+        entries.iter().filter(|(_, entry)| moved(entry)).count()
     }
 
     fn entry(to: KeptIn) -> Entry {
@@ -706,11 +765,54 @@ mod tests {
             refused,
             MoveError::Keychain(KeychainError::Locked(_))
         ));
-        assert!(scene.has_file());
-        // Whether it holds anything is not known as long as it is locked, so that is seen to later.
+        assert!(scene.has_file() && !scene.has_marker());
+        // What a move that was cut off may have left there is not known as long as it is locked.
+        store
+            .marker(KeptIn::Keychain, false)
+            .write(&store.layout)
+            .unwrap();
+        store.move_root_key(KeptIn::File, &entry).unwrap_err();
+        let at = store.root_key_whereabouts().unwrap();
+        let leaving = Some(Unfinished::From(KeptIn::Keychain));
+        assert_eq!((at.kept_in, at.unfinished), (KeptIn::File, leaving));
         *scene.keychain.locked.lock().unwrap() = false;
         store.move_root_key(KeptIn::File, &entry).unwrap();
         assert!(scene.has_file() && !scene.has_marker() && scene.keychain.len() == 0);
+        assert_eq!(moves(&store), 0, "the key was in its file all the time");
+    }
+
+    #[test]
+    fn a_move_to_a_keychain_that_is_not_there_is_refused_and_leaves_no_trace() {
+        let scene = Scene::new();
+        let store = Store::open_or_create(&scene.folder).unwrap();
+        let refused = store.move_root_key(KeptIn::Keychain, &entry).unwrap_err();
+        let unreachable =
+            |error: &MoveError| matches!(error, MoveError::Keychain(KeychainError::Unreachable(_)));
+        assert!(unreachable(&refused), "{refused}");
+        assert!(scene.has_file() && !scene.has_marker());
+        drop(store);
+        // Nor does a start with one move it there.
+        let store = scene.open();
+        assert!(!store.settle_root_key(&entry).unwrap());
+        assert!(scene.has_file() && scene.keychain.len() == 0);
+        drop(store);
+
+        // One that was cut off is given up by a start without it, and by a move to the file.
+        let store = Store::open_or_create(&scene.folder).unwrap();
+        for leaving in [false, true] {
+            let marker = store.marker(KeptIn::Keychain, leaving);
+            marker.write(&store.layout).unwrap();
+            match store.settle_root_key(&entry) {
+                Err(error) => assert!(!leaving && unreachable(&error), "{error}"),
+                Ok(settled) => assert!(leaving && settled),
+            }
+            assert!(scene.has_file() && !scene.has_marker());
+            marker.write(&store.layout).unwrap();
+            let at = store.move_root_key(KeptIn::File, &entry).unwrap();
+            assert_eq!((at.kept_in, at.unfinished), (KeptIn::File, None));
+            assert!(scene.has_file() && !scene.has_marker());
+        }
+        assert_eq!(moves(&store), 0);
     }
 
     #[test]

@@ -191,6 +191,9 @@ mod tests {
     fn a_root_key_reads_back_and_differs_from_any_other() {
         let file = RootKey::generate().unwrap();
         let key = RootKey::parse(&file).unwrap();
+        // As whoever has no store reads it.
+        let store = bascule_domain::root_key::store_of(&file);
+        assert_eq!(store, Some(&key.store_id));
         assert_eq!(
             key.lookup("BSCEXAMPLE"),
             RootKey::parse(&file).unwrap().lookup("BSCEXAMPLE")
