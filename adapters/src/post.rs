@@ -48,11 +48,7 @@ impl WebAddress {
     /// Whether others on the way could read what is sent there. `localhost` is this machine.
     #[must_use]
     pub fn is_plain_beyond_loopback(&self) -> bool {
-        let loopback = match self.endpoint.ip() {
-            Some(ip) => ip.to_canonical().is_loopback(),
-            None => self.endpoint.host() == "localhost",
-        };
-        !self.endpoint.is_tls() && !loopback
+        !self.endpoint.is_tls() && !self.endpoint.is_loopback()
     }
 
     /// The address of something below it; a query stays.

@@ -1,17 +1,13 @@
 //! A desktop without a screen: a real session bus, and on it a program that takes notifications and writes
 //! them down.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 use tokio::task::JoinHandle;
 use zbus::{Connection, MessageStream, Variant, conn::Builder, message::Type};
 
-use crate::{runtime, tools, wait};
+use crate::{runtime, session_bus::SessionBus, wait};
 
 const NAME: &str = "org.freedesktop.Notifications";
 
@@ -35,7 +31,7 @@ pub struct Notification {
 pub struct Desktop {
     /// What `DBUS_SESSION_BUS_ADDRESS` is set to.
     pub address: String,
-    bus: Child,
+    _bus: SessionBus,
     shown: Arc<Mutex<Vec<Notification>>>,
     task: JoinHandle<()>,
 }
@@ -44,23 +40,11 @@ impl Desktop {
     /// Starts one. `None` where there is no `dbus-daemon`; the test has then said that it was skipped.
     #[must_use]
     pub fn start() -> Option<Self> {
-        let Some(program) = tools::installed_path("dbus-daemon") else {
+        let Some(bus) = SessionBus::start() else {
             eprintln!("skipped: no dbus-daemon");
             return None;
         };
-        let mut bus = Command::new(program)
-            .args(["--session", "--nofork", "--nopidfile", "--print-address=1"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("dbus-daemon");
-        let mut address = String::new();
-        let said = bus.stdout.take().expect("a pipe");
-        BufReader::new(said)
-            .read_line(&mut address)
-            .expect("the bus says its address");
-        let address = address.trim().to_owned();
+        let address = bus.address.clone();
         let shown = Arc::<Mutex<Vec<Notification>>>::default();
         let (connection, requests) = runtime()
             .block_on(take_the_name(&address))
@@ -68,7 +52,7 @@ impl Desktop {
         let task = runtime().spawn(serve(connection, requests, Arc::clone(&shown)));
         Some(Self {
             address,
-            bus,
+            _bus: bus,
             shown,
             task,
         })
@@ -87,8 +71,6 @@ impl Desktop {
 impl Drop for Desktop {
     fn drop(&mut self) {
         self.task.abort();
-        self.bus.kill().ok();
-        self.bus.wait().ok();
     }
 }
 

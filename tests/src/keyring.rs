@@ -1,7 +1,7 @@
 //! A real GNOME Keyring on a session bus of its own, with its files in a folder of the test's.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::Write,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -9,7 +9,7 @@ use std::{
 use futures_util::StreamExt;
 use zbus::{Connection, MessageStream, ObjectPath, OwnedObjectPath, conn::Builder, message::Type};
 
-use crate::{home::Home, runtime, tools, wait};
+use crate::{home::Home, runtime, session_bus::SessionBus, tools, wait};
 
 const NAME: &str = "org.freedesktop.secrets";
 const PATH: &str = "/org/freedesktop/secrets";
@@ -44,7 +44,7 @@ pub struct Keyring {
     /// What `DBUS_SESSION_BUS_ADDRESS` is set to.
     pub address: String,
     folder: PathBuf,
-    bus: Child,
+    _bus: SessionBus,
     keeper: Option<Child>,
 }
 
@@ -52,30 +52,17 @@ impl Keyring {
     /// Starts one, unlocked. `None` where it can't be had; the test has then said that it was skipped.
     #[must_use]
     pub fn start(home: &Home) -> Option<Self> {
-        let (Some(bus), Some(_)) = (
-            tools::installed_path("dbus-daemon"),
-            tools::installed_path("gnome-keyring-daemon"),
-        ) else {
+        let keeper = tools::installed_path("gnome-keyring-daemon");
+        let Some(bus) = keeper.and_then(|_| SessionBus::start()) else {
             eprintln!("skipped: no dbus-daemon, or no gnome-keyring-daemon");
             return None;
         };
-        let mut bus = Command::new(bus)
-            .args(["--session", "--nofork", "--nopidfile", "--print-address=1"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("dbus-daemon");
-        let mut address = String::new();
-        BufReader::new(bus.stdout.take().expect("a pipe"))
-            .read_line(&mut address)
-            .expect("the bus says its address");
         let folder = home.path("keyring");
         std::fs::create_dir_all(&folder).expect("a folder");
         let mut keyring = Self {
-            address: address.trim().to_owned(),
+            address: bus.address.clone(),
             folder,
-            bus,
+            _bus: bus,
             keeper: None,
         };
         runtime()
@@ -160,7 +147,5 @@ impl Keyring {
 impl Drop for Keyring {
     fn drop(&mut self) {
         self.end();
-        self.bus.kill().ok();
-        self.bus.wait().ok();
     }
 }

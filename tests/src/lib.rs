@@ -29,6 +29,7 @@ pub mod recorder;
 pub mod relay;
 pub mod s3;
 mod server;
+mod session_bus;
 pub mod signers;
 pub mod small_disk;
 pub mod sources;

@@ -48,7 +48,11 @@ pub(crate) async fn issue(
     reason: &str,
 ) -> Result<Issued, Error> {
     let base = plain(&consumer.name.replace(':', "-"));
-    let there = there(client).await?;
+    // Only where rights are taken over.
+    let there = match rights {
+        Some(_) => there(client).await?,
+        None => Vec::new(),
+    };
     let there = there.iter().find(|there| there.name == connection);
     let there = there.map_or(&[][..], |there| &there.buckets);
     for number in 1..=LABELS {
@@ -159,7 +163,8 @@ pub(crate) async fn successor(
     Issued::of(issued)
 }
 
-const fn wire(permission: Permission) -> v1::Permission {
+/// As the daemon is told it.
+pub(super) const fn wire(permission: Permission) -> v1::Permission {
     match permission {
         Permission::Read => v1::Permission::Read,
         Permission::Append => v1::Permission::Append,

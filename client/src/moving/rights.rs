@@ -6,6 +6,7 @@ use bascule_domain::Timestamp;
 use bascule_proto::v1;
 use bascule_watch::adopt::Consumer;
 
+use super::issue::wire;
 use crate::{
     channel::Client,
     error::{Error, Kind},
@@ -128,7 +129,12 @@ impl Told {
     fn note(&mut self, entry: &v1::AuditEntry) {
         for part in &entry.differences {
             match part.part.as_str() {
-                "permission" => self.permission = part.to.first().and_then(|name| named(name)),
+                "permission" => {
+                    self.permission = part
+                        .to
+                        .first()
+                        .and_then(|name| Some(wire(name.parse().ok()?)));
+                }
                 "buckets" => self.buckets.clone_from(&part.to),
                 "prefixes" => self.prefixes.clone_from(&part.to),
                 "addresses" => self.addresses.clone_from(&part.to),
@@ -156,17 +162,6 @@ impl Told {
             expires_at: self.expires_at,
         })
     }
-}
-
-fn named(name: &str) -> Option<v1::Permission> {
-    let all = [
-        v1::Permission::Read,
-        v1::Permission::Append,
-        v1::Permission::Write,
-        v1::Permission::ReadWrite,
-        v1::Permission::ReadWriteNoDelete,
-    ];
-    all.into_iter().find(|one| permission(*one) == Some(name))
 }
 
 #[cfg(test)]

@@ -70,6 +70,15 @@ impl Endpoint {
             .ok()
     }
 
+    /// Whether it is on this machine's loopback, by its address or as `localhost`.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match self.ip() {
+            Some(ip) => ip.to_canonical().is_loopback(),
+            None => &*self.host == "localhost",
+        }
+    }
+
     /// What goes into the `Host` header for path-style requests.
     #[must_use]
     pub fn authority(&self) -> String {
@@ -250,6 +259,17 @@ impl Addressing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loopback_is_an_address_of_it_or_localhost_and_nothing_else() {
+        let is_loopback = |text: &str| text.parse::<Endpoint>().unwrap().is_loopback();
+        for here in ["http://127.0.0.1:1", "http://[::1]:1", "https://localhost"] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for elsewhere in ["https://172.17.0.1", "https://localhost.example.com"] {
+            assert!(!is_loopback(elsewhere), "{elsewhere}");
+        }
+    }
 
     #[test]
     fn endpoints_are_parsed_and_printed_in_one_form() {

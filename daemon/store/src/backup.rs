@@ -67,7 +67,6 @@ pub enum BackupError {
 }
 
 /// A backup to be made.
-#[derive(Debug)]
 pub struct NewBackup {
     /// Drawn at random.
     pub id: BackupId,

@@ -52,11 +52,7 @@ impl Subject {
     /// Whether it is a key of Bascule's for a gateway on this machine. Nothing leaves the machine
     /// then, and nobody lays such keys out as bait.
     pub(super) fn is_our_gateways(&self) -> bool {
-        let here = self.endpoint().is_some_and(|endpoint| {
-            endpoint
-                .ip()
-                .map_or(endpoint.host() == "localhost", |ip| ip.is_loopback())
-        });
+        let here = self.endpoint().is_some_and(Endpoint::is_loopback);
         here && AccessKeyId::looks_issued(self.id.as_str())
     }
 

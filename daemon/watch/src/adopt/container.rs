@@ -1,9 +1,8 @@
 //! Whether what runs in a container reaches the gateway: the loopback of this machine is a container's only if
 //! it shares the host's network.
 
-use std::{net::IpAddr, path::Path};
+use std::path::Path;
 
-use bascule_domain::endpoint::Endpoint;
 use bascule_formats::{Pattern, Structure, leaves};
 use zeroize::Zeroizing;
 
@@ -11,15 +10,6 @@ use crate::{
     found::Place,
     picture::{Link, LinkKind, Use},
 };
-
-/// Whether an endpoint is on the loopback.
-pub(super) fn is_loopback(endpoint: &Endpoint) -> bool {
-    let host = endpoint.host().trim_matches(['[', ']']);
-    host == "localhost"
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
 
 /// The container of a use that has a network of its own, as far as its settings tell.
 pub(super) fn cut_off<'u>(

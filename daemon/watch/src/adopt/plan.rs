@@ -75,8 +75,9 @@ impl Layout {
     }
 }
 
-/// A key and the server that takes it.
-#[derive(Debug, Clone)]
+/// A key and the server that takes it. Like all that holds values of settings it has no `Debug`: `Zeroizing`
+/// would print them.
+#[derive(Clone)]
 pub struct Access {
     /// The access key id.
     pub id: String,
@@ -96,7 +97,7 @@ pub struct ServerSettings {
 }
 
 /// Where a consumer is moved to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Goal<'g> {
     /// To a key of its own, at the gateway.
     Gateway(&'g Access),
@@ -122,7 +123,7 @@ impl Goal<'_> {
 }
 
 /// A setting that changes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Change {
     /// What it is for.
     pub role: Role,
@@ -135,7 +136,7 @@ pub struct Change {
 }
 
 /// A file that changes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct FilePlan {
     /// Which one.
     pub path: PathBuf,
@@ -150,7 +151,7 @@ pub struct FilePlan {
 }
 
 /// What moves a consumer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Plan {
     /// The files, in the order of writing.
     pub files: Vec<FilePlan>,
@@ -218,7 +219,7 @@ pub fn plan(
         layout: Layout::default(),
     };
     if let Goal::Gateway(access) = goal
-        && container::is_loopback(&access.endpoint)
+        && access.endpoint.is_loopback()
         && consumer.first().key.endpoint.as_ref() != Some(&access.endpoint)
     {
         let mut uses = consumer.uses.iter();
