@@ -168,10 +168,12 @@ impl Document {
             command(to, credential, self.system)
         };
         if let Some(to) = self.moving_to {
+            let from = self.kept_in.unwrap_or(to);
             warn(format!(
-                "on its way to the {}; go on with: {}",
+                "on its way to the {}; the only copy that counts is in the {}; go on with: {}",
                 to.word(),
-                again(to, to)
+                from.word(),
+                again(to, from)
             ));
         }
         if let Some(from) = self.leaving {

@@ -7,7 +7,7 @@ use bascule_domain::{
     audit::{Asked, Change, Details},
     root_key::KeptIn,
 };
-use bascule_store::{KeychainError, MoveError, Whereabouts};
+use bascule_store::{KeychainError, MoveError, OpenError, Whereabouts};
 
 use super::{
     App, blocking,
@@ -46,20 +46,28 @@ impl App {
 
 fn refused(error: &MoveError, to: KeptIn) -> Error {
     let again = format!("bascule root-key move {to}");
-    let (kind, next) = match error {
-        MoveError::Keychain(KeychainError::Locked(_)) => {
-            (Kind::Refused, format!("unlock it, then: {again}"))
-        }
-        MoveError::Keychain(KeychainError::Unreachable(_)) => (
+    let keychain = match error {
+        MoveError::Keychain(why) => Some(why),
+        MoveError::Unreadable(unreadable) => match unreadable.as_ref() {
+            OpenError::Keychain(why) => Some(why),
+            _ => None,
+        },
+        _ => None,
+    };
+    let (kind, next) = match (error, keychain) {
+        (_, Some(KeychainError::Locked(_))) => (Kind::Refused, format!("unlock it, then: {again}")),
+        (_, Some(KeychainError::Unreachable(_))) => (
             Kind::Refused,
             format!(
                 "log in to a desktop that has one, and start the daemon in its session; then: {again}"
             ),
         ),
-        MoveError::Keychain(_) | MoveError::Differs { .. } | MoveError::Unreadable(_) => {
+        (MoveError::Keychain(_) | MoveError::Differs { .. } | MoveError::Unreadable(_), _) => {
             (Kind::Refused, "bascule root-key show".to_owned())
         }
-        MoveError::Store(_) | MoveError::Path(_) => (Kind::Storage, "bascule doctor".to_owned()),
+        (MoveError::Store(_) | MoveError::Path(_), _) => {
+            (Kind::Storage, "bascule doctor".to_owned())
+        }
     };
     Error::new(kind, words(error)).next(next)
 }

@@ -121,7 +121,7 @@ impl From<OpenError> for MoveError {
 pub struct Whereabouts {
     /// Where it is read from.
     pub kept_in: KeptIn,
-    /// The place that it is on its way to, or that is still to be emptied of it.
+    /// The place that it is on its way to, which may be its file, or that is still to be emptied of it.
     pub unfinished: Option<Unfinished>,
     /// A service manager lends one as well, or its file is there as well.
     pub copy: Option<KeptIn>,
@@ -134,9 +134,9 @@ pub struct Whereabouts {
 /// A move that is not over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfinished {
-    /// On its way there.
+    /// On its way there; until it has arrived, [`Whereabouts::kept_in`] has the only copy.
     To(KeptIn),
-    /// It is to be gone from there.
+    /// It is in its file, and to be gone from there.
     From(KeptIn),
 }
 
@@ -270,7 +270,8 @@ impl Store {
         let unfinished = marker
             .as_ref()
             .and_then(|marker| match (marker.leaving, has_file) {
-                (true, _) => Some(Unfinished::From(marker.kept_in)),
+                (true, true) => Some(Unfinished::From(marker.kept_in)),
+                (true, false) => Some(Unfinished::To(KeptIn::File)),
                 (false, true) => Some(Unfinished::To(marker.kept_in)),
                 (false, false) => None,
             });
@@ -319,7 +320,10 @@ impl Store {
         // By way of its file, where it does not go there.
         if elsewhere != to && elsewhere != KeptIn::File {
             self.marker(elsewhere, true).write(&self.layout)?;
-            self.settle(entry)?;
+            if let Err(error) = self.settle(entry) {
+                self.give_up_leaving(elsewhere);
+                return Err(error);
+            }
         }
         if to != KeptIn::File && (elsewhere != to || marker.is_some()) {
             let was_begun = marker.is_some_and(|marker| marker.kept_in == to);
@@ -466,6 +470,20 @@ impl Store {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "what is left of the root key's move is seen to at the next start"
+            );
+        }
+    }
+
+    /// After a failure: what was refused is not done by a later start, as long as the place has the only
+    /// copy. Once its file has the key, the place is still to be emptied.
+    fn give_up_leaving(&self, from: KeptIn) {
+        if !matches!(exists(&self.layout.root_key()), Ok(false)) {
+            return;
+        }
+        if let Err(error) = self.marker(from, false).write(&self.layout) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the root key's move to its file can't be taken back; the next start goes on with it"
             );
         }
     }
@@ -779,6 +797,44 @@ mod tests {
         store.move_root_key(KeptIn::File, &entry).unwrap();
         assert!(scene.has_file() && !scene.has_marker() && scene.keychain.len() == 0);
         assert_eq!(moves(&store), 0, "the key was in its file all the time");
+    }
+
+    #[test]
+    fn a_move_to_the_file_that_is_refused_is_taken_back_and_no_start_goes_on_with_it() {
+        let scene = Scene::new();
+        let store = scene.open();
+        store.move_root_key(KeptIn::Keychain, &entry).unwrap();
+        *scene.keychain.locked.lock().unwrap() = true;
+        for to in [KeptIn::File, KeptIn::Credential] {
+            let refused = store.move_root_key(to, &entry).unwrap_err();
+            assert!(matches!(refused, MoveError::Unreadable(_)), "{refused}");
+            let at = store.root_key_whereabouts().unwrap();
+            assert_eq!((at.kept_in, at.unfinished), (KeptIn::Keychain, None));
+        }
+        *scene.keychain.locked.lock().unwrap() = false;
+        drop(store);
+        let store = scene.open();
+        assert!(!store.settle_root_key(&entry).unwrap());
+        assert!(!scene.has_file() && scene.keychain.len() == 1);
+        assert_eq!(moves(&store), 1, "to the keychain, and no other");
+    }
+
+    #[test]
+    fn a_move_to_the_file_that_was_cut_off_is_told_as_one_and_the_keychain_as_the_only_place() {
+        let scene = Scene::new();
+        let store = scene.open();
+        store.move_root_key(KeptIn::Keychain, &entry).unwrap();
+        let leaving = store.marker(KeptIn::Keychain, true);
+        leaving.write(&store.layout).unwrap();
+        let at = store.root_key_whereabouts().unwrap();
+        let to_its_file = Some(Unfinished::To(KeptIn::File));
+        assert_eq!((at.kept_in, at.unfinished), (KeptIn::Keychain, to_its_file));
+        // Either way is open.
+        let at = store.move_root_key(KeptIn::Keychain, &entry).unwrap();
+        assert_eq!((at.kept_in, at.unfinished), (KeptIn::Keychain, None));
+        leaving.write(&store.layout).unwrap();
+        let at = store.move_root_key(KeptIn::File, &entry).unwrap();
+        assert_eq!((at.kept_in, at.unfinished), (KeptIn::File, None));
     }
 
     #[test]
