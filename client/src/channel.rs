@@ -67,11 +67,11 @@ impl Client {
                 Error::new(
                     Kind::NoDaemon,
                     format!(
-                        "something answers at {}, but it is no Bascule daemon",
+                        "something answers at {}, but it is no Bascule daemon, or one that this user may not ask",
                         path.display()
                     ),
                 )
-                .next(START)
+                .next("see whose it is: ls -l; or start a daemon of your own: basculed")
             })?;
         Ok(Self { channel })
     }

@@ -183,6 +183,50 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Where a setting of this configuration stands, as far as that can be read still: `file:line`, its flag, or
+/// its name where it is by default.
+pub(crate) fn place(config: &Config, setting: &str) -> String {
+    let flags = &config.flags;
+    let flag = match setting {
+        "state_dir" if flags.state_dir.is_some() => Some("--state-dir"),
+        "runtime_dir" if flags.runtime_dir.is_some() => Some("--runtime-dir"),
+        "gateway.listen" if !flags.gateway.is_empty() => Some("--gateway"),
+        "gateway.tls_certificate" if flags.tls_certificate.is_some() => {
+            Some("--gateway-tls-certificate")
+        }
+        "gateway.tls_key" if flags.tls_key.is_some() => Some("--gateway-tls-key"),
+        _ => None,
+    };
+    if let Some(flag) = flag {
+        return flag.to_owned();
+    }
+    let file = config.file.as_deref();
+    let line = file.and_then(|file| line_of(&std::fs::read_to_string(file).ok()?, setting));
+    match (file, line) {
+        (Some(file), Some(line)) => format!("{}:{line}", file.display()),
+        _ => setting.to_owned(),
+    }
+}
+
+fn line_of(text: &str, setting: &str) -> Option<usize> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let mut names = setting.split('.').peekable();
+    let mut table = table.get_ref();
+    while let Some(name) = names.next() {
+        let (key, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
+        match (names.peek(), value.get_ref()) {
+            (None, _) => return Some(line_at(text, key.span().start)),
+            (Some(_), DeValue::Table(inner)) => table = inner,
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn line_at(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|&b| b == b'\n').count()
+}
+
 /// Its name in the folder that a service manager keeps for us.
 const CONFIG_FILE: &str = "config.toml";
 
@@ -483,7 +527,7 @@ type Value<'i> = toml::Spanned<DeValue<'i>>;
 
 impl File<'_> {
     fn report(&mut self, at: usize, what: String) {
-        let line = 1 + self.text.bytes().take(at).filter(|&b| b == b'\n').count();
+        let line = line_at(self.text, at);
         self.problems.push(Problem {
             place: format!("{}:{line}", self.name.display()),
             what,
@@ -724,6 +768,21 @@ mod tests {
             ]
             .into()
         );
+    }
+
+    #[test]
+    fn a_setting_is_found_where_it_stands() {
+        let text = "state_dir = \"/x\"\n\n[gateway]\n# a word\nlisten = \"127.0.0.1:1\"\n[alerts.webhook]\nsecret_file = \"/s\"\n";
+        for (setting, line) in [
+            ("state_dir", Some(1)),
+            ("gateway.listen", Some(5)),
+            ("alerts.webhook.secret_file", Some(7)),
+            ("gateway.tls_key", None),
+            ("metrics.listen", None),
+            ("state_dir.more", None),
+        ] {
+            assert_eq!(line_of(text, setting), line, "{setting}");
+        }
     }
 
     #[test]

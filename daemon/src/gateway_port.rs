@@ -111,7 +111,8 @@ fn first_free(ip: IpAddr) -> Result<TcpListener, PortError> {
         .ok_or(PortError::NoneFree)
 }
 
-fn holder(port: u16) -> String {
+/// Who listens there, in words.
+pub(crate) fn holder(port: u16) -> String {
     let Some(holder) = bascule_os::port_holder(port) else {
         return "another process".to_owned();
     };

@@ -129,9 +129,7 @@ impl Waiting {
             At::Exactly(wanted) => {
                 let place = self.0.iter().position(|(address, _)| *address == wanted);
                 if let (true, None, Some((passed, _))) = (main, place, self.0.first()) {
-                    anyhow::bail!(
-                        "the service manager passed {passed} for the gateway, and the settings say {wanted}; write the same address into ListenStream= of bascule-gateway.socket and into the settings"
-                    );
+                    anyhow::bail!(contradiction(*passed, wanted));
                 }
                 place
             }
@@ -141,8 +139,15 @@ impl Waiting {
     }
 }
 
+/// Which of the two is meant can't be known.
+pub(crate) fn contradiction(passed: SocketAddr, wanted: SocketAddr) -> String {
+    format!(
+        "the service manager passed {passed} for the gateway, and the settings say {wanted}; write the same address into ListenStream= of bascule-gateway.socket and into the settings"
+    )
+}
+
 /// What the settings demand of an address holds for one that a unit names, too.
-fn check_reach(config: &Config, address: SocketAddr, tls: bool) -> anyhow::Result<()> {
+pub(crate) fn check_reach(config: &Config, address: SocketAddr, tls: bool) -> anyhow::Result<()> {
     anyhow::ensure!(
         tls || is_loopback(address.ip()) || config.allow_plain_http,
         "the service manager passed http://{address}, which is reachable from other machines: they could read everything that passes; name a loopback address in ListenStream= of bascule-gateway.socket, or use https:// in the settings, or accept that with allow_plain_http_beyond_loopback = true under [gateway]"

@@ -18,6 +18,7 @@ mod random;
 mod rpc;
 mod run;
 mod session_bus;
+mod startable;
 mod sweeping;
 mod watching;
 mod whereabouts;
@@ -151,6 +152,20 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
+/// Names every mistake.
+#[expect(clippy::print_stderr, reason = "for the person who started it")]
+fn refuse(problems: &[config::Problem]) -> ExitCode {
+    let mistakes = match problems {
+        [_] => "a mistake",
+        _ => "mistakes",
+    };
+    eprintln!("basculed: {mistakes} in the configuration:");
+    for problem in problems {
+        eprintln!("  {problem}");
+    }
+    ExitCode::from(EXIT_CONFIGURATION)
+}
+
 #[expect(
     clippy::print_stderr,
     reason = "before logging is installed, and for the person who started it"
@@ -174,24 +189,21 @@ fn main() -> ExitCode {
     }
     let config = match config::load(&flags) {
         Ok(config) => config,
-        Err(problems) => {
-            eprintln!(
-                "basculed: {} in the configuration:",
-                if problems.len() == 1 {
-                    "a mistake"
-                } else {
-                    "mistakes"
-                }
-            );
-            for problem in &problems {
-                eprintln!("  {problem}");
-            }
-            return ExitCode::from(EXIT_CONFIGURATION);
-        }
+        Err(problems) => return refuse(&problems),
     };
     let outcome = match arguments.command {
         Some(Command::ExampleConfig | Command::Man) => Ok(()),
-        Some(Command::CheckConfig) => return print(&config::schema::told(&config)),
+        Some(Command::CheckConfig) => {
+            let checked = startable::check(&config);
+            let code = match checked.mistakes.as_slice() {
+                [] => print(&config::schema::told(&config)),
+                mistakes => refuse(mistakes),
+            };
+            for warning in &checked.warnings {
+                eprintln!("  warning: {warning}");
+            }
+            return code;
+        }
         Some(Command::Reset {
             yes_lose_everything,
         }) => run::reset(&config, yes_lose_everything),
@@ -223,6 +235,12 @@ fn main() -> ExitCode {
                 Some(bascule_store::OpenError::Keychain(_))
             ) {
                 return ExitCode::from(EXIT_KEYCHAIN);
+            }
+            if error
+                .downcast_ref()
+                .is_some_and(startable::Unstartable::lasts)
+            {
+                return ExitCode::from(EXIT_CONFIGURATION);
             }
             match error.downcast_ref() {
                 Some(bascule_store::RestoreError::PassphraseNeeded) => {

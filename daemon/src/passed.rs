@@ -1,7 +1,12 @@
 //! The sockets that a service manager has bound for the daemon, told apart by their names in its
 //! units. Without a manager there are none, and the daemon binds its own.
 
-use std::{net::TcpListener, os::unix::net::UnixListener, path::PathBuf};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::unix::net::UnixListener,
+    path::PathBuf,
+};
 
 use anyhow::Context;
 
@@ -15,6 +20,24 @@ const GATEWAY: &str = "gateway";
 pub(crate) struct Passed {
     pub control: Option<(UnixListener, PathBuf)>,
     pub gateway: Vec<TcpListener>,
+}
+
+/// Where they are.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Given {
+    pub control: Option<PathBuf>,
+    pub gateway: Vec<SocketAddr>,
+}
+
+impl Passed {
+    /// What is known of them once they are in use.
+    pub(crate) fn given(&self) -> io::Result<Given> {
+        let gateway = self.gateway.iter().map(TcpListener::local_addr);
+        Ok(Given {
+            control: self.control.as_ref().map(|(_, path)| path.clone()),
+            gateway: gateway.collect::<io::Result<_>>()?,
+        })
+    }
 }
 
 /// Takes and checks them all; one that is not known is a mistake in a unit. Call once.

@@ -32,8 +32,10 @@ use crate::{
     keychain::UserKeychain,
     listeners::{self, Address, Bound},
     manager::{self, WorkPath},
-    metrics, passed,
+    metrics,
+    passed::{self, Given},
     rpc::{self, socket::ControlSocket},
+    startable::{self, Ours, Unstartable},
     sweeping, watching,
 };
 
@@ -54,8 +56,13 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let config = within_descriptors(config, bascule_os::raise_descriptor_limit());
     // Before anything else opens a descriptor.
     let passed = passed::take()?;
-    bascule_os::private_dir(&config.state_dir).context("the state folder can't be used")?;
+    let given = passed
+        .given()
+        .context("the passed gateway sockets can't be asked where they are")?;
+    bascule_os::private_dir(&config.state_dir)
+        .map_err(|error| startable::state_dir_unfit(&config, &error))?;
     let lock = lock(&config)?;
+    look_at(&config, &given)?;
     manager::tell(&[Notice::Status("opening the store")]);
     let store = open_store(&config).inspect_err(|error| {
         if let Some(OpenError::Keychain(why)) = error.downcast_ref() {
@@ -77,9 +84,30 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
             config,
             store,
             bound,
-            passed.control,
+            (given, passed.control),
             lock.left_behind(),
         ))
+}
+
+/// Before anything is opened, what the settings name is looked at: a mistake there ends the start as one of
+/// the configuration, which is not tried again.
+fn look_at(config: &Config, given: &Given) -> anyhow::Result<()> {
+    let ours = Ours {
+        given: given.clone(),
+        ..Ours::default()
+    };
+    let obstacles = startable::obstacles(config, &ours);
+    if !obstacles.is_empty() {
+        return Err(Unstartable(obstacles).into());
+    }
+    for problem in startable::unfit_alerts(config) {
+        tracing::warn!(%problem, "alerts do not arrive there");
+    }
+    if let Some(closed) = startable::closed_to_operators(config, given) {
+        let next = startable::operators_drop_in(config);
+        tracing::warn!(next, "{closed}");
+    }
+    Ok(())
 }
 
 /// Opens the store with the root key that the service manager keeps, where it does, else with that in
@@ -239,7 +267,7 @@ async fn serve(
     config: Config,
     store: Store,
     bound: Vec<Bound>,
-    control: Option<(UnixListener, PathBuf)>,
+    (given, control): (Given, Option<(UnixListener, PathBuf)>),
     killed_before: bool,
 ) -> anyhow::Result<()> {
     // Installed first, so that a signal during start is not lost.
@@ -258,6 +286,7 @@ async fn serve(
         store,
         clock.clone(),
         addresses.clone(),
+        given,
         killed_before,
     )
     .await

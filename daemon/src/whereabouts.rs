@@ -20,6 +20,8 @@ struct Document<'a> {
     /// ADDRESS:PORT of the address that tools are given; absent where a daemon runs, who can be
     /// asked, or where the store can't be opened.
     gateway: Option<String>,
+    /// The group whose members may use the control socket.
+    operators: Option<&'a str>,
 }
 
 /// Prints it as one line of JSON.
@@ -58,6 +60,7 @@ pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
         socket: &socket.to_string_lossy(),
         running,
         gateway,
+        operators: config.access.operators.as_deref(),
     };
     let text = serde_json::to_string(&document)?;
     writeln!(std::io::stdout(), "{text}").context("it could not be told")

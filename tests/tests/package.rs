@@ -260,6 +260,9 @@ fn j5_installed_it_works_at_once_upgraded_it_keeps_all_and_purged_it_leaves_no_s
         );
     }
 
+    // By `systemctl edit`: what opened the socket must not open that of a later installation.
+    let edited = "for unit in bascule.socket bascule-gateway.socket bascule.service; do mkdir -p /etc/systemd/system/$unit.d && echo '[Unit]' > /etc/systemd/system/$unit.d/override.conf; done";
+    machine.run(&["sh", "-c", edited]).exits(0);
     let purged = dpkg(&machine, &["--purge", "bascule"]).exits(0);
     let told = purged.text();
     let before = told.find("destroys all of it").expect(&told);
@@ -270,6 +273,9 @@ fn j5_installed_it_works_at_once_upgraded_it_keeps_all_and_purged_it_leaves_no_s
         "/run/bascule",
         "/var/cache/bascule",
         "/etc/systemd/system/sockets.target.wants/bascule.socket",
+        "/etc/systemd/system/bascule.socket.d",
+        "/etc/systemd/system/bascule-gateway.socket.d",
+        "/etc/systemd/system/bascule.service.d",
         "/usr/bin/basculed",
     ] {
         machine.run(&["test", "-e", gone]).exits(1);

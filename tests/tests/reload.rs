@@ -8,7 +8,12 @@
 
 use std::fs;
 
-use bascule_tests::{Home, S3, World, cli::Cli, daemon::Start, wait};
+use bascule_tests::{
+    Home, S3, World,
+    cli::{self, Cli},
+    daemon::Start,
+    tools, wait,
+};
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -127,4 +132,193 @@ fn alerts_go_where_they_are_set_to_go_after_a_reload() {
         .call(Method::GET, &format!("/{bucket}"), "")
         .unwrap();
     wait::until("the new command to be run", || mark.exists().then_some(()));
+}
+
+/// A file of the home with a mode.
+fn written(home: &Home, name: &str, mode: u32) -> String {
+    let file = home.write(name, "nothing of use");
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    file.display().to_string()
+}
+
+#[test]
+fn settings_that_no_daemon_can_start_with_are_refused_by_all_who_look_at_them() {
+    let home = Home::new();
+    let file = home.write("config.toml", "");
+    let mut daemon = Start::new().arg("--config").arg(&file).run(&home);
+    let cli = Cli::new(&home);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap();
+    let program = written(&home, "no-program", 0o644);
+    let cases = [
+        (
+            "[access]\noperators = \"group:no-such-group\"\n".to_owned(),
+            2,
+            "no group",
+            true,
+        ),
+        (
+            format!("[metrics]\nlisten = \"{port}\"\n"),
+            2,
+            "taken by",
+            true,
+        ),
+        (
+            "[alerts]\ncommand = [\"/nonexistent/page\"]\n".to_owned(),
+            2,
+            "/nonexistent/page",
+            false,
+        ),
+        (
+            format!("[alerts]\ncommand = [\"{program}\"]\n"),
+            2,
+            "no program",
+            false,
+        ),
+        (
+            "[alerts.webhook]\nurl = \"https://a.test/x\"\nsecret_file = \"/nonexistent/secret\"\n"
+                .to_owned(),
+            3,
+            "/nonexistent/secret",
+            false,
+        ),
+    ];
+    let status_before = cli.run(&["status"]).ok();
+    for (text, line, said, at_start) in cases {
+        fs::write(&file, &text).unwrap();
+        let refused = cli.run(&["reload"]).exits(2);
+        let place = format!("config.toml:{line}: ");
+        assert!(
+            refused.text().contains(&place) && refused.text().contains(said),
+            "{refused}"
+        );
+        let mut command = home.command(&tools::program("basculed"));
+        command.arg("--config").arg(&file).arg("check-config");
+        let checked = cli::finish(command, "", "check-config".to_owned()).exits(78);
+        assert!(
+            checked.text().contains(&place) && checked.text().contains(said),
+            "{checked}"
+        );
+        let doctor = cli.run(&["doctor", "--offline"]).stdout;
+        assert!(doctor.contains(said), "{doctor}");
+        assert_eq!(
+            doctor.contains("would not start again"),
+            at_start,
+            "{doctor}"
+        );
+    }
+    assert_eq!(
+        cli.run(&["status"]).ok()["after_restart"],
+        status_before["after_restart"]
+    );
+    daemon.stop();
+
+    // And a start with them ends as one with any other mistake in the file.
+    for (text, line, said) in [
+        (
+            "[access]\noperators = \"group:no-such-group\"\n".to_owned(),
+            2,
+            "no group",
+        ),
+        (format!("[metrics]\nlisten = \"{port}\"\n"), 2, "taken by"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let mut daemon = Start::new().arg("--config").arg(&file).spawn(&home);
+        let status = daemon.wait("the daemon to end");
+        assert_eq!(status.code(), Some(78), "{}", daemon.output());
+        let place = format!("config.toml:{line}: ");
+        assert!(
+            daemon.output().contains(&place) && daemon.output().contains(said),
+            "{}",
+            daemon.output()
+        );
+    }
+    // Alerts that can't arrive keep nobody from starting.
+    fs::write(&file, "[alerts]\ncommand = [\"/nonexistent/page\"]\n").unwrap();
+    let _daemon = Start::new().arg("--config").arg(&file).run(&home);
+    let log = fs::read_to_string(home.path("daemon.log")).unwrap();
+    assert!(log.contains("alerts do not arrive there"), "{log}");
+}
+
+#[test]
+fn a_gateway_that_could_not_listen_again_is_refused_before_anybody_restarts_it() {
+    let home = Home::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = taken.local_addr().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = free.local_addr().unwrap();
+    drop(free);
+    let file = home.write("config.toml", &format!("[gateway]\nlisten = \"{own}\"\n"));
+    let start = |home: &Home| {
+        let mut command = home.command(&tools::program("basculed"));
+        command.arg("--state-dir").arg(home.state());
+        command.arg("--runtime-dir").arg(home.runtime());
+        command.arg("--config").arg(&file);
+        command
+    };
+    let log = fs::File::create(home.path("daemon.log")).unwrap();
+    let mut daemon = start(&home).stderr(log).spawn().unwrap();
+    let cli = Cli::new(&home);
+    wait::until("the daemon to answer", || {
+        (cli.run(&["status"]).code == Some(0)).then_some(())
+    });
+    // Its own address is none that another holds.
+    cli.run(&["reload"]).ok();
+    let (certificate, key) = (
+        written(&home, "tls.pem", 0o644),
+        written(&home, "tls.key", 0o644),
+    );
+    for (settings, line, said) in [
+        (
+            format!("listen = [\"{own}\", \"{other}\"]\n"),
+            2,
+            "taken by",
+        ),
+        (
+            format!(
+                "listen = [\"{own}\", \"127.0.0.1:1\", \"http://192.0.2.1:80\"]\nallow_plain_http_beyond_loopback = true\n"
+            ),
+            2,
+            "192.0.2.1:80",
+        ),
+        (
+            format!(
+                "listen = \"https://{own}\"\ntls_certificate = \"/nonexistent/c\"\ntls_key = \"{key}\"\n"
+            ),
+            3,
+            "/nonexistent/c",
+        ),
+        (
+            format!(
+                "listen = \"https://{own}\"\ntls_certificate = \"{certificate}\"\ntls_key = \"{key}\"\n"
+            ),
+            3,
+            "tls.pem",
+        ),
+    ] {
+        fs::write(&file, format!("[gateway]\n{settings}")).unwrap();
+        let refused = cli.run(&["reload"]).exits(2);
+        let place = format!("config.toml:{line}: ");
+        assert!(
+            refused.text().contains(&place) && refused.text().contains(said),
+            "{refused}"
+        );
+        let doctor = cli.run(&["doctor", "--offline"]).stdout;
+        assert!(
+            doctor.contains("would not start again") && doctor.contains(said),
+            "{doctor}"
+        );
+    }
+    // What is this daemon's own is a warning to whoever can't know that.
+    fs::write(&file, format!("[gateway]\nlisten = \"{own}\"\n")).unwrap();
+    let mut command = start(&home);
+    command.arg("check-config");
+    let checked = cli::finish(command, "", "check-config".to_owned()).exits(0);
+    assert!(
+        checked.text().contains("warning") && checked.text().contains("taken by basculed"),
+        "{checked}"
+    );
+    cli.run(&["reload"]).ok();
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
 }

@@ -458,10 +458,10 @@ fn j4_a_crash_loop_ends_after_few_restarts_and_all_that_was_answered_is_there_af
         }
         None
     });
-    // Five starts in ten minutes, the first by hand.
-    assert!((2..=5).contains(&killed.len()), "{killed:?}");
+    // Twenty starts in ten minutes, the first by hand.
+    assert!((2..=20).contains(&killed.len()), "{killed:?}");
     let restarts: usize = alice.property(SERVICE, "NRestarts").parse().unwrap();
-    assert!(restarts <= 5, "{restarts}");
+    assert!(restarts <= 20, "{restarts}");
     assert!(kept.len() > 1, "it took no change between its deaths");
     let status = alice.service("status", &[]).exits(1);
     assert_eq!(status.json["state"], "failed", "{status}");
@@ -650,8 +650,21 @@ fn operators_use_the_machines_service_once_its_socket_is_theirs_too() {
     let root = User::root(&machine).with_a_port();
     root.service("install", &[]).ok();
     root.set("[access]\noperators = \"group:games\"\n");
+    let restart = || {
+        root.systemctl(&["stop", SERVICE, "bascule.socket"])
+            .exits(0);
+        root.systemctl(&["start", "bascule.socket", SERVICE])
+            .exits(0);
+    };
+    // The setting alone does nothing where systemd made the socket, and that is told.
+    restart();
+    let doctor = root.bascule(&["doctor", "--offline"]);
+    assert!(doctor.text().contains("can't open its socket"), "{doctor}");
+    assert!(doctor.text().contains("SocketGroup=games"), "{doctor}");
+    let log = root.service("logs", &[]).text();
+    assert!(log.contains("can't open its socket"), "{log}");
     root.install(
-        "bascule.socket.d/operators.conf",
+        "bascule.socket.d/by-hand.conf",
         "[Socket]\nSocketMode=0660\nSocketGroup=games\n",
     );
     // As the help says.
@@ -663,10 +676,9 @@ fn operators_use_the_machines_service_once_its_socket_is_theirs_too() {
     ] {
         assert!(help.contains(line), "{help}");
     }
-    root.systemctl(&["stop", SERVICE, "bascule.socket"])
-        .exits(0);
-    root.systemctl(&["start", "bascule.socket", SERVICE])
-        .exits(0);
+    restart();
+    let doctor = root.bascule(&["doctor", "--offline"]);
+    assert!(!doctor.text().contains("can't open its socket"), "{doctor}");
     let as_nobody = |groups: &str| {
         let mut command = vec!["setpriv", "--reuid=65534", "--regid=65534"];
         match groups {
@@ -685,6 +697,22 @@ fn operators_use_the_machines_service_once_its_socket_is_theirs_too() {
     as_nobody("60").ok();
     assert_ne!(as_nobody("").code, Some(0));
     root.bascule(&["status"]).ok();
+    // Installing again writes that drop-in, and takes it away when nobody is named any more.
+    let by_hand = "/etc/systemd/system/bascule.socket.d/by-hand.conf";
+    machine.run(&["rm", by_hand]).exits(0);
+    root.service("install", &[]).ok();
+    as_nobody("60").ok();
+    root.set("");
+    root.service("install", &[]).ok();
+    assert_ne!(as_nobody("60").code, Some(0));
+    // An administrator who tries settings is no crash loop, and neither is one whose port is held by its
+    // own socket unit.
+    for _ in 0..8 {
+        root.systemctl(&["restart", SERVICE]).exits(0);
+    }
+    assert_eq!(root.property(SERVICE, "ActiveState"), "active");
+    let doctor = root.bascule(&["doctor", "--offline"]);
+    assert!(!doctor.text().contains("besides the gateway"), "{doctor}");
 }
 
 /// Every TCP socket that the process listens on is on loopback.

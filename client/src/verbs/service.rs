@@ -357,6 +357,8 @@ struct Whereabouts {
     socket: String,
     running: bool,
     gateway: Option<SocketAddr>,
+    /// The group whose members may use the control socket.
+    operators: Option<String>,
 }
 
 /// Who asks the daemon's program: a service of the system's runs as its own user.

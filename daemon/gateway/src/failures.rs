@@ -1,4 +1,4 @@
-//! Failed authentications in the log: a few lines now and then, with how many were left out. It
+//! Failed authentications, and users who may not connect, in the log: a few lines now and then, with how many were left out. It
 //! must never keep anything per client, nor log what a client sent.
 //!
 //! The requests themselves are answered however many there are: on loopback every tool comes from
@@ -54,6 +54,17 @@ impl Failures {
             left_out,
             "a request was not authenticated"
         );
+    }
+
+    /// Logs a connection that was closed since its user may not connect, if it is its turn.
+    pub(crate) fn note_user(&self, who: &str) {
+        if let Some(left_out) = self.turn(Instant::now()) {
+            tracing::warn!(
+                who,
+                left_out,
+                "a connection is closed: allow_uid does not name its user"
+            );
+        }
     }
 
     /// Whether a line is due, and how many were left out since the last one.

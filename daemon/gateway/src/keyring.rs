@@ -30,6 +30,7 @@ use crate::{
     meter::{Meter, Meters},
     metrics::Family,
     ports::Clock,
+    reason::Reason,
     route::ConditionalWrites,
     upstream::{Upstream, UpstreamAccess},
 };
@@ -310,6 +311,12 @@ impl Keyring {
             Some(cell) => Some(Arc::clone(cell.meter())),
             None => self.meters.of_gone(connection),
         }
+    }
+
+    /// How many connections of users who may not connect were closed since the start.
+    #[must_use]
+    pub fn closed_to_users(&self) -> u64 {
+        self.meters.nobody().refusals(Reason::UserNotAllowed)
     }
 
     pub(crate) const fn meters(&self) -> &Meters {

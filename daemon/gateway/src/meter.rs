@@ -75,6 +75,11 @@ impl Meter {
         add(&self.refusals[reason as usize], 1);
     }
 
+    /// How many there were for that reason.
+    pub(crate) fn refusals(&self, reason: Reason) -> u64 {
+        read(&self.refusals[reason as usize])
+    }
+
     pub(crate) fn upstream_error(&self, kind: UpstreamErrorKind) {
         add(&self.upstream_errors[kind as usize], 1);
     }
@@ -223,7 +228,7 @@ fn families(counts: &BTreeMap<String, Counts>) -> Vec<Family> {
     );
     let mut refusals = Family::new(
         "bascule_refusals_total",
-        "Requests refused by the gateway, by reason.",
+        "Requests refused by the gateway, by reason; USER-NOT-ALLOWED: connections, closed before a request.",
         Kind::Counter,
     );
     let mut errors = Family::new(

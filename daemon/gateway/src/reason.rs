@@ -25,6 +25,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// Nobody is asked for a request: the user behind the connection is none of those who may connect.
+    UserNotAllowed = "USER-NOT-ALLOWED";
     /// Not signed as it must be.
     NotAuthenticated = "NOT-AUTHENTICATED";
     /// No key, living or dead, has this id.

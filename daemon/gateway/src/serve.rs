@@ -35,6 +35,7 @@ use crate::{
     hosts::Hosts,
     keyring::Keyring,
     ports::{Clock, DeadKeys, Ends, FindingSink, UsageSink},
+    reason::Reason,
     tls::Certificate,
     visit::Visits,
     wire::{Checked, Socket, Unsound},
@@ -131,6 +132,8 @@ pub struct Gateway {
     pub(crate) settings: Settings,
     pub(crate) hosts: Hosts,
     pub(crate) failures: Failures,
+    /// Users who may not connect.
+    strangers: Failures,
     pub(crate) tasks: TaskTracker,
     pub(crate) writers: Arc<Writers>,
     places: Arc<Semaphore>,
@@ -159,6 +162,7 @@ impl Gateway {
             run: u32::from_ne_bytes(run),
             requests: AtomicU64::new(0),
             failures: Failures::default(),
+            strangers: Failures::default(),
             places: Arc::new(Semaphore::new(settings.max_connections)),
             seats: None,
             hosts: Hosts {
@@ -265,11 +269,16 @@ impl Gateway {
             Err(_) => false,
         };
         if !admitted {
-            let who = user.map_or_else(|why| why.to_string(), |uid| format!("user {uid:?}"));
-            tracing::debug!(
-                who,
-                "a connection is closed: allow_uid does not name its user"
-            );
+            let who = match user {
+                Ok(Some(uid)) => format!("user {uid}"),
+                Ok(None) => "another machine".to_owned(),
+                Err(why) => why.to_string(),
+            };
+            self.keyring
+                .meters()
+                .nobody()
+                .refusal(Reason::UserNotAllowed);
+            self.strangers.note_user(&who);
         }
         admitted
     }

@@ -45,6 +45,31 @@ pub fn private_dir(path: &Path) -> Result<(), PathError> {
     check_dir(path)
 }
 
+/// Whether [`private_dir`] would find the folder fit for use, or could make it. It changes nothing.
+pub fn look_at_private_dir(path: &Path) -> Result<(), PathError> {
+    use rustix::fs::Access;
+    let may = |folder: &Path, access| {
+        rustix::fs::access(folder, access)
+            .map_err(|errno| PathError::io("write to", folder)(errno.into()))
+    };
+    match fs::symlink_metadata(path) {
+        Ok(_) => {
+            check_dir(path)?;
+            return may(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(PathError::io("examine", path)(error)),
+    }
+    match path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        None => may(Path::new("."), Access::WRITE_OK | Access::EXEC_OK),
+        Some(parent) if parent.is_dir() => may(parent, Access::WRITE_OK | Access::EXEC_OK),
+        Some(parent) => look_at_private_dir(parent),
+    }
+}
+
 fn check_dir(path: &Path) -> Result<(), PathError> {
     let metadata = fs::symlink_metadata(path).map_err(PathError::io("examine", path))?;
     if metadata.is_symlink() {
@@ -89,6 +114,24 @@ mod tests {
         for folder in ["a", "a/b", "a/b/c"] {
             assert_eq!(mode(&temp.path().join(folder)), 0o700, "{folder}");
         }
+    }
+
+    #[test]
+    fn a_look_finds_what_making_it_would_and_makes_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("a/b/c");
+        look_at_private_dir(&path).unwrap();
+        assert!(!temp.path().join("a").exists());
+        let file = temp.path().join("file");
+        fs::write(&file, "").unwrap();
+        for path in [file.clone(), file.join("state"), file.join("a/b")] {
+            assert!(look_at_private_dir(&path).is_err(), "{}", path.display());
+            assert!(private_dir(&path).is_err(), "{}", path.display());
+        }
+        private_dir(&path).unwrap();
+        look_at_private_dir(&path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        assert!(look_at_private_dir(&path).is_err());
     }
 
     #[test]

@@ -57,6 +57,17 @@ impl ForeignError {
         }
     }
 
+    /// Which path it is about.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::NotAFile { path }
+            | Self::TooLarge { path, .. }
+            | Self::TooOpen { path, .. }
+            | Self::Io { path, .. } => path,
+        }
+    }
+
     /// Whether there is nothing at the path, nor can be: a folder of it is a file.
     #[must_use]
     pub fn is_absent(&self) -> bool {

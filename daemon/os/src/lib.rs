@@ -36,7 +36,7 @@ pub use file::{
     check_private_file, create_private_file, destroy_file, open_private_file, read_private,
     read_private_of, remove_file, replace_file, write_private,
 };
-pub use folder::{private_dir, sync_dir};
+pub use folder::{look_at_private_dir, private_dir, sync_dir};
 #[cfg(target_os = "linux")]
 pub use folder_watch::FolderWatch;
 pub use foreign::{
@@ -52,7 +52,7 @@ pub use path_error::PathError;
 pub use port::{Holder, port_holder};
 pub use process::{
     HardenError, command_of, effective_uid, harden_process, host_name, idle_priority, kill_group,
-    kill_self, parent_of, raise_descriptor_limit, started_at, stderr_is_the_journal,
+    kill_self, may_execute, parent_of, raise_descriptor_limit, started_at, stderr_is_the_journal,
 };
 pub use resident::release;
 pub use running::{Owner, Running, initial_environment, running, user_of};

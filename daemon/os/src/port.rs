@@ -11,7 +11,8 @@ pub struct Holder {
     pub command: Option<String>,
 }
 
-/// Who keeps `127.0.0.1:port` from being bound. Only Linux tells; elsewhere, and when nobody
+/// Who keeps `127.0.0.1:port` from being bound: this process, if it holds the listening socket, whoever
+/// has passed it that. Only Linux tells; elsewhere, and when nobody
 /// listens, there is no answer.
 #[must_use]
 pub fn port_holder(port: u16) -> Option<Holder> {
@@ -49,12 +50,23 @@ mod linux {
                 let table = fs::read_to_string(table).ok()?;
                 table.lines().skip(1).find_map(|line| listener(line, port))
             })?;
-        let pid = crate::attribution::holder_of(socket.inode, socket.uid);
+        let pid = match is_ours(socket.inode) {
+            true => Some(std::process::id()),
+            false => crate::attribution::holder_of(socket.inode, socket.uid),
+        };
         Some(Holder {
             uid: socket.uid,
             pid,
             command: pid.and_then(command_of),
         })
+    }
+
+    fn is_ours(inode: u32) -> bool {
+        let link = format!("socket:[{inode}]");
+        let open = fs::read_dir("/proc/self/fd").into_iter().flatten();
+        open.flatten()
+            .filter_map(|entry| fs::read_link(entry.path()).ok())
+            .any(|target| target.as_os_str() == link.as_str())
     }
 
     /// One line of the table (proc(5)): number, local address, remote address, state, queues,
@@ -106,6 +118,33 @@ mod tests {
             assert_eq!(holder.uid, crate::effective_uid());
             assert!(holder.command.is_some());
         }
+    }
+
+    /// The test's own process stands for the service manager, one that it starts for the daemon.
+    #[test]
+    fn a_socket_that_was_passed_to_this_process_is_its_own() {
+        const PORT: &str = "BASCULE_TEST_PASSED_PORT";
+        if let Some(port) = std::env::var_os(PORT) {
+            let port = port.to_str().unwrap().parse().unwrap();
+            assert_eq!(port_holder(port).unwrap().pid, Some(std::process::id()));
+            return;
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let passed = std::os::fd::OwnedFd::from(listener.try_clone().unwrap());
+        let name = "port::tests::a_socket_that_was_passed_to_this_process_is_its_own";
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([name, "--exact"])
+            .env(PORT, port.to_string())
+            .stdin(passed)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && said.contains("1 passed"),
+            "{said}"
+        );
+        assert_eq!(port_holder(port).unwrap().pid, Some(std::process::id()));
     }
 
     #[test]

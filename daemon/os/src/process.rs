@@ -95,6 +95,12 @@ pub fn effective_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// Whether this process may run the file as a program.
+#[must_use]
+pub fn may_execute(file: &std::path::Path) -> bool {
+    rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
 /// What this machine calls itself.
 #[must_use]
 pub fn host_name() -> String {

@@ -1,7 +1,7 @@
 //! A command of the user's that is told of each alert: JSON on standard input, no shell, hardly any
 //! environment, one at a time, and never longer than half a minute.
 
-use std::{ffi::OsString, process::Stdio, time::Duration};
+use std::{ffi::OsString, path::Path, process::Stdio, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
@@ -47,6 +47,22 @@ impl Program {
         document.push('\n');
         run(&self.words, document.as_bytes()).await
     }
+}
+
+/// Why a program can't be run, as far as its file tells. Blocks.
+pub(super) fn unfit(program: &str) -> Option<String> {
+    let may_run = |file: &Path| file.is_file() && bascule_os::may_execute(file);
+    if program.starts_with('/') {
+        return match std::fs::metadata(program) {
+            Err(error) => Some(format!("{program} can't be run: {error}")),
+            Ok(_) => (!may_run(Path::new(program))).then(|| {
+                format!("{program} can't be run: it is no program that this user may execute")
+            }),
+        };
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_found = std::env::split_paths(&path).any(|folder| may_run(&folder.join(program)));
+    (!is_found).then(|| format!("there is no program {program} on the daemon's PATH"))
 }
 
 /// A process group that ends with this value, until its leader was waited for.

@@ -65,6 +65,25 @@ fn channels(settings: &AlertSettings, guard: Guard) -> Vec<Arc<Channel>> {
     ways.map(|way| Arc::new(Channel::new(way))).into()
 }
 
+/// What is named by settings and can't be used, by the setting. Blocks.
+pub(crate) fn unfit(settings: &AlertSettings) -> Vec<(&'static str, String)> {
+    let program = settings.command.as_ref().and_then(|words| words.first());
+    let command = program
+        .and_then(|program| command::unfit(program))
+        .map(|what| ("alerts.command", what));
+    let webhook = settings.webhook.as_ref();
+    let secret = webhook
+        .and_then(|webhook| webhook.secret_file.as_ref())
+        .and_then(|file| {
+            let what = webhook::read_secret(file).err()?;
+            Some((
+                "alerts.webhook.secret_file",
+                format!("{}: {what}", file.display()),
+            ))
+        });
+    command.into_iter().chain(secret).collect()
+}
+
 impl Alerts {
     /// Opens, starts and sends nothing yet. `guard` knows what must not be dialled.
     pub(crate) fn new(settings: &AlertSettings, guard: Guard) -> Self {

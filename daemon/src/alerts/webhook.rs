@@ -167,18 +167,23 @@ async fn secret(file: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         again: false,
     };
     let path = file.to_owned();
-    let read = tokio::task::spawn_blocking(move || bascule_os::read_private(&path, LARGEST_SECRET));
-    let read = read
-        .await
-        .map_err(|_| failure("a defect stopped the reading of the secret".into()))?;
-    let mut secret = Zeroizing::new(
-        read.map_err(|error| failure(format!("the secret can't be read: {error}")))?,
-    );
+    let read = tokio::task::spawn_blocking(move || read_secret(&path));
+    read.await
+        .map_err(|_| failure("a defect stopped the reading of the secret".into()))?
+        .map_err(failure)
+}
+
+/// Blocks. The error is in words.
+pub(super) fn read_secret(file: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    let read = bascule_os::read_private(file, LARGEST_SECRET);
+    let read = read.map_err(|error| format!("the secret can't be read: {error}"));
+    let mut secret = Zeroizing::new(read?);
     let end = secret.trim_ascii_end().len();
     secret.truncate(end);
     if secret.len() < SHORTEST_SECRET {
-        let why = format!("the secret has fewer than {SHORTEST_SECRET} characters");
-        return Err(failure(why));
+        return Err(format!(
+            "the secret has fewer than {SHORTEST_SECRET} characters"
+        ));
     }
     Ok(secret)
 }

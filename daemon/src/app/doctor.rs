@@ -12,7 +12,7 @@ use bascule_store::{
 use futures_util::{StreamExt, stream};
 
 use super::{App, blocking, registry::Entry, reload::sorted, root_key::words};
-use crate::listeners::Address;
+use crate::{listeners::Address, startable};
 
 /// How long a provider may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -98,8 +98,10 @@ impl App {
         checks.push(self.clock_check());
         checks.extend(self.admission());
         checks.extend(providers);
+        checks.extend(self.operators());
+        checks.extend(self.strangers());
         checks.extend(self.watcher());
-        checks.extend(self.alert_checks());
+        checks.extend(self.alert_checks().await);
         checks.extend(self.pending());
         checks
     }
@@ -115,7 +117,7 @@ impl App {
         match self.read_config().await {
             Err(mistakes) => {
                 let told = format!(
-                    "mistakes in the configuration, so the daemon would not start again: {}",
+                    "with this configuration the daemon would not start again: {}",
                     mistakes.join("; ")
                 );
                 Check::problem(AREA, told).remedy("basculed check-config")
@@ -160,14 +162,21 @@ impl App {
             }
         };
         if let Some(unfinished) = at.unfinished {
-            let (told, to) = match unfinished {
-                Unfinished::To(to) => (format!("is still in its file, on its way to the {to}"), to),
+            let (told, to, place) = match unfinished {
+                Unfinished::To(to) => (
+                    format!(
+                        "is on its way to the {to}; the only copy that counts is in the {}",
+                        at.kept_in
+                    ),
+                    to,
+                    at.kept_in,
+                ),
                 Unfinished::From(from) => (
                     format!("is still to be removed from the {from}"),
                     KeptIn::File,
+                    from,
                 ),
             };
-            let (Unfinished::To(place) | Unfinished::From(place)) = unfinished;
             return Check::warning(AREA, told).remedy(self.move_root_key_command(to, place));
         }
         if let Some(copy) = at.copy {
@@ -436,11 +445,29 @@ impl App {
         checks
     }
 
-    fn alert_checks(&self) -> Vec<Check> {
+    /// Whether those who may use the control socket can.
+    fn operators(&self) -> Option<Check> {
+        let config = self.config();
+        let closed = startable::closed_to_operators(&config, &self.given)?;
+        Some(Check::problem("operators", closed).remedy(startable::operators_drop_in(&config)))
+    }
+
+    /// Users of this machine who were not let in.
+    fn strangers(&self) -> Option<Check> {
+        let told = self.strangers_words()?;
+        Some(Check::warning("users", told).remedy(
+            "see who it is: bascule service logs; to let one in, add its number to allow_uid under [access], and restart the daemon",
+        ))
+    }
+
+    async fn alert_checks(&self) -> Vec<Check> {
         const AREA: &str = "alerts";
-        let failing = self.alerts.troubles();
+        let mut failing = self.alerts.troubles();
+        let config = self.config();
+        let unfit = blocking(move || startable::unfit_alerts(&config)).await;
+        failing.extend(unfit.iter().map(ToString::to_string));
+        let states = self.alerts.states();
         if failing.is_empty() {
-            let states = self.alerts.states();
             let on: Vec<_> = states
                 .iter()
                 .filter(|state| state.off.is_none())

@@ -76,7 +76,7 @@ use self::{
     sweep::FullSweep,
     watch::Live,
 };
-use crate::{alerts::Alerts, clock::Clock, config::Config, listeners::Address};
+use crate::{alerts::Alerts, clock::Clock, config::Config, listeners::Address, passed::Given};
 
 pub(crate) use adoptions::{Access, AdoptionView, AdoptionWish, ConnectionState};
 pub(crate) use audit::Reading;
@@ -97,6 +97,7 @@ pub(crate) use ls::Level;
 pub(crate) use mark_dead::marked_words;
 pub(crate) use named::Named;
 pub(crate) use registry::View;
+pub(crate) use root_key::words;
 pub(crate) use rotate::{Consumer, Former, Report, RotateWish, Rotated, Successor};
 pub(crate) use status::PausedConnection;
 pub(crate) use sweep::SweepView;
@@ -128,6 +129,8 @@ pub(crate) struct App {
     writing: Mutex<()>,
     /// That which tools are given first.
     gateways: Vec<Address>,
+    /// What the service manager passed.
+    given: Given,
     state_dir: PathBuf,
     settings: Settings,
     started_at: Timestamp,
@@ -150,6 +153,7 @@ impl App {
         store: Store,
         clock: Arc<dyn Clock>,
         gateways: Vec<Address>,
+        given: Given,
         killed_before: bool,
     ) -> Result<Arc<Self>> {
         let store = Arc::new(store);
@@ -198,6 +202,7 @@ impl App {
             clock,
             registry,
             gateways,
+            given,
         };
         for (connection, credentials) in image.connections {
             let deletion = image

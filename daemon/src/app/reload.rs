@@ -16,6 +16,7 @@ use crate::{
         schema::{self, Applies},
     },
     logging,
+    startable::{self, Ours},
 };
 
 /// The settings in force, and what came of the last reading.
@@ -94,16 +95,50 @@ pub(super) fn sorted(now: &Config, new: &Config) -> (Vec<&'static str>, Vec<&'st
 }
 
 impl App {
-    /// Reads the configuration as a restart would, without making it the one in force.
+    /// Reads the configuration as a restart would, and looks whether one would succeed with it, without
+    /// making it the one in force.
     pub(super) async fn read_config(self: &Arc<Self>) -> std::result::Result<Config, Vec<String>> {
         let app = Arc::clone(self);
-        blocking(move || app.settings.read()).await
+        blocking(move || {
+            let config = app.settings.read()?;
+            let obstacles = startable::obstacles(&config, &app.ours());
+            if obstacles.is_empty() {
+                return Ok(config);
+            }
+            let obstacles = obstacles.iter();
+            Err(obstacles
+                .map(|obstacle| obstacle.problem.to_string())
+                .collect())
+        })
+        .await
+    }
+
+    /// What we hold, and a restart of ours takes again.
+    fn ours(&self) -> Ours {
+        Ours {
+            gateways: self.gateways.iter().map(|address| address.socket).collect(),
+            given: self.given.clone(),
+            config: Some(self.config()),
+        }
+    }
+
+    /// As [`Self::read_config`], and looks at what is in force at once, too.
+    async fn read_to_apply(self: &Arc<Self>) -> std::result::Result<Config, Vec<String>> {
+        let config = self.read_config().await?;
+        blocking(move || {
+            let unfit = startable::unfit_alerts(&config);
+            match unfit.is_empty() {
+                true => Ok(config),
+                false => Err(unfit.iter().map(Problem::to_string).collect()),
+            }
+        })
+        .await
     }
 
     /// Reads the configuration again and goes by it.
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<Reloaded> {
         let _reading = self.settings.reading.lock().await;
-        let read = self.read_config().await;
+        let read = self.read_to_apply().await;
         let now = self.config();
         let file = now.file.as_ref();
         let file = file
@@ -138,6 +173,10 @@ impl App {
             refused: None,
             waiting: after_restart.clone(),
         };
+        if let Some(closed) = startable::closed_to_operators(&new, &self.given) {
+            let next = startable::operators_drop_in(&new);
+            tracing::warn!(next, "{closed}");
+        }
         self.settings.current.send_replace(merged);
         tracing::info!(
             file,

@@ -73,7 +73,7 @@ fn refused(error: &MoveError, to: KeptIn) -> Error {
 }
 
 /// The whole chain of causes.
-pub(super) fn words(error: &dyn std::error::Error) -> String {
+pub(crate) fn words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -65,6 +65,7 @@ impl App {
         troubles.extend(self.open_leaks());
         troubles.extend(self.alerts.troubles());
         troubles.extend(self.consumers.troubles());
+        troubles.extend(self.strangers_words());
         Status {
             started_at: self.started_at,
             gateways: self.gateways.iter().map(ToString::to_string).collect(),
@@ -90,6 +91,14 @@ impl App {
 }
 
 impl App {
+    /// Of connections to the gateway whose user may not connect.
+    pub(super) fn strangers_words(&self) -> Option<String> {
+        let closed = self.keyring.closed_to_users();
+        (closed > 0).then(|| {
+            format!("{closed} connections to the gateway were closed since the start, of users that allow_uid does not name")
+        })
+    }
+
     pub(super) fn store_words(&self) -> Option<String> {
         self.store.has_failed().then(|| {
             "the disk failed the store, so no change is taken any more; when the disk is well again, \

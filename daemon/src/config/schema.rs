@@ -263,7 +263,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "access.operators",
         applies: Applies::AfterRestart,
-        meaning: "A group whose members may use the control socket as its owner does; each change is in the\naudit with its user. runtime_dir must be where the group can reach it. Default: nobody.",
+        meaning: "A group whose members may use the control socket as its owner does; each change is in the\naudit with its user. runtime_dir must be where the group can reach it. Where systemd made the\nsocket, it is told by: sudo bascule service install --system. Default: nobody.",
         example: "\"group:storage\"",
         is_default: false,
         shown: |config| {

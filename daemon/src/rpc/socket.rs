@@ -1,17 +1,35 @@
 //! The control socket: made in a private folder, replaced only when nobody answers, and open only to the
 //! daemon's own user, to root, and, if the settings say so, to the members of a group. Or passed by the
-//! service manager.
+//! service manager. Whoever else gets as far as it is told so, whatever was asked, and nothing more.
 
 use std::{
     io,
+    net::Shutdown,
     os::{fd::AsFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use bascule_proto::location::SOCKET_NAME;
-use futures_util::{Stream, stream};
-use tokio::net::{UnixListener, UnixStream};
+use futures_util::{Stream, StreamExt, stream};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+};
+use tonic::{
+    Request,
+    service::{InterceptorLayer, Routes},
+    transport::Server,
+};
+
+use super::status;
+use crate::app::error::{Error, Kind};
+
+/// Peers that are being told that they may not come; more are closed without a word.
+const TOLD_AT_ONCE: usize = 16;
+/// How long telling one may take.
+const TELLING: Duration = Duration::from_secs(3);
 
 /// The socket, listening.
 pub(crate) struct ControlSocket {
@@ -100,7 +118,8 @@ pub(crate) fn take(
     })
 }
 
-fn group(name: &str) -> Result<u32, SocketError> {
+/// The number of the group that operators are in.
+pub(crate) fn group(name: &str) -> Result<u32, SocketError> {
     match bascule_os::group_id(name) {
         Ok(Some(group)) => Ok(group),
         Ok(None) => Err(SocketError::NoGroup(name.to_owned())),
@@ -118,25 +137,39 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// Connections of our own user, of root, who may become any user anyway, and of operators only; others are dropped before a byte is read. A failed
-    /// accept, as for want of file descriptors, is waited out: tonic would end the server (threats.md H2).
+    /// Connections of our own user, of root, who may become any user anyway, and of operators only; nothing that
+    /// others say is looked at. A failed accept, as for want of file descriptors, is waited out: tonic would end the server (threats.md H2).
     pub(crate) fn admitted(self) -> impl Stream<Item = io::Result<UnixStream>> {
         const PAUSE: Duration = Duration::from_millis(100);
         let own = bascule_os::effective_uid();
-        stream::unfold((self, true), move |(control, mut well)| async move {
-            loop {
-                match control.listener.accept().await {
-                    Ok((peer, _)) => {
-                        well = true;
-                        if may(own, control.operators, &peer) {
-                            return Some((Ok(peer), (control, well)));
+        let places = Arc::new(Semaphore::new(TOLD_AT_ONCE));
+        stream::unfold((self, true), move |(control, mut well)| {
+            let places = Arc::clone(&places);
+            async move {
+                loop {
+                    match control.listener.accept().await {
+                        Ok((peer, _)) => {
+                            well = true;
+                            match admission(own, control.operators, &peer) {
+                                Admission::Operator => return Some((Ok(peer), (control, well))),
+                                Admission::Stranger(uid) => {
+                                    if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+                                        tokio::spawn(async move {
+                                            // A peer that is gone needs no answer.
+                                            refuse(peer, uid).await.ok();
+                                            drop(place);
+                                        });
+                                    }
+                                }
+                                Admission::Unknown => {}
+                            }
                         }
-                    }
-                    Err(error) => {
-                        if std::mem::take(&mut well) {
-                            tracing::warn!(%error, "a call could not be accepted; it is tried again");
+                        Err(error) => {
+                            if std::mem::take(&mut well) {
+                                tracing::warn!(%error, "a call could not be accepted; it is tried again");
+                            }
+                            tokio::time::sleep(PAUSE).await;
                         }
-                        tokio::time::sleep(PAUSE).await;
                     }
                 }
             }
@@ -144,22 +177,50 @@ impl Peers {
     }
 }
 
+/// Answers whatever is asked that this user may not ask, and closes the connection soon.
+async fn refuse(peer: UnixStream, uid: u32) -> io::Result<()> {
+    let peer = peer.into_std()?;
+    let closing = peer.try_clone()?;
+    let peers = stream::iter([UnixStream::from_std(peer)]).chain(stream::pending());
+    let deny = move |_: Request<()>| -> Result<Request<()>, tonic::Status> {
+        let told = format!("user {uid} is not an operator of this daemon");
+        let next = "ask whoever runs it to name a group of yours (bascule help multi-user), or start a daemon of your own: basculed";
+        Err(status::denied(Error::new(Kind::Refused, told).next(next)))
+    };
+    let telling = Server::builder()
+        .max_concurrent_streams(1)
+        .layer(InterceptorLayer::new(deny))
+        .add_routes(Routes::default())
+        .serve_with_incoming_shutdown(peers, tokio::time::sleep(TELLING / 2));
+    // What it does not read in time is not waited for.
+    tokio::time::timeout(TELLING, telling).await.ok();
+    closing.shutdown(Shutdown::Both)
+}
+
+enum Admission {
+    Operator,
+    /// Of this user.
+    Stranger(u32),
+    Unknown,
+}
+
 /// Asked at each connection: a socket's mode alone would let in whoever it was handed to.
-fn may(own: u32, operators: Option<u32>, peer: &UnixStream) -> bool {
+fn admission(own: u32, operators: Option<u32>, peer: &UnixStream) -> Admission {
     let Ok(credentials) = peer.peer_cred() else {
-        return false;
+        return Admission::Unknown;
     };
     if [own, 0].contains(&credentials.uid()) {
-        return true;
+        return Admission::Operator;
     }
     let is_operator = operators.is_some_and(|group| {
         bascule_os::peer_is_in(peer.as_fd(), credentials.gid(), group).unwrap_or(false)
     });
-    if !is_operator {
-        tracing::warn!(
-            uid = credentials.uid(),
-            "refused a connection of another user"
-        );
+    if is_operator {
+        return Admission::Operator;
     }
-    is_operator
+    tracing::warn!(
+        uid = credentials.uid(),
+        "refused a connection of another user"
+    );
+    Admission::Stranger(credentials.uid())
 }

@@ -8,6 +8,11 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::app::error::{Error, Kind};
 
+/// For a caller who may ask nothing.
+pub(super) fn denied(error: Error) -> Status {
+    with_details(Code::PermissionDenied, error)
+}
+
 pub(super) fn status(error: Error) -> Status {
     let code = match error.kind {
         Kind::Invalid => Code::InvalidArgument,
@@ -18,6 +23,10 @@ pub(super) fn status(error: Error) -> Status {
         Kind::Storage => Code::Internal,
         Kind::Stopping => Code::Aborted,
     };
+    with_details(code, error)
+}
+
+fn with_details(code: Code, error: Error) -> Status {
     let mut metadata = HashMap::new();
     if let Some(next) = error.next {
         metadata.insert("next".to_owned(), next);

@@ -26,6 +26,8 @@ pub(super) const SERVICE_UNIT: &str = "bascule.service";
 pub(super) const GATEWAY_UNIT: &str = "bascule-gateway.socket";
 /// What lets a system's daemon look into everything.
 pub(super) const WHOLE_MACHINE: &str = "bascule.service.d/whole-machine.conf";
+/// What opens the control socket to the group that the settings name.
+pub(super) const OPERATORS: &str = "bascule.socket.d/operators.conf";
 /// The user that the system's daemon runs as, for systemd-sysusers.
 pub(super) const SYSUSERS: &str =
     include_str!("../../../../packaging/systemd/system/sysusers.conf");
@@ -46,6 +48,8 @@ pub(super) struct Plan<'a> {
     /// Set for the daemon, beyond what the manager sets.
     pub(super) environment: &'a [(String, String)],
     pub(super) whole_machine: bool,
+    /// The group whose members may use the control socket.
+    pub(super) operators: Option<&'a str>,
 }
 
 /// The units of systemd.
@@ -88,6 +92,14 @@ pub(super) fn units(plan: &Plan<'_>) -> Vec<UnitFile> {
             name: WHOLE_MACHINE,
             text: include_str!("../../../../packaging/systemd/system/whole-machine.conf")
                 .to_owned(),
+        });
+    }
+    if let Some(group) = plan.operators {
+        files.push(UnitFile {
+            name: OPERATORS,
+            text: format!(
+                "# For operators = \"group:{group}\" in the settings, by `bascule service install --system`.\n[Socket]\nSocketMode=0660\nSocketGroup={group}\n"
+            ),
         });
     }
     files
@@ -168,6 +180,7 @@ mod tests {
             gateway: "127.0.0.1:9000".parse().unwrap(),
             environment,
             whole_machine: false,
+            operators: None,
         }
     }
 
@@ -227,6 +240,17 @@ mod tests {
         );
         plan.whole_machine = true;
         assert!(units(&plan)[3].text.contains("CAP_SYS_PTRACE"));
+    }
+
+    #[test]
+    fn the_control_socket_is_opened_to_the_group_that_the_settings_name_and_to_no_other() {
+        let mut plan = plan(Scope::System, Path::new("/b"), &[]);
+        assert_eq!(units(&plan).len(), 3);
+        plan.operators = Some("storage");
+        let files = units(&plan);
+        assert_eq!(files[3].name, "bascule.socket.d/operators.conf");
+        let text = "[Socket]\nSocketMode=0660\nSocketGroup=storage\n";
+        assert!(files[3].text.ends_with(text), "{}", files[3].text);
     }
 
     #[test]

@@ -84,6 +84,7 @@ pub(super) async fn install(scope: Scope) -> Result<Installed, Error> {
         gateway: told.gateway.unwrap_or(([127, 0, 0, 1], 0).into()),
         environment: &[],
         whole_machine: false,
+        operators: None,
     };
     let file = write(&path, &files::property_list(&plan, &scope.log()?))?;
     if loaded && file.change == Change::Written {

@@ -15,7 +15,7 @@ use tokio::process::Command;
 
 use super::{
     AskedAs, Change, Condition, Context, Installed, Uninstalled, daemon_program,
-    files::{self, GATEWAY_UNIT, Plan, SERVICE_UNIT, Scope, UNITS, WHOLE_MACHINE},
+    files::{self, GATEWAY_UNIT, OPERATORS, Plan, SERVICE_UNIT, Scope, UNITS, WHOLE_MACHINE},
     finish, own_program, remove, user_home, whereabouts, write,
 };
 use crate::{
@@ -171,6 +171,15 @@ pub(super) async fn install(scope: Scope, whole_machine: bool) -> Result<Install
         Scope::User => asked.environment.clone(),
         Scope::System => Vec::new(),
     };
+    // A service of one user has no operators. Where the settings can't be asked, it stays as it is.
+    let operators = match (scope, &told) {
+        (Scope::User, _) => None,
+        (Scope::System, Some(told)) => Some(told.operators.clone()),
+        (Scope::System, None) => {
+            let told = whereabouts(&program, &asked).await.ok();
+            told.map(|told| told.operators)
+        }
+    };
     let client = own_program()?;
     let plan = Plan {
         scope,
@@ -179,6 +188,7 @@ pub(super) async fn install(scope: Scope, whole_machine: bool) -> Result<Install
         gateway,
         environment: &environment,
         whole_machine,
+        operators: operators.as_ref().and_then(Option::as_deref),
     };
     let mut touched = Vec::new();
     for file in files::units(&plan) {
@@ -191,6 +201,11 @@ pub(super) async fn install(scope: Scope, whole_machine: bool) -> Result<Install
         touched.push(write(&path, &file.text)?);
     }
     if !whole_machine && let Some(gone) = remove(&folder.join(WHOLE_MACHINE))? {
+        touched.push(gone);
+    }
+    if operators == Some(None)
+        && let Some(gone) = remove(&folder.join(OPERATORS))?
+    {
         touched.push(gone);
     }
     order(scope, &["daemon-reload"]).await?;
@@ -361,11 +376,13 @@ pub(super) async fn uninstall(
     }
     let mut touched = Vec::new();
     if !keep_files {
-        for name in UNITS.into_iter().chain([WHOLE_MACHINE]) {
+        for name in UNITS.into_iter().chain([WHOLE_MACHINE, OPERATORS]) {
             touched.extend(remove(&folder.join(name))?);
         }
         // Somebody else's settings of the unit may be in it.
-        std::fs::remove_dir(folder.join(WHOLE_MACHINE).with_file_name("")).ok();
+        for drop_in in [WHOLE_MACHINE, OPERATORS] {
+            std::fs::remove_dir(folder.join(drop_in).with_file_name("")).ok();
+        }
     }
     order(scope, &["daemon-reload"]).await?;
     order(scope, &["reset-failed", UNITS[0], UNITS[1], UNITS[2]])
