@@ -131,7 +131,7 @@ fn operators_do_what_the_owner_does_and_the_audit_tells_who_it_was() {
         (of(socket.parent().unwrap()), of(&socket))
     };
     assert_eq!(modes(), ((0o710, gid), (0o660, gid)));
-    as_nobody(&home, "", &["status"]).exits(4);
+    as_nobody(&home, "", &["status"]).exits(5);
     as_nobody(&home, &gid.to_string(), &["status"]).ok();
     let folder = home.path("home/storage");
     fs::create_dir_all(folder.join("box")).unwrap();
@@ -238,7 +238,7 @@ fn only_users_that_are_named_reach_the_gateway_by_loopback() {
     let metrics = Cli::new(&home).say(&["metrics"]).stdout;
     let counted = metrics
         .lines()
-        .find(|line| line.contains("USER-NOT-ALLOWED"));
+        .find(|line| line.contains("reason=\"USER-NOT-ALLOWED\""));
     assert!(
         counted.is_some_and(|line| line.ends_with(" 2")),
         "{metrics}"

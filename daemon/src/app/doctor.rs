@@ -12,7 +12,7 @@ use bascule_store::{
 use futures_util::{StreamExt, stream};
 
 use super::{App, blocking, registry::Entry, reload::sorted, root_key::words};
-use crate::{listeners::Address, startable};
+use crate::{config::Config, listeners::Address, startable};
 
 /// How long a provider may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -122,19 +122,7 @@ impl App {
                 );
                 Check::problem(AREA, told).remedy("basculed check-config")
             }
-            Ok(new) => match sorted(&now, &new) {
-                (at_once, later) if at_once.is_empty() && later.is_empty() => {
-                    Check::ok(AREA, format!("valid: {file}"))
-                }
-                (at_once, later) if at_once.is_empty() => {
-                    let told = format!("changed, in force after a restart: {}", later.join(", "));
-                    Check::warning(AREA, told).remedy("restart the daemon: basculed")
-                }
-                (at_once, _) => {
-                    let told = format!("changed, not read yet: {}", at_once.join(", "));
-                    Check::warning(AREA, told).remedy("bascule reload")
-                }
-            },
+            Ok(new) => changes(&now, new, file).await,
         }
     }
 
@@ -524,6 +512,33 @@ impl App {
             }
         }
         checks
+    }
+}
+
+/// What a reload or restart would change.
+async fn changes(now: &Config, new: Config, file: String) -> Check {
+    const AREA: &str = "config";
+    let (at_once, later) = sorted(now, &new);
+    if new.alerts != now.alerts {
+        let unfit = blocking(move || startable::unfit_alerts(&new)).await;
+        if !unfit.is_empty() {
+            let unfit: Vec<_> = unfit.iter().map(ToString::to_string).collect();
+            let told = format!("a reload would be refused: {}", unfit.join("; "));
+            return Check::problem(AREA, told).remedy("basculed check-config");
+        }
+    }
+    match (at_once, later) {
+        (at_once, later) if at_once.is_empty() && later.is_empty() => {
+            Check::ok(AREA, format!("valid: {file}"))
+        }
+        (at_once, later) if at_once.is_empty() => {
+            let told = format!("changed, in force after a restart: {}", later.join(", "));
+            Check::warning(AREA, told).remedy("restart the daemon: basculed")
+        }
+        (at_once, _) => {
+            let told = format!("changed, not read yet: {}", at_once.join(", "));
+            Check::warning(AREA, told).remedy("bascule reload")
+        }
     }
 }
 
