@@ -332,6 +332,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_move_under_way_names_the_place_that_has_the_only_copy() {
+        let text = Document::of(&v1::RootKey {
+            kept_in: RootKeyPlace::Keychain.into(),
+            moving_to: RootKeyPlace::File.into(),
+            ..v1::RootKey::default()
+        })
+        .text();
+        let told = "on its way to the file; the only copy that counts is in the keychain; go on with: bascule root-key move file\n";
+        assert!(text.contains(told), "{text}");
+        assert!(!text.contains("to be removed"), "{text}");
+    }
+
+    #[test]
     fn what_is_shown_names_a_move_that_is_not_refused_and_roots_where_it_is_the_machines() {
         let at = |kept_in: RootKeyPlace, copy: RootKeyPlace, file: &str| {
             let at = v1::RootKey {
