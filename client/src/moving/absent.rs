@@ -73,23 +73,22 @@ fn presence(path: &Path) -> Presence {
     }
 }
 
-/// Whether none of the files of an adoption is there, though their folders are.
-pub(crate) fn files_gone(adoption: &Adoption) -> bool {
-    let mut paths = adoption.paths.iter();
-    paths.all(|path| presence(path) == Presence::Gone)
-}
-
-/// The file whose folder is missing, if none of them is there.
-fn folder_away(paths: &[PathBuf]) -> Option<&PathBuf> {
-    let mut away = None;
-    for path in paths {
+/// What became of the files of an adoption, whatever key they held; `None` if one of them is there.
+pub(crate) fn files(adoption: &Adoption) -> Option<Absent> {
+    let (mut away, mut unknown) = (None, None);
+    for path in &adoption.paths {
         match presence(path) {
+            Presence::There => return None,
             Presence::Gone => {}
-            Presence::FolderAway => away = away.or(Some(path)),
-            Presence::There | Presence::NotKnown(_) => return None,
+            Presence::FolderAway => away = away.or_else(|| Some(path.clone())),
+            Presence::NotKnown(why) => {
+                unknown = unknown.or_else(|| Some(format!("{}: {why}", path.display())));
+            }
         }
     }
-    away
+    let away = away.map(Absent::FolderAway);
+    let known = away.unwrap_or(Absent::FilesGone);
+    Some(unknown.map_or(known, Absent::NotKnown))
 }
 
 /// Whether files hold a key.
@@ -153,15 +152,16 @@ pub(crate) async fn absent(
         return Ok(None);
     }
     // Of a tool that shares its key with others the keys tell nothing: its files come first.
-    if files_gone(adoption) {
-        return Ok(Some(Absent::FilesGone));
+    let files = files(adoption);
+    if files == Some(Absent::FilesGone) {
+        return Ok(files);
     }
     let mut found = seen.known.keys().filter(|id| of_label(id));
     if found.any(|id| held(&adoption.paths, id.as_str()) == Held::Yes) {
         return Ok(None);
     }
-    if let Some(path) = folder_away(&adoption.paths) {
-        return Ok(Some(Absent::FolderAway(path.clone())));
+    if let Some(Absent::FolderAway(_)) = files {
+        return Ok(files);
     }
     Ok(Some(
         match record::holds_its_key(client, adoption).await? {
@@ -197,7 +197,6 @@ mod tests {
         // Not mounted.
         let away = folder.path().join("usb/rclone.conf");
         assert_eq!(presence(&away), Presence::FolderAway);
-        assert_eq!(folder_away(std::slice::from_ref(&away)), Some(&away));
         // What the system does not tell: here it is no folder, there a folder that nobody can enter.
         let Presence::NotKnown(_) = presence(&there.join("below")) else {
             panic!("a path through a file is not known");

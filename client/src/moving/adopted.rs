@@ -1,13 +1,16 @@
 //! What the daemon tells of adoptions, and of the keys that were found, parsed once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bascule_domain::adoption::State;
 use bascule_proto::v1;
 use prost_types::Timestamp;
 
-use super::record::Kept;
-use crate::error::{Error, Kind};
+use super::{absent::Absent, record::Kept};
+use crate::{
+    channel::quoted,
+    error::{Error, Kind},
+};
 
 /// An adoption.
 #[derive(Debug, Clone)]
@@ -89,6 +92,21 @@ impl Adoption {
     /// Whether its consumer holds its key now.
     pub(crate) fn in_force(&self) -> bool {
         self.state == State::Adopted
+    }
+
+    /// Whether it is neither settled nor in force: a run is at it, or was interrupted.
+    pub(crate) fn is_half_done(&self) -> bool {
+        self.state == State::Prepared
+    }
+
+    /// The command that closes its record when its files are not there.
+    pub(crate) fn closing(&self, absent: &Absent) -> Option<String> {
+        let consumer = quoted(Path::new(&self.consumer));
+        match absent {
+            Absent::FilesGone | Absent::KeyGone => Some(format!("bascule eject {consumer}")),
+            Absent::FolderAway(_) => Some(format!("bascule eject {consumer} --gone")),
+            Absent::NotKnown(_) => None,
+        }
     }
 
     /// What was kept beside the originals.

@@ -20,7 +20,7 @@ use super::{
     absent::{Held, held},
     adopted::Adoption,
     files::{self, digest_of},
-    interrupted::{self, Mover},
+    interrupted::{self, GivenUp, Mover},
     way_back,
 };
 use crate::{
@@ -55,14 +55,16 @@ pub(crate) struct KeptFile {
 /// Held while files are changed: two runs at once would take one another for interrupted.
 pub(crate) struct Turn {
     _lock: InstanceLock,
+    /// Moves that were interrupted and whose files are gone: they are closed.
+    pub(crate) given_up: Vec<GivenUp>,
 }
 
 impl Turn {
     /// Takes the turn, and finishes what a run before this one left half done.
     pub(crate) async fn begin(client: &Client, output: Output) -> Result<Self, Error> {
         let turn = Self::take()?;
-        interrupted::finish(client, output).await?;
-        Ok(turn)
+        let given_up = interrupted::finish(client, output).await?;
+        Ok(Self { given_up, ..turn })
     }
 
     pub(crate) fn take() -> Result<Self, Error> {
@@ -71,7 +73,10 @@ impl Turn {
         let failed = |error: &dyn std::error::Error| Error::new(Kind::Failed, error.to_string());
         private_dir(&folder).map_err(|error| failed(&error))?;
         match InstanceLock::acquire(&folder.join("adopt.lock")) {
-            Ok(lock) => Ok(Self { _lock: lock }),
+            Ok(lock) => Ok(Self {
+                _lock: lock,
+                given_up: Vec::new(),
+            }),
             Err(error @ LockError::Held { .. }) => Err(Error::new(
                 Kind::Refused,
                 format!("files are being changed by another run: {error}"),

@@ -21,10 +21,11 @@ use crate::{
     exit::Exit,
     moving::{
         Left, Seen,
-        absent::{Absent, absent},
+        absent::{self, Absent},
         adopted::{Adoption, ConnectionState, Standing},
         connection::{names, there},
         files::{self, Failure},
+        interrupted::{self, GivenUp},
         not_moved,
         preview::{self, FileDocument},
         record::{self, Fate, Turn},
@@ -39,8 +40,8 @@ use crate::{
 /// The way back from adopt: key, secret, server and what else was changed are put back from the
 /// connection's credentials, so that the tool works without Bascule. What you changed in its files since
 /// stays. A listing is tried with the provider; then the tool's own key is revoked. Of a tool whose files are
-/// gone only the record is closed, and its key revoked; where their folder is missing too, which may just not be
-/// mounted, only with --gone.
+/// gone, also one whose move was interrupted, only the record is closed, and its key revoked; where their folder
+/// is missing too, which may just not be mounted, only with --gone.
 ///
 /// Examples:
 ///   bascule eject rclone:r2
@@ -131,7 +132,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let connections = there(&client).await?;
     let meant = meant(&seen, &selectors, &connections);
     let (over, left) = unseen(&adoptions, &seen, &selectors, arguments.gone, &client).await?;
-    if meant.is_empty() && over.is_empty() && left.is_empty() && !arguments.all {
+    let given_up = turn.iter().flat_map(|turn| &turn.given_up);
+    let given_up = given_up.filter(|one| is_meant(&one.adoption, &selectors));
+    let given_up: Vec<Closed> = given_up.map(Into::into).collect();
+    let is_any = !(over.is_empty() && given_up.is_empty() && left.is_empty());
+    if meant.is_empty() && !is_any && !arguments.all {
         return Err(seen.nothing(&asked));
     }
     let mut document = Document {
@@ -163,12 +168,15 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     }
     if chosen.is_empty() && over.is_empty() {
         let none = document.left.is_empty();
-        context.output.result(&document, || match none {
-            true => format!(
+        document.closed = given_up;
+        let closed = document.closed.len() as u64;
+        context.output.result(&document, || match (none, closed) {
+            (true, 0) => format!(
                 "{}\n",
                 styled(GOOD, "no tool that was found uses a key of Bascule's")
             ),
-            false => String::new(),
+            (_, 0) => String::new(),
+            (_, closed) => closed_told(closed, false),
         })?;
         return Ok(if none { Exit::Ok } else { Exit::Refused });
     }
@@ -221,6 +229,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         revoke(&ejected, &closed, &mut document, &seen, &client, context).await;
     }
     drop(turn);
+    document.closed.extend(given_up);
     let (moved, failed) = (document.ejected.len() as u64, document.failed.len() as u64);
     let closed = document.closed.len() as u64;
     context.output.result(&document, || {
@@ -235,13 +244,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             text.push_str(&format!("{}\n", styled(GOOD, &told)));
         }
         if closed > 0 {
-            let done = if document.dry_run {
-                "would be closed"
-            } else {
-                "closed"
-            };
-            let told = format!("{} {done}", count(closed, "record"));
-            text.push_str(&format!("{}\n", styled(GOOD, &told)));
+            text.push_str(&closed_told(closed, document.dry_run));
         }
         if failed > 0 {
             let told = format!("{} not ejected", count(failed, "tool"));
@@ -254,6 +257,12 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         (_, 0, true) => Exit::Ok,
         _ => Exit::StepsRemain,
     })
+}
+
+fn closed_told(closed: u64, dry_run: bool) -> String {
+    let done = if dry_run { "would be closed" } else { "closed" };
+    let told = format!("{} {done}", count(closed, "record"));
+    format!("{}\n", styled(GOOD, &told))
 }
 
 /// Revokes the keys that nothing has any more, once all that were meant have let go of them.
@@ -326,8 +335,20 @@ fn meant<'s>(
     seen.consumers.iter().filter(selected).collect()
 }
 
-/// Adopted tools that are meant and that no look finds any more: what is over can be closed, and of the others
-/// is told why not.
+fn is_meant(adoption: &Adoption, selectors: &[Selector]) -> bool {
+    selectors.iter().any(|selector| match selector {
+        Selector::All => true,
+        Selector::Named(name) => {
+            adoption.consumer == *name
+                || adoption.connection == *name
+                    && adoption.connection_state != ConnectionState::Deleted
+        }
+        Selector::File(path) => adoption.paths.contains(path),
+    })
+}
+
+/// Adopted tools that are meant and that no look finds any more, and moves that were interrupted and whose files
+/// are not there: what is over can be closed, and of the others is told why not.
 async fn unseen(
     adoptions: &[Adoption],
     seen: &Seen,
@@ -336,24 +357,17 @@ async fn unseen(
     client: &Client,
 ) -> Result<(Vec<Over>, Vec<Left>), Error> {
     let (mut over, mut left) = (Vec::new(), Vec::new());
-    let is_meant = |adoption: &Adoption| {
-        selectors.iter().any(|selector| match selector {
-            Selector::All => true,
-            Selector::Named(name) => {
-                adoption.consumer == *name
-                    || adoption.connection == *name
-                        && adoption.connection_state != ConnectionState::Deleted
-            }
-            Selector::File(path) => adoption.paths.contains(path),
-        })
-    };
     for adoption in adoptions {
-        if !adoption.in_force() || !is_meant(adoption) {
+        if !is_meant(adoption, selectors) {
             continue;
         }
-        let Some(absent) = absent(adoption, seen, client).await? else {
-            continue;
+        let absent = match adoption.state {
+            State::Adopted => absent::absent(adoption, seen, client).await?,
+            // While a file is there, the next run that changes files finishes it.
+            State::Prepared => absent::files(adoption),
+            State::RolledBack | State::Undone | State::Ejected | State::Replaced => None,
         };
+        let Some(absent) = absent else { continue };
         let is_away = matches!(absent, Absent::FolderAway(_));
         let is_over = absent.is_over() || is_away && gone;
         let mut why = absent.told();
@@ -361,6 +375,16 @@ async fn unseen(
             adoption: adoption.clone(),
             absent,
         };
+        if adoption.is_half_done()
+            && let Err(error) = interrupted::refuse_others(adoption)
+        {
+            let next = error.next;
+            left.push(Left {
+                next,
+                ..one.left(error.message)
+            });
+            continue;
+        }
         if is_over {
             over.push(one);
             continue;
@@ -370,17 +394,23 @@ async fn unseen(
         }
         left.push(one.left(why));
     }
+    // It stands on the one that it was to replace.
+    over.sort_by_key(|one| !one.adoption.is_half_done());
     Ok((over, left))
 }
 
 impl Over {
     /// Closes the record.
     async fn close(&self, client: &Client, reason: &str) -> Result<(), Error> {
-        record::settle(client, &self.adoption.id, State::Ejected, reason).await
+        let outcome = match self.adoption.is_half_done() {
+            true => State::RolledBack,
+            false => State::Ejected,
+        };
+        record::settle(client, &self.adoption.id, outcome, reason).await
     }
 
     fn key(&self) -> String {
-        format!("{}/{}", self.adoption.connection, self.adoption.label)
+        key(&self.adoption)
     }
 
     fn left(&self, why: String) -> Left {
@@ -390,6 +420,22 @@ impl Over {
             why,
             next: None,
             is_done: false,
+        }
+    }
+}
+
+/// The key that an adoption gave, as a user names it.
+fn key(adoption: &Adoption) -> String {
+    format!("{}/{}", adoption.connection, adoption.label)
+}
+
+impl From<&GivenUp> for Closed {
+    fn from(one: &GivenUp) -> Self {
+        Self {
+            consumer: one.adoption.consumer.clone(),
+            key: key(&one.adoption),
+            why: Absent::FilesGone.told(),
+            key_lives: one.fate.lives(),
         }
     }
 }

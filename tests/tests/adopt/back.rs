@@ -181,6 +181,62 @@ fn what_is_not_mounted_is_not_gone_unless_the_user_says_so() {
 }
 
 #[test]
+fn an_interrupted_move_whose_files_are_gone_is_told_and_closed() {
+    let Some(stage) = stage() else { return };
+    let user = (stage.user.0.as_str(), stage.user.1.as_str());
+    let endpoint = stage.minio().endpoint();
+    stage
+        .world
+        .connect_at("other", &[&stage.bucket], &endpoint, user);
+    let one = |all: &[Value], id: &str| {
+        let mut all = all.iter();
+        all.find(|one| one["id"] == id).unwrap().clone()
+    };
+    // Without its folder it may not be mounted.
+    let away = stage.world.issue("other", "away");
+    let path = stage.home("usb/away.env");
+    let is_away = prepared(&stage, &away.id, "shell:away", path.to_str().unwrap());
+    let told = one(&adoptions(&stage), &is_away);
+    assert_eq!(told["interrupted"], true, "{told}");
+    assert_eq!(told["folder_away"], true, "{told}");
+    let said = stage.world.cli().say(&["adopt", "--list"]).exits(0);
+    assert!(
+        said.text().contains("interrupted, folder not there"),
+        "{said}"
+    );
+    assert!(
+        said.text().contains("bascule eject shell:away --gone"),
+        "{said}"
+    );
+    let undo = stage.bascule(&["adopt", "--undo", &is_away, "--yes"]);
+    let next = undo.exits(REFUSED).error()["next"].to_string();
+    assert!(next.contains("eject shell:away --gone"), "{next}");
+    let left = stage
+        .bascule(&["eject", "shell:away", "--yes"])
+        .exits(REFUSED);
+    let why = left.json["left"][0]["why"].as_str().unwrap();
+    assert!(why.contains("--gone"), "{why}");
+    assert_eq!(state_of(&stage, &away.id), "active");
+    let closed = stage
+        .bascule(&["eject", "shell:away", "--gone", "--yes"])
+        .ok();
+    assert_eq!(closed["closed"][0]["consumer"], "shell:away", "{closed}");
+    assert_eq!(state_of(&stage, &away.id), "dead");
+    assert_eq!(one(&adoptions(&stage), &is_away)["state"], "rolled-back");
+
+    // With it, it is certain, and closed by whichever run comes next; eject tells so.
+    let gone = stage.world.issue("other", "gone");
+    let path = stage.home("gone.env");
+    let is_gone = prepared(&stage, &gone.id, "shell:gone", path.to_str().unwrap());
+    let told = one(&adoptions(&stage), &is_gone);
+    assert_eq!(told["files_gone"], true, "{told}");
+    let closed = stage.bascule(&["eject", "shell:gone", "--yes"]).ok();
+    assert_eq!(closed["closed"][0]["consumer"], "shell:gone", "{closed}");
+    assert_eq!(closed["closed"][0]["key_lives"], false, "{closed}");
+    assert_eq!(state_of(&stage, &gone.id), "dead");
+}
+
+#[test]
 fn a_file_that_its_user_set_back_only_loses_its_record() {
     let Some(stage) = stage() else { return };
     let before = stage.text();
