@@ -250,6 +250,30 @@ fn a_file_that_its_user_set_back_only_loses_its_record() {
 }
 
 #[test]
+fn of_keys_on_command_lines_only_the_ejected_ones_place_is_looked_at() {
+    const OWN: &str = "[Service]\nExecStart=rclone lsf :s3,provider=Minio,access_key_id=<ID>,secret_access_key=<SECRET>,endpoint=\\'<ENDPOINT>\\':<BUCKET>\n";
+    // The provider's key on another line, with a secret that would not pass: nobody moves that.
+    const STALE: &str = "[Service]\nExecStart=rclone lsf :s3,provider=Minio,access_key_id=<ID>,secret_access_key=fromBeforeItWasChanged,endpoint=\\'<ENDPOINT>\\':<BUCKET>\n";
+    let Some(stage) = Stage::new(&[
+        (".config/systemd/user/own.service", OWN),
+        (".config/systemd/user/stale.service", STALE),
+    ]) else {
+        return;
+    };
+    let before = stage.text();
+    let user = (stage.user.0.as_str(), stage.user.1.as_str());
+    let endpoint = stage.minio().endpoint();
+    stage
+        .world
+        .connect_at("photos", &[&stage.bucket], &endpoint, user);
+    let adopted = stage.bascule(&["adopt", "rclone:own", "--connection", "photos", "--yes"]);
+    assert_eq!(adopted.code, Some(0), "{adopted}\n{}", stage.text());
+    let ejected = stage.bascule(&["eject", "rclone:own", "--yes"]);
+    assert_eq!(ejected.code, Some(0), "{ejected}\n{}", stage.text());
+    assert_eq!(stage.text(), before);
+}
+
+#[test]
 fn a_remote_that_a_key_was_written_into_is_ejected_to_its_provider() {
     for repaired in [false, true] {
         let Some(stage) = Stage::new(&[]) else { return };

@@ -472,3 +472,31 @@ fn consumers_are_called_what_a_person_calls_them() {
     let unit = home.path(UNIT);
     assert_eq!(selected(unit.to_str().unwrap()), ["rclone:r2"]);
 }
+
+#[test]
+fn keys_on_command_lines_are_told_apart_by_their_lines() {
+    let line = "rclone lsf :s3,access_key_id=<ID>,secret_access_key=<SECRET>:";
+    let job = format!("#!/bin/sh\n{line}photos\n{line}films\n");
+    let home = Home::with(&[
+        ("/home/ann/job.sh", &job),
+        (
+            "/home/ann/.config/systemd/user/job.service",
+            "[Service]\nExecStart=/bin/sh /home/ann/job.sh\n",
+        ),
+        (
+            "/home/ann/.config/systemd/user/other.service",
+            &format!("[Service]\nExecStart={line}photos\n"),
+        ),
+    ]);
+    let found = home.with_key(ID);
+    let places: Vec<_> = found.iter().map(|one| one.stands().clone()).collect();
+    assert_eq!(found.len(), 3, "{places:?}");
+    let again = home.with_key(ID);
+    for (at, one) in found.iter().enumerate() {
+        for (other_at, other) in again.iter().enumerate() {
+            assert_eq!(one.stands_exactly_where(other), at == other_at);
+            let file = |of: &Consumer| of.stands().file().map(|(path, _)| path.to_owned());
+            assert_eq!(one.stands_where(other), file(one) == file(other));
+        }
+    }
+}
