@@ -6,7 +6,7 @@ use bascule_domain::adoption::State;
 use bascule_proto::v1;
 use prost_types::Timestamp;
 
-use super::{absent::Absent, record::Kept};
+use super::{absent::Absent, record::Kept, rights::Rights};
 use crate::{
     channel::quoted,
     error::{Error, Kind},
@@ -32,6 +32,8 @@ pub(crate) struct Adoption {
     pub(crate) originals_kept: bool,
     pub(crate) prepared_at: Option<Timestamp>,
     pub(crate) settled_at: Option<Timestamp>,
+    /// What the key was allowed, if it is dead and that is known.
+    pub(crate) rights: Option<Rights>,
     layout: String,
 }
 
@@ -83,6 +85,7 @@ impl TryFrom<v1::Adoption> for Adoption {
             originals_kept: wire.originals_kept,
             prepared_at: wire.prepared_at,
             settled_at: wire.settled_at,
+            rights: wire.rights.map(Into::into),
             layout: wire.layout,
         })
     }

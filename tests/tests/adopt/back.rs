@@ -237,6 +237,32 @@ fn an_interrupted_move_whose_files_are_gone_is_told_and_closed() {
 }
 
 #[test]
+fn after_an_erasure_a_repair_gives_what_the_dead_key_was_allowed_and_no_more() {
+    let Some(stage) = stage() else { return };
+    let adopted = stage.bascule(&["adopt", "rclone:r2", "--yes"]).ok();
+    let connection = adopted["moved"][0]["connection"].as_str().unwrap();
+    let narrowed = ["--permission", "append", "--prefix", "own/"];
+    let restrict = [&["key", "restrict", key_of(&adopted)][..], &narrowed].concat();
+    stage.bascule(&restrict).ok();
+    // The other one reaches more than the first did.
+    let more = stage.minio().bucket();
+    let user = stage.minio().user().unwrap();
+    let both = [&*stage.bucket, &*more];
+    let endpoint = stage.minio().endpoint();
+    stage
+        .world
+        .connect_at("spare", &both, &endpoint, (&user.0, &user.1));
+    stage.world.delete(connection, &[]).verdict("intact");
+    let repair = ["repair", "rclone:r2", "--connection", "spare", "--yes"];
+    let repaired = stage.bascule(&repair).ok();
+    assert_eq!(repaired["moved"][0]["permission"], "append", "{repaired}");
+    let shown = stage.bascule(&["key", "show", key_of(&repaired)]).ok();
+    let key = &shown["key"];
+    assert_eq!(key["prefixes"], serde_json::json!(["own/"]), "{shown}");
+    assert_eq!(key["buckets"], serde_json::json!([stage.bucket]), "{shown}");
+}
+
+#[test]
 fn a_file_that_its_user_set_back_only_loses_its_record() {
     let Some(stage) = stage() else { return };
     let before = stage.text();
