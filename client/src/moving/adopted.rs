@@ -107,7 +107,7 @@ impl Adoption {
         let consumer = quoted(Path::new(&self.consumer));
         match absent {
             Absent::FilesGone | Absent::KeyGone => Some(format!("bascule eject {consumer}")),
-            Absent::FolderAway(_) => Some(format!("bascule eject {consumer} --gone")),
+            Absent::Away(_) => Some(format!("bascule eject {consumer} --gone")),
             Absent::NotKnown(_) => None,
         }
     }

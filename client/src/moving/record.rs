@@ -50,6 +50,9 @@ pub(crate) struct KeptFile {
     /// before it had left. Else what stood there at first is no way back.
     #[serde(default)]
     pub(crate) is_unbroken: bool,
+    /// Where the file system is mounted that holds it, as far as the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mount: Option<PathBuf>,
 }
 
 /// Held while files are changed: two runs at once would take one another for interrupted.
@@ -110,12 +113,10 @@ pub(crate) async fn prepare(
             false => digest_of(file.after.as_bytes()),
         };
         let now = digest_of(&content);
-        kept.files.push(way_back::following(
-            &file.path,
-            &now,
-            after,
-            before.as_ref(),
-        ));
+        kept.files.push(KeptFile {
+            mount: bascule_os::mount_of_file(&file.path).ok().flatten(),
+            ..way_back::following(&file.path, &now, after, before.as_ref())
+        });
         originals.push(v1::OriginalFile {
             path: file.path.display().to_string(),
             // As the message holds it, it is on its way, and no copy stays here.
@@ -283,7 +284,7 @@ pub(crate) async fn originals(
 /// Whether a file of an adoption holds the key that it gave.
 pub(crate) async fn holds_its_key(client: &Client, adoption: &Adoption) -> Result<Held, Error> {
     Ok(match key(client, &adoption.key_id).await? {
-        Some(key) => held(&adoption.paths, &key.access_key_id),
+        Some(key) => held(adoption, &key.access_key_id),
         None => Held::No,
     })
 }

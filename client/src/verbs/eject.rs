@@ -65,7 +65,7 @@ pub(crate) struct Arguments {
     /// Restart units of the user's own that still run with the old key
     #[arg(long)]
     restart: bool,
-    /// Also close the records of tools whose folder is not there and won't come back
+    /// Also close the records of tools whose folder is not there, or not mounted, and won't come back
     #[arg(long)]
     gone: bool,
     #[command(flatten)]
@@ -368,7 +368,7 @@ async fn unseen(
             State::RolledBack | State::Undone | State::Ejected | State::Replaced => None,
         };
         let Some(absent) = absent else { continue };
-        let is_away = matches!(absent, Absent::FolderAway(_));
+        let is_away = matches!(absent, Absent::Away(_));
         let is_over = absent.is_over() || is_away && gone;
         let mut why = absent.told();
         let one = Over {

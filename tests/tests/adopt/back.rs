@@ -3,7 +3,10 @@
 
 use bascule_client::channel::Client;
 use bascule_proto::v1;
-use bascule_tests::{Cli, cli::REFUSED};
+use bascule_tests::{
+    Cli,
+    cli::{self, REFUSED},
+};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -180,6 +183,46 @@ fn what_is_not_mounted_is_not_gone_unless_the_user_says_so() {
     assert_eq!(state_of(&stage, key_of(&adopted)), "dead");
 }
 
+/// Runs as root only: what is mounted for the adoption alone is gone after it.
+#[test]
+fn a_file_at_the_root_of_a_mount_point_that_is_empty_now_is_not_gone() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: not root");
+        return;
+    }
+    let Some(stage) = stage() else { return };
+    let folder = stage.home(".config/rclone");
+    let aside = stage.home("aside");
+    std::fs::rename(&folder, &aside).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    let bascule = stage.world.cli().command();
+    let mut command = stage.world.home.command("/usr/bin/unshare".as_ref());
+    let script = "mount -t tmpfs none \"$1\" && cp \"$2\"/* \"$1\" && shift 2 && exec \"$@\"";
+    command
+        .args(["-m", "sh", "-c", script, "sh"])
+        .args([&folder, &aside])
+        .arg(bascule.get_program())
+        .args(bascule.get_args())
+        .args(["--json", "adopt", "rclone:r2", "--yes"]);
+    for (name, value) in bascule.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    let adopted = cli::finish(command, "", "adopt on a mount".into()).ok();
+    assert!(folder.read_dir().unwrap().next().is_none());
+    let left = stage.bascule(&["eject", "--all", "--yes"]).exits(REFUSED);
+    let why = left.json["left"][0]["why"].as_str().unwrap();
+    assert!(
+        why.contains("not mounted") && why.contains("--gone"),
+        "{why}"
+    );
+    assert_eq!(adoptions(&stage)[0]["files_away"], true);
+    assert_eq!(state_of(&stage, key_of(&adopted)), "active");
+    stage.bascule(&["eject", "--all", "--gone", "--yes"]).ok();
+    assert_eq!(state_of(&stage, key_of(&adopted)), "dead");
+}
+
 #[test]
 fn an_interrupted_move_whose_files_are_gone_is_told_and_closed() {
     let Some(stage) = stage() else { return };
@@ -198,7 +241,7 @@ fn an_interrupted_move_whose_files_are_gone_is_told_and_closed() {
     let is_away = prepared(&stage, &away.id, "shell:away", path.to_str().unwrap());
     let told = one(&adoptions(&stage), &is_away);
     assert_eq!(told["interrupted"], true, "{told}");
-    assert_eq!(told["folder_away"], true, "{told}");
+    assert_eq!(told["files_away"], true, "{told}");
     let said = stage.world.cli().say(&["adopt", "--list"]).exits(0);
     assert!(
         said.text().contains("interrupted, folder not there"),

@@ -17,7 +17,7 @@ use crate::{
     exit::Exit,
     moving::{
         Seen,
-        absent::{self, Absent},
+        absent::{self, Absent, Away},
         adopted::{Adoption, ConnectionState},
         connection::there,
         encrypted,
@@ -51,8 +51,8 @@ struct Entry {
     interrupted: bool,
     /// Whether it is open, but none of its files is there any more.
     files_gone: bool,
-    /// Whether it is open, but a folder of its files is not there either.
-    folder_away: bool,
+    /// Whether it is open, but a folder of its files is not there either, or not mounted.
+    files_away: bool,
     paths: Vec<PathBuf>,
     prepared_at: Option<String>,
     settled_at: Option<String>,
@@ -74,7 +74,7 @@ impl Entry {
             connection_state: adoption.connection_state.as_str(),
             interrupted: is_interrupted(adoption),
             files_gone: gone == Some(Absent::FilesGone),
-            folder_away: matches!(gone, Some(Absent::FolderAway(_))),
+            files_away: matches!(gone, Some(Absent::Away(_))),
             paths: adoption.paths.clone(),
             prepared_at: time(&adoption.prepared_at),
             settled_at: time(&adoption.settled_at),
@@ -109,7 +109,8 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
             }
             match gone(adoption) {
                 Some(Absent::FilesGone) => state.push_str(", files gone"),
-                Some(Absent::FolderAway(_)) => state.push_str(", folder not there"),
+                Some(Absent::Away(Away::Folder(_))) => state.push_str(", folder not there"),
+                Some(Absent::Away(Away::Mount(_))) => state.push_str(", not mounted"),
                 Some(Absent::KeyGone | Absent::NotKnown(_)) | None => {}
             }
             table.row([
@@ -130,7 +131,7 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
             continue;
         };
         let when = match absent {
-            Absent::FolderAway(_) => "if it won't come back, ",
+            Absent::Away(_) => "if it won't come back, ",
             _ => "",
         };
         let told = format!(
