@@ -1,7 +1,7 @@
 //! Providers that are away, broken or not who they say they are, on real sockets.
 #![allow(clippy::unwrap_used, reason = "tests: a panic is a failure")]
 
-use std::{path::Path, process::Command, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, path::Path, process::Command, sync::Arc, time::Duration};
 
 use bascule_adapters::{Guard, HttpTransport, RequestBody, Transport, TransportErrorKind};
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -54,9 +54,9 @@ fn knocked(listener: TcpListener) -> bool {
 
 #[tokio::test]
 async fn i1_a_refused_connection_and_a_name_without_address_are_told_apart() {
-    let (listener, address) = listening().await;
-    drop(listener);
-    let url = format!("http://{address}");
+    let unused = TcpSocket::new_v4().unwrap();
+    unused.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let url = format!("http://{}", unused.local_addr().unwrap());
     let kind = fails(&client(&url), get(&url)).await;
     assert_eq!(kind, TransportErrorKind::Unreachable);
     let url = "http://nowhere.invalid:9000";

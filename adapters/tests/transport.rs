@@ -2,6 +2,7 @@
 //! look complete.
 #![allow(clippy::unwrap_used, reason = "tests: a panic is a failure")]
 
+use std::net::Ipv4Addr;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -17,7 +18,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::Notify,
 };
 
@@ -149,8 +150,9 @@ async fn i6_the_daemons_own_gateway_is_not_dialled_under_any_name() {
 
 #[tokio::test]
 async fn errors_never_show_the_query() {
-    let (listener, url) = listening().await;
-    drop(listener);
+    let unused = TcpSocket::new_v4().unwrap();
+    unused.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let url = format!("http://{}", unused.local_addr().unwrap());
     let error = client(&url, OwnAddresses::default())
         .send(get(&format!("{url}/b?X-Amz-Signature=marker")))
         .await;

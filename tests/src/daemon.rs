@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::{
     cli::Cli,
     home::Home,
+    port::Port,
     process::{Process, was_killed},
     tools, wait,
 };
@@ -21,6 +22,8 @@ pub struct Daemon {
     process: Process,
     /// Such as `http://127.0.0.1:8642`.
     pub gateway: String,
+    /// The gateway's port once the process has ended, so that it is there when it starts again.
+    held: Option<Port>,
 }
 
 /// How to start one.
@@ -133,7 +136,11 @@ impl Start {
             (answer.code == Some(0) && answer.json["pid"] == process.pid()).then_some(answer.json)
         });
         let gateway = gateway_of(&status);
-        Daemon { process, gateway }
+        Daemon {
+            process,
+            gateway,
+            held: None,
+        }
     }
 }
 
@@ -166,6 +173,12 @@ impl Daemon {
     /// kill -9.
     pub fn kill(&mut self) {
         self.process.kill();
+        self.hold_port();
+    }
+
+    fn hold_port(&mut self) {
+        let address = self.gateway_address().parse();
+        self.held = address.ok().and_then(|address| Port::at(address).ok());
     }
 
     /// SIGSTOP: it does nothing until [`Self::resume`].
@@ -186,17 +199,22 @@ impl Daemon {
     /// SIGTERM, and waits for the end.
     pub fn stop(&mut self) -> ExitStatus {
         self.process.terminate();
-        self.process.wait("the daemon to end after SIGTERM")
+        let status = self.process.wait("the daemon to end after SIGTERM");
+        self.hold_port();
+        status
     }
 
     /// Waits for the end, however it comes.
     pub fn wait(&mut self) -> ExitStatus {
-        self.process.wait("the daemon to end")
+        let status = self.process.wait("the daemon to end");
+        self.hold_port();
+        status
     }
 
     /// Waits until the daemon has killed itself.
     pub fn wait_for_crash(&mut self) {
         let status = self.process.wait("the daemon to kill itself");
+        self.hold_port();
         assert!(
             was_killed(status),
             "the daemon ended with {status}, not by SIGKILL"

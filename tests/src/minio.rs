@@ -1,14 +1,13 @@
 //! A real MinIO on loopback, with a data folder and root credentials of its own.
 
 use std::{
-    net::TcpListener,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use anyhow::Result;
-
-use crate::{cli, home::Home, process::Process, random_hex, runtime, s3::S3, tools, wait};
+use crate::{
+    cli, home::Home, port::Port, process::Process, random_hex, runtime, s3::S3, tools, wait,
+};
 
 /// A running server. It is killed on drop and its data removed.
 #[derive(Debug)]
@@ -16,7 +15,7 @@ pub struct Minio {
     home: Home,
     program: PathBuf,
     process: Mutex<Option<Process>>,
-    port: u16,
+    port: Port,
     user: String,
     password: String,
 }
@@ -26,20 +25,15 @@ impl Minio {
     #[must_use]
     pub fn start() -> Option<Self> {
         let program = tools::find("minio")?;
-        let mut minio = Self {
+        let minio = Self {
             home: Home::new(),
             program,
             process: Mutex::new(None),
-            port: 0,
+            port: Port::new(),
             user: format!("root{}", random_hex(6)),
             password: random_hex(20),
         };
-        // Between choosing a free port and its use another process may take it; then again.
-        let up = (0..10).any(|_| {
-            minio.port = free_port();
-            minio.try_to_run().is_ok()
-        });
-        assert!(up, "MinIO does not start:\n{}", minio.log());
+        minio.run();
         Some(minio)
     }
 
@@ -56,7 +50,7 @@ impl Minio {
         Some(minio)
     }
 
-    fn try_to_run(&self) -> Result<()> {
+    fn run(&self) {
         let mut command = self.home.command(&self.program);
         command
             .env("MINIO_ROOT_USER", &self.user)
@@ -64,35 +58,32 @@ impl Minio {
             .env("MINIO_BROWSER", "off")
             .env("MINIO_UPDATE", "off")
             .args(["server", "--quiet", "--address"])
-            .arg(format!("127.0.0.1:{}", self.port))
+            .arg(self.address())
             .arg("--certs-dir")
             .arg(self.home.path("certs"))
             .arg(self.home.path("data"));
         let mut process = Process::start(command, &self.home.path("minio.log"));
         let s3 = self.s3();
-        let outcome = wait::until("MinIO to answer", || {
+        wait::until("MinIO to answer", || {
             if let Some(status) = process.ended() {
-                return Some(Err(anyhow::anyhow!("MinIO ended with {status}")));
+                panic!("MinIO ended with {status}:\n{}", self.log());
             }
             let reply = runtime().block_on(s3.send(http::Method::GET, "/", &[], ""));
-            reply
-                .is_ok_and(|reply| reply.status == 200)
-                .then_some(Ok(()))
+            reply.is_ok_and(|reply| reply.status == 200).then_some(())
         });
         *self.process() = Some(process);
-        outcome
     }
 
     /// Such as `http://127.0.0.1:9000`.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", self.address())
     }
 
     /// Host and port.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.port.address().to_string()
     }
 
     /// The root user's id and password.
@@ -127,7 +118,7 @@ impl Minio {
     /// Starts it again on the same data and the same port.
     pub fn start_again(&self) {
         assert!(self.process().is_none(), "MinIO still runs");
-        self.try_to_run().expect("MinIO starts again");
+        self.run();
     }
 
     /// Runs `mc` as the root user, with this server as the alias `here`. `None` when the test is
@@ -169,11 +160,4 @@ impl Minio {
         String::from_utf8_lossy(&std::fs::read(self.home.path("minio.log")).unwrap_or_default())
             .into_owned()
     }
-}
-
-/// A port that was free a moment ago.
-#[must_use]
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound socket").port()
 }

@@ -1,7 +1,7 @@
 //! A port of loopback that is a test's own for as long as it needs one, also while nobody listens on it:
 //! for what is stopped and started again, or is told a port before it binds it.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use tokio::net::TcpSocket;
 
@@ -17,13 +17,22 @@ impl Port {
     /// One of the system's choice.
     #[must_use]
     pub fn new() -> Self {
-        let held = TcpSocket::new_v4().expect("a socket");
-        held.set_reuseaddr(true).expect("a socket's option");
-        held.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
-        Self {
-            address: held.local_addr().expect("a bound socket"),
+        Self::at(([127, 0, 0, 1], 0).into()).expect("a free port")
+    }
+
+    /// One that was somebody's until now.
+    ///
+    /// # Errors
+    ///
+    /// When somebody listens there.
+    pub fn at(address: SocketAddr) -> io::Result<Self> {
+        let held = TcpSocket::new_v4()?;
+        held.set_reuseaddr(true)?;
+        held.bind(address)?;
+        Ok(Self {
+            address: held.local_addr()?,
             _held: held,
-        }
+        })
     }
 
     /// Such as `127.0.0.1:41234`.

@@ -6,7 +6,7 @@ use std::{
     os::unix::process::CommandExt,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -17,7 +17,8 @@ use crate::wait;
 pub struct Terminal {
     script: Child,
     keyboard: ChildStdin,
-    screen: Arc<Mutex<String>>,
+    screen: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
     /// So much of what was shown has been read.
     read: usize,
 }
@@ -55,20 +56,20 @@ impl Terminal {
         };
         let keyboard = script.stdin.take().expect("a pipe");
         let mut shown = script.stdout.take().expect("a pipe");
-        let screen = Arc::new(Mutex::new(String::new()));
+        let screen = Arc::new(Mutex::new(Vec::new()));
         let writes = Arc::clone(&screen);
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let mut piece = [0; 4096];
             while let Ok(length @ 1..) = shown.read(&mut piece) {
-                let text = String::from_utf8_lossy(&piece[..length]);
                 let mut screen = writes.lock().unwrap_or_else(PoisonError::into_inner);
-                screen.push_str(&text);
+                screen.extend_from_slice(&piece[..length]);
             }
         });
         Some(Self {
             script,
             keyboard,
             screen,
+            reader,
             read: 0,
         })
     }
@@ -77,17 +78,17 @@ impl Terminal {
     #[must_use]
     pub fn screen(&self) -> String {
         let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
-        screen.clone()
+        String::from_utf8_lossy(&screen).into_owned()
     }
 
     /// Waits until a text is shown, behind those that were waited for before.
     pub fn shows(&mut self, text: &str) {
         self.read = wait::until(&format!("{text:?} on the terminal"), || {
+            // Asked first: nothing is shown after it.
+            let all = self.reader.is_finished();
             let screen = self.screen();
             let found = screen[self.read..].find(text);
-            if found.is_none() && self.script.try_wait().is_ok_and(|ended| ended.is_some()) {
-                panic!("{text:?} was not shown:\n{}", self.screen());
-            }
+            assert!(found.is_some() || !all, "{text:?} was not shown:\n{screen}");
             found.map(|at| self.read + at + text.len())
         });
     }

@@ -143,10 +143,11 @@ fn of_processes_that_share_a_connection_the_one_that_made_it_is_named_or_none() 
         Err(Unknown::Shared { pids }) => {
             assert_eq!(pids.len(), 2);
             for pid in pids {
-                assert_eq!(
-                    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap(),
-                    "sleep\n"
-                );
+                // The shell's child is a shell itself for a moment.
+                wait::until("the programs of both", || {
+                    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+                    (name == "sleep\n").then_some(())
+                });
             }
         }
         other => panic!("{other:?}"),

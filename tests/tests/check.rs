@@ -18,11 +18,10 @@ use std::{
 };
 
 use bascule_tests::{
-    Answer, Cli, Home, Minio, Recorder, Terminal,
+    Answer, Cli, Home, Minio, Port, Recorder, Terminal,
     cli::{FINDINGS, INCOMPLETE, NOT_FOUND, REFUSED, USAGE},
     home,
     machine::Boot,
-    minio::free_port,
     random_hex,
 };
 use serde_json::Value;
@@ -177,11 +176,9 @@ fn keys_in_every_state_are_told_apart_and_exit_codes_let_a_job_depend_on_it() {
     world.remote("deleted", pair(&deleted));
     world.remote("limited", pair(&limited));
     world.remote("mistyped", (&living.0, "not-the-secret"));
-    world.remote_at(
-        "stopped",
-        pair(&living),
-        &format!("http://127.0.0.1:{}", free_port()),
-    );
+    let unused = Port::new();
+    let stopped = format!("http://{}", unused.address());
+    world.remote_at("stopped", pair(&living), &stopped);
     world.remote_at("nowhere", pair(&living), "https://bascule-check.invalid");
     // MinIO's port does not speak TLS here.
     let tls = world.recorder.endpoint().replace("http:", "https:");
@@ -529,7 +526,8 @@ fn a_unit_waits_for_a_living_key() {
             "[{name}]\ntype = s3\nprovider = Minio\naccess_key_id = {id}\nsecret_access_key = {secret}\nendpoint = {endpoint}\n"
         )
     };
-    let stopped = format!("http://127.0.0.1:{}", free_port());
+    let unused = Port::new();
+    let stopped = format!("http://{}", unused.address());
     let text = [
         remote("living", &living, &endpoint),
         remote("dead", &dead, &endpoint),
@@ -548,6 +546,7 @@ fn a_unit_waits_for_a_living_key() {
         assert_eq!(started.code == Some(0), expected == 0, "{name}: {started}");
         let ran = machine.run(&["test", "-e", &format!("/run/{name}.ran")]);
         assert_eq!(ran.code == Some(0), expected == 0, "{name}");
+        machine.run(&["journalctl", "--sync"]).exits(0);
         let log = machine.run(&["journalctl", "--no-pager", "--unit", name]);
         let said = match expected {
             0 => "alive",

@@ -7,7 +7,7 @@
 )]
 
 use bascule_tests::{
-    Cli, Daemon, Home, Issued, World,
+    Cli, Daemon, Home, Issued, Port, World,
     cli::{NO_DAEMON, NOT_FOUND, REFUSED, USAGE},
     tools,
 };
@@ -215,7 +215,8 @@ fn failures_of_a_probe_have_messages_of_their_own() {
         );
         answer.error()["message"].as_str().unwrap().to_owned()
     };
-    let nobody = format!("http://127.0.0.1:{}", bascule_tests::minio::free_port());
+    let unused = Port::new();
+    let nobody = format!("http://{}", unused.address());
     let messages = [
         connect(&nobody, &bucket, secret),
         connect(&endpoint, "no-such-bucket", secret),

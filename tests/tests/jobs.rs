@@ -134,6 +134,7 @@ fn a_unit_that_a_provider_refused_makes_its_key_suspected_until_it_runs_again() 
     );
     let failed = machine.run(&["systemctl", "start", "backup.service"]);
     assert_ne!(failed.code, Some(0));
+    machine.run(&["journalctl", "--sync"]).exits(0);
     let scan = machine.run(&["bascule", "--json", "scan"]);
     let keys = scan.json["keys"]
         .as_array()

@@ -122,7 +122,10 @@ fn a_day_of_a_connection_can_be_read_from_the_metrics_and_no_secret_can() {
         .unwrap();
     let series =
         "bascule_requests_total{connection=\"photos\",operation=\"GetObject\",status=\"2xx\"}";
-    assert_eq!(metrics(&world)[series], 2);
+    // Counted when the exchange has ended, which is after its answer.
+    wait::until("the second request to be counted", || {
+        (metrics(&world).get(series) == Some(&2)).then_some(())
+    });
 }
 
 #[test]

@@ -20,10 +20,9 @@ use std::{
 };
 
 use bascule_tests::{
-    Home, Issued, Minio,
+    Home, Issued, Minio, Port,
     cli::{self, Answer},
     machine::{Boot, Machine},
-    minio::free_port,
     tools,
     user::{SERVICE, User},
     wait,
@@ -72,16 +71,16 @@ fn packages() -> Option<&'static Packages> {
 }
 
 /// A machine that sees both packages, with a port of the gateway's that nothing else here uses.
-fn machine() -> Option<(Machine, u16)> {
+fn machine() -> Option<(Machine, Port)> {
     let packages = packages()?;
     let machine = Boot::new()
         .bind(&packages.previous, "/mnt/previous.deb")
         .bind(&packages.present, "/mnt/present.deb")
         .start()?;
-    let port = free_port();
+    let port = Port::new();
     let settings = "/etc/systemd/system/bascule-gateway.socket.d";
     machine.run(&["mkdir", settings]).exits(0);
-    let listen = format!("[Socket]\nListenStream=\nListenStream=127.0.0.1:{port}\n");
+    let listen = format!("[Socket]\nListenStream=\nListenStream={}\n", port.address());
     machine.write(&format!("{settings}/port.conf"), &listen);
     Some((machine, port))
 }
@@ -147,7 +146,7 @@ fn j5_installed_it_works_at_once_upgraded_it_keeps_all_and_purged_it_leaves_no_s
     }
     let status = root.bascule(&["status"]).ok();
     assert_eq!(status["connections"], 0, "{status:#}");
-    let gateway = format!("http://127.0.0.1:{port}");
+    let gateway = format!("http://{}", port.address());
     assert_eq!(status["gateways"][0], gateway.as_str());
     for (path, wanted) in [
         (STATE, "bascule:bascule 700"),
@@ -294,7 +293,7 @@ fn j5_installed_it_works_at_once_upgraded_it_keeps_all_and_purged_it_leaves_no_s
 
 #[test]
 fn j5_a_daemon_that_cannot_be_asked_is_not_removed_unless_somebody_insists() {
-    let Some((machine, _)) = machine() else {
+    let Some((machine, _port)) = machine() else {
         return;
     };
     let root = User::root(&machine);
@@ -325,7 +324,7 @@ fn j5_a_daemon_that_cannot_be_asked_is_not_removed_unless_somebody_insists() {
 
 #[test]
 fn an_administrator_who_disabled_it_finds_it_disabled_after_an_upgrade() {
-    let Some((machine, _)) = machine() else {
+    let Some((machine, _port)) = machine() else {
         return;
     };
     let root = User::root(&machine);

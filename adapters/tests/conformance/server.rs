@@ -2,13 +2,14 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use bascule_domain::{endpoint::Endpoint, secret::Credentials};
+use tokio::net::TcpSocket;
 
 use crate::subject::credentials;
 
@@ -22,6 +23,7 @@ pub(crate) struct MinioServer {
     folder: tempfile::TempDir,
     pub(crate) endpoint: Endpoint,
     pub(crate) console: Endpoint,
+    _ports: [TcpSocket; 2],
 }
 
 impl MinioServer {
@@ -40,7 +42,8 @@ impl MinioServer {
             println!("skipped: no openssl to make a certificate with");
             return None;
         }
-        let (port, console) = (free_port(), free_port());
+        let (held, held_console) = (unused_port(), unused_port());
+        let (port, console) = (number(&held), number(&held_console));
         let mut command = Command::new(binary);
         command
             .arg("server")
@@ -68,6 +71,7 @@ impl MinioServer {
             endpoint: format!("{scheme}://127.0.0.1:{port}").parse().unwrap(),
             console: format!("{scheme}://127.0.0.1:{console}").parse().unwrap(),
             folder,
+            _ports: [held, held_console],
         };
         server.until_listening(port).await;
         server.until_listening(console).await;
@@ -108,12 +112,17 @@ impl Drop for MinioServer {
     }
 }
 
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+/// A port of loopback where nobody listens. It is given to nobody else while this lives, and whoever is
+/// told of it may listen there.
+pub(crate) fn unused_port() -> TcpSocket {
+    let held = TcpSocket::new_v4().unwrap();
+    held.set_reuseaddr(true).unwrap();
+    held.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    held
+}
+
+pub(crate) fn number(port: &TcpSocket) -> u16 {
+    port.local_addr().unwrap().port()
 }
 
 fn binary() -> Option<PathBuf> {

@@ -13,7 +13,7 @@ use http::Method;
 use jiff::SignedDuration;
 
 use crate::{
-    server::{MinioServer, REGION, ROOT_SECRET, ROOT_USER, free_port},
+    server::{MinioServer, REGION, ROOT_SECRET, ROOT_USER, number, unused_port},
     subject::{Subject, buckets, credentials},
 };
 
@@ -310,7 +310,8 @@ pub(crate) async fn failures_are_told_apart(subject: &Subject, server: &MinioSer
         other => panic!("{other:?}"),
     }
 
-    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let unused = unused_port();
+    let nobody = format!("http://127.0.0.1:{}", number(&unused));
     assert!(matches!(
         failure(&nobody).await,
         ProbeFailure::Unreachable(_)

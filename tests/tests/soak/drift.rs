@@ -7,6 +7,8 @@ pub(crate) struct Course(Vec<u64>);
 const LEVEL: u64 = 20;
 /// The most that may be gained from warm to the end, in thousandths.
 pub(crate) const MOST: i64 = 50;
+/// The same for a course of minutes, whose few figures scatter by a third of it.
+pub(crate) const MOST_OF_A_SHORT_ONE: i64 = 80;
 
 /// What was gained since the load was warm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

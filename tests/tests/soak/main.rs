@@ -257,7 +257,12 @@ fn h1_a_mixed_load_with_1000_slow_clients_takes_no_more_memory_and_descriptors_w
         mebibytes(at_the_end.own),
         at_the_end.descriptors
     );
-    assert!(drift.thousandths() < drift::MOST, "memory grows: {drift:?}");
+    let most = if rests == RESTS {
+        drift::MOST
+    } else {
+        drift::MOST_OF_A_SHORT_ONE
+    };
+    assert!(drift.thousandths() < most, "memory grows: {drift:?}");
     assert_eq!(
         at_the_end.descriptors, open.descriptors,
         "descriptors are lost"

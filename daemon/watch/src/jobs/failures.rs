@@ -370,7 +370,12 @@ mod tests {
     }
 
     /// A machine whose programs of these names are scripts, and a picture with units that use nothing.
-    fn asked(temp: &std::path::Path, scripts: [(&str, &str); 2], units: &[&str]) -> Picture {
+    fn asked(
+        budget: Duration,
+        temp: &std::path::Path,
+        scripts: [(&str, &str); 2],
+        units: &[&str],
+    ) -> Picture {
         use std::os::unix::fs::PermissionsExt;
 
         for (name, script) in scripts {
@@ -390,8 +395,7 @@ mod tests {
                 uses: 0..0,
             });
         }
-        // Far longer than a busy machine needs for a script that ends.
-        look_for(Duration::from_secs(3), &machine, &mut picture);
+        look_for(budget, &machine, &mut picture);
         picture
     }
 
@@ -402,6 +406,8 @@ mod tests {
                          printf 'Id=%s.service\\nActiveState=failed\\nResult=exit-code\\n\\n' $unit; done";
         let journalctl = format!("echo x >> {}/asked; exec sleep 600", temp.path().display());
         let picture = asked(
+            // Far longer than a busy machine needs for a script that ends.
+            Duration::from_secs(15),
             temp.path(),
             [("systemctl", systemctl), ("journalctl", &journalctl)],
             &["a.service", "b.service", "c.service"],
@@ -435,6 +441,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let never = "exec sleep 600";
         let picture = asked(
+            Duration::from_secs(1),
             temp.path(),
             [("systemctl", never), ("journalctl", never)],
             &["a.service"],
