@@ -1,8 +1,9 @@
 //! Which settings of which files change, and how the files read afterwards. The same settings are found
 //! whether a key of the provider's is replaced by one of ours, one of ours by another, or the provider's
 //! is put back, so what is adopted can be ejected. Where settings have names `settings` plans, and on command
-//! lines `words`.
+//! lines `words`; `servers` knows all places that name the server.
 
+mod servers;
 mod settings;
 mod words;
 
@@ -70,6 +71,19 @@ impl Layout {
     fn of(&self, role: Role, path: &Path, name: Option<&str>) -> Option<&Was> {
         let mut all = self.0.iter();
         all.find(|was| was.role == role && was.path == path && was.name.as_deref() == name)
+    }
+
+    /// What words of command lines were, by their place among those of a file.
+    fn words(&self, role: Role, path: &Path, place: usize) -> Option<&Was> {
+        let all = self.0.iter();
+        let mut all = all.filter(|was| was.role == role && was.path == path && was.name.is_none());
+        all.nth(place)
+    }
+
+    /// Whether anything named a server.
+    fn names_server(&self) -> bool {
+        let mut all = self.0.iter();
+        all.any(|was| was.role == Role::Server && was.text.is_some())
     }
 }
 
@@ -181,6 +195,28 @@ pub enum CannotPlan {
         "its server is set by {0}, which is not changed here; set it to {1} there, and try again"
     )]
     ServerElsewhere(Place, String),
+    /// The variable that holds the server serves others too.
+    #[error(
+        "its server is in the variable {name}, which line {line} of {} uses too, but not with this key: give the lines of this key a variable of their own, and try again", .path.display()
+    )]
+    SharedVariable {
+        /// Which variable.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// The line that uses it otherwise, counted from 1.
+        line: u32,
+    },
+    /// A line names the server for others too.
+    #[error(
+        "line {line} of {} names the server several times, and not each time for a command that is known to use this key: put every command on a line of its own, and try again", .path.display()
+    )]
+    SeveralOnLine {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: u32,
+    },
     /// s5cmd and s3fs are told their server by the command that starts them only.
     #[error(
         "{tool} is told its server by its command line, and no file holds that one; add {add} to it, and try again"
@@ -190,6 +226,16 @@ pub enum CannotPlan {
         tool: &'static str,
         /// What to add.
         add: String,
+    },
+    /// Nothing tells where the tool takes its server from.
+    #[error(
+        "where {tool} is told its server is not known here, and the key is good at {endpoint} only: put that server and a key into its configuration by hand (bascule key issue CONNECTION --format env)"
+    )]
+    NoPlaceForServer {
+        /// Which tool.
+        tool: String,
+        /// The server that the key is good at.
+        endpoint: String,
     },
     /// What runs in there does not reach this machine's loopback.
     #[error(
@@ -210,17 +256,19 @@ pub fn plan(
     read: impl Fn(&Path) -> Result<Zeroizing<String>, String>,
 ) -> Result<Plan, CannotPlan> {
     let mut planning = Planning {
+        consumer,
         found: consumer.first(),
         goal,
         read: &read,
         texts: Vec::new(),
         layout: Layout::default(),
+        places: BTreeMap::new(),
     };
     if let Goal::Gateway(access) = goal
         && access.endpoint.is_loopback()
         && consumer.first().key.endpoint.as_ref() != Some(&access.endpoint)
     {
-        let mut uses = consumer.uses.iter();
+        let mut uses = consumer.taken();
         if let Some(name) = uses.find_map(|found| container::cut_off(found, &read)) {
             return Err(CannotPlan::CutOff(name.to_owned()));
         }
@@ -239,11 +287,15 @@ struct Text {
 }
 
 struct Planning<'p> {
+    consumer: &'p Consumer,
+    /// The use that tells where the key stands.
     found: &'p Use,
     goal: Goal<'p>,
     read: &'p dyn Fn(&Path) -> Result<Zeroizing<String>, String>,
     texts: Vec<Text>,
     layout: Layout,
+    /// How many places of servers on command lines were planned, of each file.
+    places: BTreeMap<PathBuf, usize>,
 }
 
 impl Planning<'_> {
@@ -252,7 +304,7 @@ impl Planning<'_> {
         if let Place::File { path, line } = key.place.clone() {
             let text = self.text(&path)?.to_string();
             if let Some(site) = site::of(self.found, &path, line, &text)
-                && let Some(names) = self.names(&site, &text)
+                && let Some(names) = self.names(self.found, &site, &text)
             {
                 return self.settings(&path, &site, &names);
             }
@@ -264,25 +316,40 @@ impl Planning<'_> {
         self.words(path, line)
     }
 
+    fn no_place_for_server(&self, found: &Use) -> CannotPlan {
+        CannotPlan::NoPlaceForServer {
+            tool: found.kind.to_string(),
+            endpoint: self.goal.access().endpoint.to_string(),
+        }
+    }
+
     fn server_elsewhere(&self, place: Place) -> CannotPlan {
         CannotPlan::ServerElsewhere(place, self.goal.access().endpoint.to_string())
     }
 
+    /// Whether how it is now is noted: how it was set for the gateway is nothing to go back to.
+    fn remembers(&self) -> bool {
+        !AccessKeyId::looks_issued(self.found.key.id.as_str())
+            && matches!(self.goal, Goal::Gateway(_))
+    }
+
     /// Notes how a setting is now, without what it tells of the key, the server or a bucket.
-    fn remember(&mut self, role: Role, name: Option<String>, path: &Path, now: Option<&str>) {
-        // How it was set for the gateway is nothing to go back to.
-        if AccessKeyId::looks_issued(self.found.key.id.as_str())
-            || matches!(self.goal, Goal::Provider { .. })
-            || self.layout.of(role, path, name.as_deref()).is_some()
-        {
+    fn remember(
+        &mut self,
+        role: Role,
+        name: Option<String>,
+        path: &Path,
+        now: Option<&str>,
+        old: Option<&Endpoint>,
+    ) {
+        if !self.remembers() || self.layout.of(role, path, name.as_deref()).is_some() {
             return;
         }
         let text = match (role, now) {
             (_, None) => None,
             (Role::Id | Role::Secret, Some(_)) => return,
             (Role::Server | Role::BucketServer, Some(now)) => {
-                let endpoint = self.found.key.endpoint.as_ref();
-                let found = endpoint.and_then(|endpoint| server::find(now, endpoint));
+                let found = old.and_then(|endpoint| server::find(now, endpoint));
                 let form = match &found {
                     Some(found) if found.form == server::Form::Authority => "{authority}",
                     _ => "{endpoint}",
@@ -337,8 +404,12 @@ impl Planning<'_> {
         mut changes: Vec<Change>,
     ) {
         if let Some(text) = self.texts.iter_mut().find(|text| text.path == path) {
+            let mut known = text.part.split(", ");
             if text.part.is_empty() {
                 text.part = part;
+            } else if !part.is_empty() && !known.any(|known| known == part) {
+                text.part.push_str(", ");
+                text.part.push_str(&part);
             }
             text.now = now;
             text.changes.append(&mut changes);

@@ -10,14 +10,12 @@ use bascule_formats::{
 use zeroize::Zeroizing;
 
 use super::{
-    super::{
-        command_place, server,
-        site::{self, Site},
-    },
+    super::{server, site::Site},
     Access, CannotPlan, Change, Goal, Planning, Role, ServerSettings, Was, filled, is_amazons,
     misplaced,
+    servers::{Servers, Setting},
 };
-use crate::found::Place;
+use crate::picture::Use;
 
 /// Names of variables that hold an id, each with those of the secret and of the server.
 pub(super) const VARIABLES: [[&str; 3]; 8] = [
@@ -78,14 +76,14 @@ pub(super) struct Names {
     server: String,
 }
 
-/// A setting and what it will hold; `None`: it goes.
-type Wish = (Role, String, Option<Zeroizing<String>>);
+/// A setting and what it will hold (`None`: it goes), and the server that it names now.
+type Wish = (Role, String, Option<Zeroizing<String>>, Option<Endpoint>);
 
 const STYLE: &str = "s3.addressing_style";
 
 impl Planning<'_> {
     /// The names under which a site holds the consumer's key.
-    pub(super) fn names(&self, site: &Site, text: &str) -> Option<Names> {
+    pub(super) fn names(&self, found: &Use, site: &Site, text: &str) -> Option<Names> {
         let id = self.found.key.id.as_str();
         let fixed = |id: &str, secret: &str, server: &str| Names {
             id: id.to_owned(),
@@ -107,7 +105,7 @@ impl Planning<'_> {
                     .iter()
                     .map(|[id, secret, server]| fixed(id, secret, server))
                     .collect();
-                known.extend(self.remotes().map(|remote| {
+                known.extend(remotes(found).map(|remote| {
                     let name = |option| format!("RCLONE_CONFIG_{remote}_{option}");
                     Names {
                         id: name("ACCESS_KEY_ID"),
@@ -120,19 +118,13 @@ impl Planning<'_> {
         };
         let mut known = known.into_iter();
         let mut names = known.find(|names| site.value(text, &names.id).as_deref() == Some(id))?;
-        if self.found.kind == "s5cmd" && names.id.starts_with("AWS_") {
+        if found.kind == "s5cmd" && names.id.starts_with("AWS_") {
             names.server = "S3_ENDPOINT_URL".into();
         }
-        if self.found.kind == "s3fs" || self.found.kind == "restic" {
+        if found.kind == "s3fs" || found.kind == "restic" {
             names.server.clear();
         }
         Some(names)
-    }
-
-    /// The remotes on the way, as variables name them.
-    fn remotes(&self) -> impl Iterator<Item = String> {
-        let names = self.found.chain.iter().rev();
-        names.filter_map(|link| Some(link.name.split_once(": (")?.0.to_uppercase()))
     }
 
     /// A key that stands in settings with names.
@@ -144,47 +136,37 @@ impl Planning<'_> {
     ) -> Result<(), CannotPlan> {
         let access = self.goal.access().clone();
         let mut wanted = vec![
-            (Role::Id, names.id.clone(), Some(Zeroizing::new(access.id))),
-            (Role::Secret, names.secret.clone(), Some(access.secret)),
+            (
+                Role::Id,
+                names.id.clone(),
+                Some(Zeroizing::new(access.id)),
+                None,
+            ),
+            (
+                Role::Secret,
+                names.secret.clone(),
+                Some(access.secret),
+                None,
+            ),
         ];
         let text = self.text(path)?.to_string();
-        let mut elsewhere = None;
-        match self.found.key.endpoint_place.clone() {
-            // What these name has no place of its own.
-            _ if matches!(site.syntax, Syntax::Mc | Syntax::S3cfg) => {
-                wanted.push(self.server_setting(path, site, &names.server, &text));
-            }
-            Some(Place::File { path: at, line }) => {
-                let there = match at == path {
-                    true => text.clone(),
-                    false => self.text(&at)?.to_string(),
-                };
-                let its = site::of(self.found, &at, line, &there);
-                let its = its.and_then(|its| Some((self.server_name(&its, &there)?, its)));
-                match its {
-                    Some((name, its)) if at == path && its == *site => {
-                        wanted.push(self.server_setting(path, site, &name, &text));
-                    }
-                    Some((name, its)) => elsewhere = Some((at, its, name)),
-                    None => self.server_words(&at, line)?,
-                }
-            }
-            Some(Place::Argument(_)) => match command_place(self.found).and_then(Place::file) {
-                Some((at, line)) => self.server_words(at, line)?,
-                None => return Err(self.server_elsewhere(Place::Argument("a command".into()))),
-            },
-            Some(place @ Place::Variable(_)) => return Err(self.server_elsewhere(place)),
-            None if names.server.is_empty() || self.found.kind == "s5cmd" && is_aws(site) => {
-                self.no_server()?;
-            }
-            None => wanted.push(self.server_setting(path, site, &names.server, &text)),
+        let mut servers = self.servers(Some((path, site)))?;
+        self.told_beside_key(path, site, &text, &mut servers)?;
+        // Lines are counted before any is added.
+        for words in &servers.words {
+            self.server_words(words)?;
+        }
+        let is_own =
+            |setting: &&Setting| setting.path == path && setting.site.section == site.section;
+        let (own, elsewhere): (Vec<_>, Vec<_>) = servers.settings.iter().partition(is_own);
+        for setting in &own {
+            let old = setting.old.as_ref();
+            wanted.push(self.server_setting(path, site, &setting.name, &text, old));
         }
         self.beside(path, site, &text, &mut wanted);
         self.set(path, site, wanted)?;
-        if let Some((path, site, name)) = elsewhere {
-            let text = self.text(&path)?.to_string();
-            let wanted = vec![self.server_setting(&path, &site, &name, &text)];
-            self.set(&path, &site, wanted)?;
+        for setting in elsewhere {
+            self.setting_elsewhere(setting)?;
         }
         if is_aws(site) {
             self.addressing_beside(path, site)?;
@@ -192,16 +174,73 @@ impl Planning<'_> {
         Ok(())
     }
 
-    /// The name of the setting that holds the consumer's server.
-    fn server_name(&self, site: &Site, text: &str) -> Option<String> {
-        let endpoint = self.found.key.endpoint.as_ref()?;
+    /// A server that is set in another part than the key.
+    pub(super) fn setting_elsewhere(&mut self, setting: &Setting) -> Result<(), CannotPlan> {
+        let Setting {
+            path,
+            site,
+            name,
+            old,
+        } = setting;
+        let text = self.text(path)?.to_string();
+        let wanted = vec![self.server_setting(path, site, name, &text, old.as_ref())];
+        self.set(path, site, wanted)
+    }
+
+    /// Adds the server beside the key for what is told none yet.
+    fn told_beside_key(
+        &self,
+        path: &Path,
+        site: &Site,
+        text: &str,
+        servers: &mut Servers<'_>,
+    ) -> Result<(), CannotPlan> {
+        let beside = |name: String, old: Option<Endpoint>| Setting {
+            path: path.to_owned(),
+            site: site.clone(),
+            name,
+            old,
+        };
+        let name_of = |found: &Use| {
+            let names = self.names(found, site, text);
+            names.map(|names| names.server).unwrap_or_default()
+        };
+        // What these name has no place of its own.
+        if matches!(site.syntax, Syntax::Mc | Syntax::S3cfg) {
+            let old = self.found.key.endpoint.clone();
+            servers.set(beside(name_of(self.found), old));
+            return Ok(());
+        }
+        for found in std::mem::take(&mut servers.untold) {
+            let name = name_of(found);
+            if name.is_empty() || found.kind == "s5cmd" && is_aws(site) {
+                return Err(self.no_server(found));
+            }
+            servers.set(beside(name, None));
+        }
+        // By hand the entry must not take the new key to where it went; it had no server before.
+        if let Some(found) = servers.bare_entry
+            && matches!(self.goal, Goal::Gateway(_))
+            && matches!(
+                site.syntax,
+                Syntax::Rclone | Syntax::AwsCredentials | Syntax::AwsConfig
+            )
+        {
+            servers.set(beside(name_of(found), None));
+        }
+        Ok(())
+    }
+
+    /// The name of the setting that holds a use's server, in the part of a file where the line is.
+    pub(super) fn server_name(found: &Use, site: &Site, text: &str, line: u32) -> Option<String> {
+        let endpoint = found.key.endpoint.as_ref()?;
         let names: Vec<String> = match site.syntax {
             Syntax::Rclone => vec!["endpoint".into()],
             Syntax::AwsCredentials | Syntax::AwsConfig => {
                 vec!["endpoint_url".into(), "s3.endpoint_url".into()]
             }
             _ => {
-                let of_remotes = self.remotes();
+                let of_remotes = remotes(found);
                 let of_remotes =
                     of_remotes.map(|remote| format!("RCLONE_CONFIG_{remote}_ENDPOINT"));
                 SERVERS
@@ -211,20 +250,42 @@ impl Planning<'_> {
                     .collect()
             }
         };
-        names.into_iter().find(|name| {
+        let mut names: Vec<_> = names.into_iter().collect();
+        names.retain(|name| {
             let value = site.value(text, name);
             value.is_some_and(|value| server::find(&value, endpoint).is_some())
-        })
+        });
+        // Several may hold it, each for another tool.
+        let own = (line as usize).checked_sub(1);
+        let own = own.and_then(|at| text.lines().nth(at)).unwrap_or_default();
+        let mut words = own.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let on_line = words.find_map(|word| names.iter().position(|name| name == word));
+        match on_line {
+            Some(at) => Some(names.swap_remove(at)),
+            None => names.into_iter().next(),
+        }
     }
 
     /// What a setting that holds the server will hold.
-    fn server_setting(&self, path: &Path, site: &Site, name: &str, text: &str) -> Wish {
+    fn server_setting(
+        &self,
+        path: &Path,
+        site: &Site,
+        name: &str,
+        text: &str,
+        old: Option<&Endpoint>,
+    ) -> Wish {
         let now = site.value(text, name);
         let value = match self.goal {
             Goal::Gateway(access) => {
                 // s3cmd takes no scheme there.
                 let scheme = site.syntax != Syntax::S3cfg;
-                Some(self.in_place_of_server(now.as_deref(), &access.endpoint, scheme))
+                Some(in_place_of_server(
+                    now.as_deref(),
+                    old,
+                    &access.endpoint,
+                    scheme,
+                ))
             }
             Goal::Provider {
                 access,
@@ -234,44 +295,33 @@ impl Planning<'_> {
             } => {
                 let original = originals.get(path).and_then(|text| site.value(text, name));
                 match layout.of(Role::Server, path, Some(name)) {
-                    Some(Was { text: None, .. }) if is_amazons(&access.endpoint) => None,
+                    Some(Was { text: None, .. })
+                        if is_amazons(&access.endpoint) || layout.names_server() =>
+                    {
+                        None
+                    }
                     // What stood there tells nothing of the provider if the layout does not.
                     Some(_) if original.is_some() => original,
                     Some(Was {
                         text: Some(form), ..
-                    }) => Some(self.restored(now.as_deref(), form, access)),
+                    }) => Some(restored(now.as_deref(), old, form, access)),
                     Some(Was { text: None, .. }) | None => {
                         let scheme = site.syntax != Syntax::S3cfg;
-                        Some(self.in_place_of_server(now.as_deref(), &access.endpoint, scheme))
+                        Some(in_place_of_server(
+                            now.as_deref(),
+                            old,
+                            &access.endpoint,
+                            scheme,
+                        ))
                     }
                 }
             }
         };
-        (Role::Server, name.to_owned(), value.map(Zeroizing::new))
-    }
-
-    /// A value with another server in the place of the consumer's; what else stands there stays.
-    fn in_place_of_server(&self, now: Option<&str>, new: &Endpoint, takes_scheme: bool) -> String {
-        let written = now.zip(self.found.key.endpoint.as_ref());
-        let found = written.and_then(|(now, old)| Some((now, server::find(now, old)?)));
-        match found {
-            Some((now, found)) => {
-                let new = server::write(new, found.form, takes_scheme);
-                now.replacen(found.text, &new, 1)
-            }
-            None if takes_scheme => new.to_string(),
-            None => new.authority(),
-        }
-    }
-
-    /// A value with the provider's server, in the form that it had.
-    fn restored(&self, now: Option<&str>, form: &str, access: &Access) -> String {
-        let server = filled(form, &access.endpoint);
-        let written = now.zip(self.found.key.endpoint.as_ref());
-        let found = written.and_then(|(now, old)| Some((now, server::find(now, old)?)));
-        found.map_or_else(
-            || server.clone(),
-            |(now, found)| now.replacen(found.text, &server, 1),
+        (
+            Role::Server,
+            name.to_owned(),
+            value.map(Zeroizing::new),
+            old.cloned(),
         )
     }
 
@@ -300,7 +350,7 @@ impl Planning<'_> {
                     }
                 };
                 if value != now {
-                    wanted.push((role, name.to_owned(), value.map(Zeroizing::new)));
+                    wanted.push((role, name.to_owned(), value.map(Zeroizing::new), None));
                 }
             };
         let endpoint = &self.goal.access().endpoint;
@@ -396,9 +446,9 @@ impl Planning<'_> {
     }
 
     /// No setting names the server, and none of the key's file could.
-    fn no_server(&mut self) -> Result<(), CannotPlan> {
+    fn no_server(&self, found: &Use) -> CannotPlan {
         let endpoint = &self.goal.access().endpoint;
-        Err(match &*self.found.kind {
+        match &*found.kind {
             "s3fs" => CannotPlan::ServerOnCommandLine {
                 tool: "s3fs",
                 add: format!("-o url={endpoint},use_path_request_style"),
@@ -407,21 +457,24 @@ impl Planning<'_> {
                 tool: "s5cmd",
                 add: format!("--endpoint-url {endpoint}"),
             },
-            _ => self.server_elsewhere(Place::Argument("nothing that was found".into())),
-        })
+            _ => self.no_place_for_server(found),
+        }
     }
 
     /// Changes settings of one part of a file.
     fn set(&mut self, path: &Path, site: &Site, wanted: Vec<Wish>) -> Result<(), CannotPlan> {
         let text = self.text(path)?.to_string();
         let mut changes = Vec::new();
-        for (role, name, value) in wanted {
+        let first = self.found.key.endpoint.clone();
+        for (role, name, value, old) in wanted {
+            let old = old.or_else(|| first.clone());
             let before = site.value(&text, &name).map(Zeroizing::new);
             self.remember(
                 role,
                 Some(name.clone()),
                 path,
                 before.as_deref().map(String::as_str),
+                old.as_ref(),
             );
             if before != value {
                 changes.push(Change {
@@ -454,6 +507,42 @@ impl Planning<'_> {
         self.changed(path, part, now, changes);
         Ok(())
     }
+}
+
+/// The remotes on a use's way, as variables name them.
+fn remotes(found: &Use) -> impl Iterator<Item = String> {
+    let names = found.chain.iter().rev();
+    names.filter_map(|link| Some(link.name.split_once(": (")?.0.to_uppercase()))
+}
+
+/// A value with another server in the place of the old one; what else stands there stays.
+fn in_place_of_server(
+    now: Option<&str>,
+    old: Option<&Endpoint>,
+    new: &Endpoint,
+    takes_scheme: bool,
+) -> String {
+    let found = now.zip(old);
+    let found = found.and_then(|(now, old)| Some((now, server::find(now, old)?)));
+    match found {
+        Some((now, found)) => {
+            let new = server::write(new, found.form, takes_scheme);
+            now.replacen(found.text, &new, 1)
+        }
+        None if takes_scheme => new.to_string(),
+        None => new.authority(),
+    }
+}
+
+/// A value with the provider's server, in the form that it had.
+fn restored(now: Option<&str>, old: Option<&Endpoint>, form: &str, access: &Access) -> String {
+    let server = filled(form, &access.endpoint);
+    let found = now.zip(old);
+    let found = found.and_then(|(now, old)| Some((now, server::find(now, old)?)));
+    found.map_or_else(
+        || server.clone(),
+        |(now, found)| now.replacen(found.text, &server, 1),
+    )
 }
 
 const fn is_aws(site: &Site) -> bool {

@@ -1,19 +1,24 @@
 //! Command lines: what stands on them word for word.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
-use bascule_formats::{edit, revise};
+use bascule_domain::endpoint::Endpoint;
+use bascule_formats::{
+    edit::{self, Edit},
+    revise,
+};
 use zeroize::Zeroizing;
 
 use super::{
     super::server, CannotPlan, Change, Goal, Planning, Role, Was, filled, misplaced,
-    settings::VARIABLES,
+    servers::Words, settings::VARIABLES,
 };
-use crate::found::Place;
 
 /// What marks a server that stood on a command line without quotes, which rclone needs around the
 /// gateway's.
 const BARE: &str = "bare ";
+/// What s3fs needs behind its server to put no bucket into the host's name.
+const STYLE: &str = ",use_path_request_style";
 
 impl Planning<'_> {
     /// A key that stands word for word on a line.
@@ -27,22 +32,24 @@ impl Planning<'_> {
         let Some(secret) = secret else {
             return Err(CannotPlan::NoFile);
         };
-        let server = self.found.key.endpoint_place.clone();
-        let beside = match &server {
-            None => Some(self.server_behind_secret(path, line, &secret)?),
-            Some(_) if self.was_absent(path) => {
-                Some(self.server_behind_secret(path, line, &secret)?)
+        if let Some((old, new)) = self.address_with_key(path, line, &secret)? {
+            return self.replace(path, line, Role::Secret, "address with the key", old, new);
+        }
+        let mut beside = None;
+        if self.was_absent(path) {
+            beside = Some(self.server_behind_secret(path, line, &secret)?);
+        } else {
+            let servers = self.servers(None)?;
+            if !servers.untold.is_empty() {
+                beside = Some(self.server_behind_secret(path, line, &secret)?);
             }
-            Some(Place::Argument(_)) => {
-                self.server_words(path, line)?;
-                None
+            for words in &servers.words {
+                self.server_words(words)?;
             }
-            Some(Place::File { path: at, line }) => {
-                self.server_words(&at.clone(), *line)?;
-                None
+            for setting in &servers.settings {
+                self.setting_elsewhere(setting)?;
             }
-            Some(place @ Place::Variable(_)) => return Err(self.server_elsewhere(place.clone())),
-        };
+        }
         let id = Zeroizing::new(key.id.as_str().to_owned());
         self.replace(
             path,
@@ -72,6 +79,44 @@ impl Planning<'_> {
         self.replace(path, line, Role::Secret, "secret", before, after)
     }
 
+    /// An address that holds the key, as mc's variables do, and the one that takes its place: their server is
+    /// between them. Only of keys that are written in an address as they are.
+    fn address_with_key(
+        &mut self,
+        path: &Path,
+        line: u32,
+        secret: &str,
+    ) -> Result<Option<(Zeroizing<String>, Zeroizing<String>)>, CannotPlan> {
+        let Some(endpoint) = self.found.key.endpoint.clone() else {
+            return Ok(None);
+        };
+        let access = self.goal.access().clone();
+        let id = self.found.key.id.as_str();
+        let text = self.text(path)?;
+        let own = &text[logical(text, line)];
+        let address = |endpoint: &Endpoint, id: &str, secret: &str, server: &str| {
+            let scheme = if endpoint.is_tls() { "https" } else { "http" };
+            Zeroizing::new(format!("{scheme}://{id}:{secret}@{server}"))
+        };
+        let servers = [
+            format!("{}:{}", endpoint.host(), endpoint.port()),
+            endpoint.authority(),
+        ];
+        let mut written = servers
+            .iter()
+            .map(|server| address(&endpoint, id, secret, server));
+        let Some(old) = written.find(|address| own.contains(address.as_str())) else {
+            return Ok(None);
+        };
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+        if !access.secret.chars().all(fits) {
+            return Err(self.no_place_for_server(self.found));
+        }
+        let server = access.endpoint.authority();
+        let new = address(&access.endpoint, &access.id, &access.secret, &server);
+        Ok(Some((old, new)))
+    }
+
     /// Whether no server stood on the command line before it was adopted.
     fn was_absent(&self, path: &Path) -> bool {
         let Goal::Provider { layout, .. } = self.goal else {
@@ -96,7 +141,7 @@ impl Planning<'_> {
             }
         };
         let text = self.text(path)?.to_string();
-        let own = logical(&text, line);
+        let own = &text[logical(&text, line)];
         let before = own.split_once(secret).map_or("", |(before, _)| before);
         let quoted = |quote: char| before.matches(quote).count() % 2 == 1;
         if before.ends_with("secret_access_key=") && before.contains(":s3") {
@@ -118,106 +163,125 @@ impl Planning<'_> {
                 return Ok(format!(" {server}={endpoint}"));
             }
         }
-        Err(self.server_elsewhere(Place::Argument("nothing on its command line".into())))
+        Err(self.no_place_for_server(self.found))
     }
 
-    /// A server that stands word for word on a line.
-    pub(super) fn server_words(&mut self, path: &Path, line: u32) -> Result<(), CannotPlan> {
+    /// A server that stands word for word on a line: every time that it stands there.
+    pub(super) fn server_words(&mut self, words: &Words) -> Result<(), CannotPlan> {
+        let path = words.path.as_path();
         let text = self.text(path)?.to_string();
-        let endpoint = self.found.key.endpoint.clone();
-        let line = line.max(1);
-        let own = logical(&text, line);
-        let found = endpoint.and_then(|endpoint| {
-            let found = server::find(own, &endpoint)?;
-            Some((found.text.to_owned(), found.form))
-        });
-        let Some((old, form)) = found else {
-            return Err(self.server_elsewhere(Place::File {
+        let part = logical(&text, words.line);
+        let own = &text[part.clone()];
+        let places = server::all(own, &words.old);
+        if !words.are_all_its_own(places.len()) {
+            return Err(CannotPlan::SeveralOnLine {
                 path: path.to_owned(),
-                line,
-            }));
-        };
-        let s3fs = self.found.kind == "s3fs";
-        let style = ",use_path_request_style";
-        // rclone ends a value at a colon unless it is quoted.
-        let (before, behind) = own.split_once(&old).unwrap_or((own, ""));
-        let bare =
-            before.ends_with("endpoint=") && before.contains(':') && behind.starts_with([':', ',']);
-        let quote = quote_within(before);
-        let was = match self.goal {
-            Goal::Provider { layout, .. } => layout.of(Role::Server, path, None),
-            Goal::Gateway(_) => None,
-        };
-        let was = was.and_then(|was| was.text.as_deref());
-        if let (Some(form), Goal::Provider { access, .. }) =
-            (was.and_then(|was| was.strip_prefix(BARE)), self.goal)
-        {
-            let quote = quote_within(
-                before
-                    .strip_suffix(['\'', '"'])
-                    .unwrap_or(before)
-                    .trim_end_matches('\\'),
-            );
-            let old = Zeroizing::new(format!("{quote}{old}{quote}"));
-            let new = Zeroizing::new(filled(form, &access.endpoint));
-            return self.replace(path, line, Role::Server, "server", old, new);
+                line: words.line,
+            });
         }
-        let new = match self.goal {
-            Goal::Gateway(access) if bare => {
-                let form = if form == server::Form::Authority {
-                    "{authority}"
-                } else {
-                    "{endpoint}"
-                };
-                self.layout.0.push(Was {
-                    role: Role::Server,
-                    name: None,
-                    path: path.to_owned(),
-                    text: Some(format!("{BARE}{form}")),
-                });
-                format!("{quote}{}{quote}", access.endpoint)
+        let mut edits = Vec::new();
+        let mut changes = Vec::new();
+        for (span, form) in places {
+            let before_it = self.places.entry(path.to_owned()).or_default();
+            let place = *before_it;
+            *before_it += 1;
+            let (span, new) = self.server_word(words, own, span, form, place);
+            let before = Zeroizing::new(own[span.clone()].to_owned());
+            let new = Zeroizing::new(new);
+            if before == new {
+                continue;
             }
+            changes.push(Change {
+                role: Role::Server,
+                name: "server".to_owned(),
+                before: Some(before),
+                after: Some(new.clone()),
+            });
+            edits.push(Edit {
+                span: part.start + span.start..part.start + span.end,
+                text: new,
+            });
+        }
+        let now = edit::apply(&text, &edits).map_err(|_| misplaced(path))?;
+        self.changed(path, format!("line {}", words.line), now, changes);
+        Ok(())
+    }
+
+    /// What one place of a server becomes, with the bytes that go: `place` is its own among those of the
+    /// file.
+    fn server_word(
+        &mut self,
+        words: &Words,
+        own: &str,
+        span: Range<usize>,
+        form: server::Form,
+        place: usize,
+    ) -> (Range<usize>, String) {
+        let (before, behind) = (&own[..span.start], &own[span.end..]);
+        match self.goal {
             Goal::Gateway(access) => {
-                let mut new = server::write(&access.endpoint, form, true);
-                if s3fs && !own.contains(&style[1..]) {
-                    new.push_str(style);
+                // rclone ends a value at a colon unless it is quoted.
+                let is_bare = before.ends_with("endpoint=")
+                    && before.contains([':', ','])
+                    && behind.starts_with([':', ',']);
+                let adds_style = words.is_s3fs && !own.contains(&STYLE[1..]);
+                if self.remembers() {
+                    let form = match form {
+                        server::Form::Authority => "{authority}",
+                        server::Form::Url => "{endpoint}",
+                    };
+                    let bare = if is_bare { BARE } else { "" };
+                    self.was(words, Role::Server, Some(format!("{bare}{form}")));
+                    if words.is_s3fs {
+                        let style = (!adds_style).then(|| STYLE.to_owned());
+                        self.was(words, Role::Addressing, style);
+                    }
                 }
-                new
+                let quote = if is_bare { quote_within(before) } else { "" };
+                let new = match is_bare {
+                    true => access.endpoint.to_string(),
+                    false => server::write(&access.endpoint, form, true),
+                };
+                let style = if adds_style { STYLE } else { "" };
+                (span, format!("{quote}{new}{quote}{style}"))
             }
             Goal::Provider { access, layout, .. } => {
-                match layout
-                    .of(Role::Server, path, None)
-                    .and_then(|was| was.text.as_deref())
+                let was = layout.words(Role::Server, &words.path, place);
+                let was = was.and_then(|was| was.text.as_deref());
+                let mut span = span;
+                if let Some(form) = was.and_then(|was| was.strip_prefix(BARE)) {
+                    let unquoted = before.strip_suffix(['\'', '"']).unwrap_or(before);
+                    let quote = quote_within(unquoted.trim_end_matches('\\'));
+                    if before.ends_with(quote) && behind.starts_with(quote) {
+                        span = span.start - quote.len()..span.end + quote.len();
+                    }
+                    return (span, filled(form, &access.endpoint));
+                }
+                // What was added to the options goes with the server.
+                let style = layout.words(Role::Addressing, &words.path, place);
+                if words.is_s3fs
+                    && style.is_some_and(|was| was.text.is_none())
+                    && behind.starts_with(STYLE)
                 {
+                    span.end += STYLE.len();
+                }
+                let new = match was {
                     Some(form) => filled(form, &access.endpoint),
                     None => server::write(&access.endpoint, form, true),
-                }
+                };
+                (span, new)
             }
-        };
-        // What was added to the options goes with the server.
-        let added = self.added_style(path);
-        let old = match added {
-            true => format!("{old}{style}"),
-            false => old,
-        };
-        self.replace(
-            path,
-            line,
-            Role::Server,
-            "server",
-            Zeroizing::new(old),
-            Zeroizing::new(new),
-        )
+        }
     }
 
-    fn added_style(&self, path: &Path) -> bool {
-        let Goal::Provider { layout, .. } = self.goal else {
-            return false;
-        };
-        self.found.kind == "s3fs"
-            && layout
-                .of(Role::Addressing, path, None)
-                .is_some_and(|was| was.text.is_none())
+    /// Notes how words of a command line are now.
+    fn was(&mut self, words: &Words, role: Role, text: Option<String>) {
+        self.layout.0.push(Was {
+            role,
+            name: None,
+            path: words.path.clone(),
+            text,
+        });
     }
 
     /// Replaces what stands word for word on a line.
@@ -230,18 +294,6 @@ impl Planning<'_> {
         old: Zeroizing<String>,
         new: Zeroizing<String>,
     ) -> Result<(), CannotPlan> {
-        if matches!(self.goal, Goal::Gateway(_)) {
-            let added = role == Role::Server && new.ends_with(",use_path_request_style");
-            if added {
-                self.layout.0.push(Was {
-                    role: Role::Addressing,
-                    name: None,
-                    path: path.to_owned(),
-                    text: None,
-                });
-            }
-            self.remember(role, None, path, Some(&old));
-        }
         if *old == *new {
             return Ok(());
         }
@@ -273,22 +325,27 @@ fn quote_within(before: &str) -> &'static str {
     }
 }
 
-/// A line, counted from 1, with those that continue it.
-fn logical(text: &str, line: u32) -> &str {
-    let from = offset(text, line);
-    let mut end = from;
-    for own in text[from..].split_inclusive('\n') {
-        end += own.len();
-        if !own.trim_end_matches(['\n', '\r']).ends_with('\\') {
-            break;
+/// The bytes of a line, counted from 1, with those that it continues and that continue it.
+pub(super) fn logical(text: &str, line: u32) -> Range<usize> {
+    let mut at = 0;
+    let mut whole = 0..0;
+    for (own, number) in text.split_inclusive('\n').zip(1..) {
+        at += own.len();
+        whole.end = at;
+        let ended = own.trim_end_matches(['\n', '\r']);
+        let goes_on = (ended.len() - ended.trim_end_matches('\\').len()) % 2 == 1;
+        if !goes_on {
+            if number >= line.max(1) {
+                break;
+            }
+            whole.start = at;
         }
     }
-    &text[from..end]
+    whole
 }
 
-fn offset(text: &str, line: u32) -> usize {
-    let skipped = text
-        .split_inclusive('\n')
-        .take(line.saturating_sub(1) as usize);
-    skipped.map(str::len).sum()
+/// The number of the line that begins at a byte, counted from 1.
+pub(super) fn number(text: &str, at: usize) -> u32 {
+    let lines = text[..at].matches('\n').count();
+    u32::try_from(lines).unwrap_or(u32::MAX).saturating_add(1)
 }
