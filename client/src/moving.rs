@@ -172,8 +172,7 @@ fn same(consumer: &Consumer, found: Vec<Consumer>) -> Option<Consumer> {
         })
         .collect();
     if found.len() > 1 {
-        let place = &consumer.first().key.place;
-        found.retain(|one| one.first().key.place == *place && one.name == consumer.name);
+        found.retain(|one| one.stands_exactly_where(consumer) && one.name == consumer.name);
     }
     match found.len() {
         1 => found.pop(),

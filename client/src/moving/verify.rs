@@ -48,6 +48,10 @@ pub(crate) async fn check(
     if found.iter().any(|found| found.is_led_to_like(moved)) {
         found.retain(|found| found.is_led_to_like(moved));
     }
+    // A line that was added before it, beside its key, moves it.
+    if found.iter().any(|found| found.stands_exactly_where(moved)) {
+        found.retain(|found| found.stands_exactly_where(moved));
+    }
     let consumer = &moved.name;
     let first = found.first().ok_or_else(|| {
         NotWorking(format!(

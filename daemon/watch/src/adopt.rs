@@ -140,12 +140,27 @@ impl Consumer {
         Some(&entry.name)
     }
 
+    /// Where its key stands; of one on a command line, where that is.
+    fn stands(&self) -> &Place {
+        let found = self.first();
+        match &found.key.place {
+            place @ Place::Argument(_) => command_place(found).unwrap_or(place),
+            place => place,
+        }
+    }
+
     /// Whether it stands where another one does, in the same file and entry. Of several there, those that
     /// nothing else leads to are told apart by [`Self::is_led_to_like`].
     #[must_use]
     pub fn stands_where(&self, other: &Self) -> bool {
-        let file = |of: &Self| of.first().key.place.file().map(|(path, _)| path.to_owned());
+        let file = |of: &Self| of.stands().file().map(|(path, _)| path.to_owned());
         file(self) == file(other) && self.entry() == other.entry()
+    }
+
+    /// Whether it stands on the very line where another one does, and there in the same way.
+    #[must_use]
+    pub fn stands_exactly_where(&self, other: &Self) -> bool {
+        self.stands() == other.stands() && self.first().key.place == other.first().key.place
     }
 
     /// Whether what leads to it leads to the other one too: the same units, containers, lines and scripts.
@@ -306,8 +321,14 @@ fn name_apart(consumers: &mut [Consumer], home: Option<&Path>) {
     for at in order {
         let consumer = &mut consumers[at];
         if !seen.insert(consumer.name.clone()) {
-            let place = consumer.first().key.place.to_string();
-            consumer.name = format!("{}@{place}", consumer.name);
+            let name = &consumer.name;
+            let place = consumer.stands();
+            // Lines move with every edit before them, so the file alone where that is enough.
+            let file = place.file().map(|(path, _)| path.display().to_string());
+            let file = file.filter(|file| !name.ends_with(file));
+            let by_file = file.map(|file| format!("{name}@{file}"));
+            let by_file = by_file.filter(|name| !seen.contains(name));
+            consumer.name = by_file.unwrap_or_else(|| format!("{name}@{place}"));
             seen.insert(consumer.name.clone());
         }
     }
