@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     cli::{self, Answer},
+    control_groups,
     home::Home,
     process::Process,
     random_hex, tools, wait,
@@ -226,7 +227,7 @@ impl Drop for Machine {
             }
         }
         for group in &self.groups {
-            remove_group(group);
+            control_groups::remove(group);
         }
         for folder in ["propagate", "unix-export"] {
             let _ = fs::remove_dir(
@@ -265,18 +266,6 @@ fn make_groups(name: &str) -> Vec<PathBuf> {
         .map(|root| root.join(format!("machine-{name}.scope")))
         .inspect(|group| fs::create_dir(group).expect("a new control group"))
         .collect()
-}
-
-/// Removes a control group with all below it, as soon as the last process has left.
-fn remove_group(group: &Path) {
-    let below = fs::read_dir(group).into_iter().flatten().flatten();
-    for entry in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        remove_group(&entry.path());
-    }
-    wait::until("the control group to be empty", || {
-        let _ = fs::remove_dir(group);
-        (!group.exists()).then_some(())
-    });
 }
 
 fn first_child(pid: u32) -> Option<Pid> {
