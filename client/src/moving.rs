@@ -26,7 +26,7 @@ use std::{
 
 use bascule_domain::access_key::AccessKeyId;
 use bascule_watch::{
-    HeldKey, Machine, Picture, Place, Use,
+    HeldKey, Machine, Picture, Place, Rank, Use,
     adopt::{Consumer, Goal, Plan, Selector, consumers, plan},
     scan::{self, Scope},
 };
@@ -73,6 +73,14 @@ impl Seen {
         files.sort();
         files.dedup();
         Self::at(machine(), files, context).await
+    }
+
+    /// The same with what only a search finds, as `scan` does.
+    pub(crate) async fn searched(context: &Context, adoptions: &[Adoption]) -> Result<Self, Error> {
+        let machine = machine();
+        let found = look(move || elsewhere(&machine)).await?;
+        let found: Vec<_> = found.into_iter().map(Selector::File).collect();
+        Self::now(context, &found, adoptions).await
     }
 
     async fn at(machine: Machine, files: Vec<PathBuf>, context: &Context) -> Result<Self, Error> {
@@ -172,13 +180,25 @@ fn same(consumer: &Consumer, found: Vec<Consumer>) -> Option<Consumer> {
         })
         .collect();
     if found.len() > 1 {
-        let place = &consumer.first().key.place;
-        found.retain(|one| one.first().key.place == *place && one.name == consumer.name);
+        found.retain(|one| one.stands_exactly_where(consumer) && one.name == consumer.name);
     }
     match found.len() {
         1 => found.pop(),
         _ => None,
     }
+}
+
+/// Files with a provider's key that a tool takes, and that no known place or job leads to.
+fn elsewhere(machine: &Machine) -> Vec<PathBuf> {
+    let known = scan::known(machine, Scope::FILES).paths();
+    let all = scan::everything(machine, Scope::FILES, |_| ControlFlow::Continue(()));
+    let taken = all.uses.iter().filter(|found| {
+        found.standing == bascule_watch::Standing::Effective
+            && found.rank != Rank::Leftover
+            && !AccessKeyId::looks_issued(found.key.id.as_str())
+    });
+    let paths = taken.filter_map(|found| Some(found.key.place.file()?.0.to_owned()));
+    paths.filter(|path| !known.contains(path)).collect()
 }
 
 /// What a look comes to, with files in it that no known place leads to.

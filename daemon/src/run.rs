@@ -33,6 +33,7 @@ use crate::{
     listeners::{self, Address, Bound},
     manager::{self, WorkPath},
     metrics,
+    not_opened::NotOpened,
     passed::{self, Given},
     rpc::{self, socket::ControlSocket},
     startable::{self, Ours, Unstartable},
@@ -113,8 +114,10 @@ fn look_at(config: &Config, given: &Given) -> anyhow::Result<()> {
 /// Opens the store with the root key that the service manager keeps, where it does, else with that in
 /// the state folder.
 pub(crate) fn open_store(config: &Config) -> anyhow::Result<Store> {
-    Store::open_or_create_with(&config.state_dir, &places())
-        .context("the store was not opened, and nothing in it was changed")
+    Store::open_or_create_with(&config.state_dir, &places()).map_err(|error| {
+        let told = NotOpened::of(&error, config);
+        anyhow::Error::new(error).context(told)
+    })
 }
 
 /// What besides the state folder may hold the root key.

@@ -37,6 +37,8 @@ pub struct Machine {
 #[derive(Debug, Default, Clone)]
 pub struct Boot {
     binds: Vec<String>,
+    settings: Vec<&'static str>,
+    unified: bool,
 }
 
 impl Boot {
@@ -63,6 +65,24 @@ impl Boot {
             .bind(&tools::get("rclone"), "/usr/local/bin/rclone")
     }
 
+    /// A network of its own, with nothing but loopback.
+    #[must_use]
+    pub fn own_network(mut self) -> Self {
+        self.settings.push("--private-network");
+        self
+    }
+
+    /// What its systemd needs to confine a unit as one on bare metal does: control groups of the one
+    /// hierarchy, programs that the kernel runs for them, and calls that systemd-nspawn refuses to all.
+    /// None of them can do more than its root may.
+    #[must_use]
+    pub fn sandboxes(mut self) -> Self {
+        self.settings
+            .push("--system-call-filter=@clock @keyring bpf");
+        self.unified = true;
+        self
+    }
+
     /// Boots it and waits until every unit has started. `None` when the test is to be skipped.
     #[must_use]
     pub fn start(&self) -> Option<Machine> {
@@ -81,7 +101,11 @@ impl Boot {
             .arg(format!("--machine={name}"))
             .arg(format!("--directory={}", image.display()))
             .args(["--volatile=overlay", "--link-journal=no", "--resolv-conf=off", "--timezone=off"])
+            .args(&self.settings)
             .args(&self.binds);
+        if self.unified {
+            command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
+        }
         let process = Process::start(command, &home.path("machine.log"));
         let mut machine = Machine {
             name,

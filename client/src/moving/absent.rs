@@ -2,13 +2,14 @@
 //! told is never taken for gone.
 
 use std::{
-    io::ErrorKind,
-    path::{Path, PathBuf},
+    fmt,
+    io::{self, ErrorKind},
+    path::PathBuf,
 };
 
 use bascule_domain::access_key::{AccessKeyId, ShownId};
 
-use super::{Seen, adopted::Adoption, files, record};
+use super::{Seen, adopted::Adoption, record};
 use crate::{channel::Client, error::Error};
 
 /// Where an adopted tool's key is, if no look finds it.
@@ -16,8 +17,8 @@ use crate::{channel::Client, error::Error};
 pub(crate) enum Absent {
     /// None of its files is there.
     FilesGone,
-    /// Nor is the folder of this one: what it lies on may not be mounted.
-    FolderAway(PathBuf),
+    /// What one of them lay on may just not be there now.
+    Away(Away),
     /// Its files hold it no more.
     KeyGone,
     /// It can't be told; why, for people.
@@ -34,16 +35,58 @@ impl Absent {
     pub(crate) fn told(&self) -> String {
         match self {
             Self::FilesGone => "its files are gone".to_owned(),
-            Self::FolderAway(path) => away(path),
+            Self::Away(away) => away.to_string(),
             Self::KeyGone => "its files hold its key no more".to_owned(),
             Self::NotKnown(why) => why.clone(),
         }
     }
 }
 
-fn away(path: &Path) -> String {
-    let folder = path.parent().unwrap_or(path).display();
-    format!("the folder {folder} is not there; what it lies on may not be mounted")
+/// What a file needs to be found, and which is not there now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Away {
+    /// Its folder.
+    Folder(PathBuf),
+    /// What was mounted here and held it; its folder may be the empty one below.
+    Mount(PathBuf),
+}
+
+impl fmt::Display for Away {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => write!(
+                f,
+                "the folder {} is not there; what it lies on may not be mounted",
+                folder.display()
+            ),
+            Self::Mount(mount) => write!(
+                f,
+                "what was mounted at {} and held its files is not mounted",
+                mount.display()
+            ),
+        }
+    }
+}
+
+/// Where an adoption's file is.
+#[derive(Debug, Clone)]
+struct Site {
+    path: PathBuf,
+    /// Where that was mounted which held it; `None` where it is not known.
+    mount: Option<PathBuf>,
+}
+
+fn sites(adoption: &Adoption) -> Vec<Site> {
+    // What another release has kept tells nothing here.
+    let kept = adoption.kept().unwrap_or_default().files;
+    let of = |path: &PathBuf| Site {
+        mount: kept
+            .iter()
+            .find(|file| file.path == *path)
+            .and_then(|file| file.mount.clone()),
+        path: path.clone(),
+    };
+    adoption.paths.iter().map(of).collect()
 }
 
 /// Whether a file is there.
@@ -52,44 +95,51 @@ enum Presence {
     There,
     /// Its folder is there without it.
     Gone,
-    FolderAway,
+    Away(Away),
     /// The system does not tell; why.
     NotKnown(String),
 }
 
-fn presence(path: &Path) -> Presence {
-    let missing = |error: &std::io::Error| error.kind() == ErrorKind::NotFound;
+fn presence(Site { path, mount }: &Site) -> Presence {
+    let missing = |error: &io::Error| error.kind() == ErrorKind::NotFound;
+    let unknown = |error: io::Error| Presence::NotKnown(error.to_string());
+    match path.symlink_metadata() {
+        Ok(_) => return Presence::There,
+        Err(error) if missing(&error) => {}
+        Err(error) => return unknown(error),
+    }
     let folder = path.parent().unwrap_or(path);
-    match path.symlink_metadata().map_err(|error| {
-        if missing(&error) {
-            return folder.metadata().map(drop);
-        }
-        Err(error)
-    }) {
-        Ok(_) => Presence::There,
-        Err(Ok(())) => Presence::Gone,
-        Err(Err(error)) if missing(&error) => Presence::FolderAway,
-        Err(Err(error)) => Presence::NotKnown(error.to_string()),
+    match folder.metadata() {
+        Ok(_) => {}
+        Err(error) if missing(&error) => return Presence::Away(Away::Folder(folder.to_owned())),
+        Err(error) => return unknown(error),
+    }
+    let Some(mount) = mount else {
+        return Presence::Gone;
+    };
+    match bascule_os::mount_of_file(path) {
+        Ok(now) if now.as_ref() == Some(mount) => Presence::Gone,
+        Ok(_) => Presence::Away(Away::Mount(mount.clone())),
+        Err(error) => unknown(error),
     }
 }
 
-/// Whether none of the files of an adoption is there, though their folders are.
-pub(crate) fn files_gone(adoption: &Adoption) -> bool {
-    let mut paths = adoption.paths.iter();
-    paths.all(|path| presence(path) == Presence::Gone)
-}
-
-/// The file whose folder is missing, if none of them is there.
-fn folder_away(paths: &[PathBuf]) -> Option<&PathBuf> {
-    let mut away = None;
-    for path in paths {
-        match presence(path) {
+/// What became of the files of an adoption, whatever key they held; `None` if one of them is there.
+pub(crate) fn files(adoption: &Adoption) -> Option<Absent> {
+    let (mut away, mut unknown) = (None, None);
+    for site in sites(adoption) {
+        match presence(&site) {
+            Presence::There => return None,
             Presence::Gone => {}
-            Presence::FolderAway => away = away.or(Some(path)),
-            Presence::There | Presence::NotKnown(_) => return None,
+            Presence::Away(found) => away = away.or(Some(found)),
+            Presence::NotKnown(why) => {
+                unknown = unknown.or_else(|| Some(format!("{}: {why}", site.path.display())));
+            }
         }
     }
-    away
+    let away = away.map(Absent::Away);
+    let known = away.unwrap_or(Absent::FilesGone);
+    Some(unknown.map_or(known, Absent::NotKnown))
 }
 
 /// Whether files hold a key.
@@ -101,14 +151,19 @@ pub(crate) enum Held {
     NotKnown(String),
 }
 
-/// Whether one of the files holds a key, of whose id only the end may be left (`…7F3Q`).
-pub(crate) fn held(paths: &[PathBuf], shown: &str) -> Held {
+/// Whether a file of an adoption holds a key, of whose id only the end may be left (`…7F3Q`).
+pub(crate) fn held(adoption: &Adoption, shown: &str) -> Held {
+    held_in(&sites(adoption), shown)
+}
+
+fn held_in(sites: &[Site], shown: &str) -> Held {
     let mut unknown = None;
-    for path in paths {
-        let text = match presence(path) {
+    for site in sites {
+        let path = &site.path;
+        let text = match presence(site) {
             Presence::Gone => continue,
-            Presence::There => files::text(path),
-            Presence::FolderAway => Err(away(path)),
+            Presence::There => super::files::text(path),
+            Presence::Away(away) => Err(away.to_string()),
             Presence::NotKnown(why) => Err(why),
         };
         match text {
@@ -153,15 +208,16 @@ pub(crate) async fn absent(
         return Ok(None);
     }
     // Of a tool that shares its key with others the keys tell nothing: its files come first.
-    if files_gone(adoption) {
-        return Ok(Some(Absent::FilesGone));
+    let files = files(adoption);
+    if files == Some(Absent::FilesGone) {
+        return Ok(files);
     }
     let mut found = seen.known.keys().filter(|id| of_label(id));
-    if found.any(|id| held(&adoption.paths, id.as_str()) == Held::Yes) {
+    if found.any(|id| held(adoption, id.as_str()) == Held::Yes) {
         return Ok(None);
     }
-    if let Some(path) = folder_away(&adoption.paths) {
-        return Ok(Some(Absent::FolderAway(path.clone())));
+    if let Some(Absent::Away(_)) = files {
+        return Ok(files);
     }
     Ok(Some(
         match record::holds_its_key(client, adoption).await? {
@@ -176,7 +232,7 @@ pub(crate) async fn absent(
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::{os::unix::fs::symlink, path::Path};
 
     use super::*;
 
@@ -188,16 +244,24 @@ mod tests {
         path
     }
 
+    fn site(path: &Path) -> Site {
+        Site {
+            path: path.to_owned(),
+            mount: None,
+        }
+    }
+
     #[test]
     fn only_a_file_that_is_missing_from_its_folder_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let there = own(folder.path(), "rclone.conf", "x");
+        let presence = |path: &Path| presence(&site(path));
         assert_eq!(presence(&there), Presence::There);
         assert_eq!(presence(&folder.path().join("other")), Presence::Gone);
         // Not mounted.
-        let away = folder.path().join("usb/rclone.conf");
-        assert_eq!(presence(&away), Presence::FolderAway);
-        assert_eq!(folder_away(std::slice::from_ref(&away)), Some(&away));
+        let usb = folder.path().join("usb");
+        let away = Presence::Away(Away::Folder(usb.clone()));
+        assert_eq!(presence(&usb.join("rclone.conf")), away);
         // What the system does not tell: here it is no folder, there a folder that nobody can enter.
         let Presence::NotKnown(_) = presence(&there.join("below")) else {
             panic!("a path through a file is not known");
@@ -210,9 +274,28 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_lay_on_what_is_not_mounted_now_is_not_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut site = site(&folder.path().join("rclone.conf"));
+        let now = bascule_os::mount_of_file(&site.path).unwrap();
+        site.mount.clone_from(&now);
+        assert_eq!(presence(&site), Presence::Gone);
+        site.mount = Some(folder.path().to_owned());
+        let away = Presence::Away(Away::Mount(folder.path().to_owned()));
+        assert_eq!(presence(&site), away);
+        assert!(matches!(held_in(&[site.clone()], ID), Held::NotKnown(_)));
+        own(folder.path(), "rclone.conf", "x");
+        assert_eq!(presence(&site), Presence::There);
+    }
+
+    #[test]
     fn a_file_that_can_not_be_read_is_never_taken_for_one_without_the_key() {
         let folder = tempfile::tempdir().unwrap();
         let without = own(folder.path(), "a", "access_key_id = AKIAIOSFODNN7EXAMPLE\n");
+        let held = |paths: &[PathBuf], id: &str| {
+            let sites: Vec<_> = paths.iter().map(|path| site(path)).collect();
+            held_in(&sites, id)
+        };
         let gone = folder.path().join("gone");
         assert_eq!(held(&[without.clone(), gone], ID), Held::No);
         let with = own(folder.path(), "b", &format!("access_key_id = {ID}\n"));

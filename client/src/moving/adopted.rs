@@ -1,13 +1,16 @@
 //! What the daemon tells of adoptions, and of the keys that were found, parsed once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bascule_domain::adoption::State;
 use bascule_proto::v1;
 use prost_types::Timestamp;
 
-use super::record::Kept;
-use crate::error::{Error, Kind};
+use super::{absent::Absent, record::Kept, rights::Rights};
+use crate::{
+    channel::quoted,
+    error::{Error, Kind},
+};
 
 /// An adoption.
 #[derive(Debug, Clone)]
@@ -29,6 +32,8 @@ pub(crate) struct Adoption {
     pub(crate) originals_kept: bool,
     pub(crate) prepared_at: Option<Timestamp>,
     pub(crate) settled_at: Option<Timestamp>,
+    /// What the key was allowed, if it is dead and that is known.
+    pub(crate) rights: Option<Rights>,
     layout: String,
 }
 
@@ -80,6 +85,7 @@ impl TryFrom<v1::Adoption> for Adoption {
             originals_kept: wire.originals_kept,
             prepared_at: wire.prepared_at,
             settled_at: wire.settled_at,
+            rights: wire.rights.map(Into::into),
             layout: wire.layout,
         })
     }
@@ -89,6 +95,21 @@ impl Adoption {
     /// Whether its consumer holds its key now.
     pub(crate) fn in_force(&self) -> bool {
         self.state == State::Adopted
+    }
+
+    /// Whether it is neither settled nor in force: a run is at it, or was interrupted.
+    pub(crate) fn is_half_done(&self) -> bool {
+        self.state == State::Prepared
+    }
+
+    /// The command that closes its record when its files are not there.
+    pub(crate) fn closing(&self, absent: &Absent) -> Option<String> {
+        let consumer = quoted(Path::new(&self.consumer));
+        match absent {
+            Absent::FilesGone | Absent::KeyGone => Some(format!("bascule eject {consumer}")),
+            Absent::Away(_) => Some(format!("bascule eject {consumer} --gone")),
+            Absent::NotKnown(_) => None,
+        }
     }
 
     /// What was kept beside the originals.

@@ -140,7 +140,8 @@ fn start(path: &Path, socket: &Path) -> Result<Child, String> {
         .map_err(|error| format!("rclone can't be started: {error}"))
 }
 
-/// Waits until it listens; that it ends instead is told at once.
+/// Waits until it listens; that it ends instead is told at once. It is asked again and again: of a socket rclone
+/// writes no line, at any level, and the socket lies in the folder before it is listened to.
 async fn reach(socket: &Path, rclone: &mut Child) -> Result<UnixStream, String> {
     loop {
         if let Ok(stream) = UnixStream::connect(socket).await {

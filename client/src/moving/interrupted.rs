@@ -6,10 +6,10 @@ use bascule_domain::adoption::State;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    absent::Held,
+    absent::{self, Absent, Held},
     adopted::{Adoption, ConnectionState},
     files::{self, digest_of},
-    record::{self, KeptFile},
+    record::{self, Fate, KeptFile},
 };
 use crate::{
     channel::Client,
@@ -87,13 +87,35 @@ pub(crate) fn refuse_others(adoption: &Adoption) -> Result<(), Error> {
     Err(Error::new(Kind::Refused, message).next(next))
 }
 
+/// A move that was interrupted, and of whose files nothing is left.
+pub(crate) struct GivenUp {
+    pub(crate) adoption: Adoption,
+    /// What became of the key that it gave.
+    pub(crate) fate: Fate,
+}
+
 /// Finishes what runs before this one left half done. A file that somebody changed since is left, and told.
-pub(crate) async fn finish(client: &Client, output: Output) -> Result<(), Error> {
+/// What was given up is returned.
+pub(crate) async fn finish(client: &Client, output: Output) -> Result<Vec<GivenUp>, Error> {
+    let mut given_up = Vec::new();
     for adoption in record::all(client).await? {
-        if adoption.state != State::Prepared {
+        if !adoption.is_half_done() {
             continue;
         }
         let told = match refuse_others(&adoption) {
+            Ok(()) if absent::files(&adoption) == Some(Absent::FilesGone) => {
+                let fate = roll_back(client, &adoption).await;
+                fate.map(|fate| {
+                    let told = format!(
+                        "{} was interrupted, and its files are gone; {}",
+                        adoption.consumer,
+                        fate.told()
+                    );
+                    let adoption = adoption.clone();
+                    given_up.push(GivenUp { adoption, fate });
+                    told
+                })
+            }
             Ok(()) => finish_one(client, &adoption).await,
             Err(error) => Err(error),
         };
@@ -108,20 +130,21 @@ pub(crate) async fn finish(client: &Client, output: Output) -> Result<(), Error>
         });
         output.status(&styled(WARN, &escape(&told)));
     }
-    Ok(())
+    Ok(given_up)
+}
+
+/// Closes the record of a move of which nothing is left, and revokes its key if nothing else has that.
+async fn roll_back(client: &Client, adoption: &Adoption) -> Result<Fate, Error> {
+    record::settle(client, &adoption.id, State::RolledBack, "interrupted").await?;
+    let reason = "its adoption was interrupted";
+    Ok(record::revoke_if_its_own(client, &adoption.key_id, false, reason).await)
 }
 
 /// What was done, for people.
 async fn finish_one(client: &Client, adoption: &Adoption) -> Result<String, Error> {
     let consumer = &adoption.consumer;
-    let rolled_back = async || -> Result<(), Error> {
-        record::settle(client, &adoption.id, State::RolledBack, "interrupted").await?;
-        let reason = "its adoption was interrupted";
-        record::revoke_if_its_own(client, &adoption.key_id, false, reason).await;
-        Ok(())
-    };
     let Err(error) = put_back(client, adoption).await else {
-        rolled_back().await?;
+        roll_back(client, adoption).await?;
         return Ok(format!(
             "{consumer} was interrupted: its files are as they were before"
         ));
@@ -130,7 +153,7 @@ async fn finish_one(client: &Client, adoption: &Adoption) -> Result<String, Erro
         Held::No if left_any(adoption)? => Err(error),
         Held::No => {
             // Somebody changed the files, and nothing of it is left in them.
-            rolled_back().await?;
+            roll_back(client, adoption).await?;
             Ok(format!(
                 "{consumer} was interrupted, and its files were changed since by somebody else"
             ))
@@ -147,7 +170,14 @@ async fn finish_one(client: &Client, adoption: &Adoption) -> Result<String, Erro
                 error.message
             ))
         }
-        Held::NotKnown(why) => Err(Error::new(error.kind, why)),
+        Held::NotKnown(why) => {
+            let closing = absent::files(adoption).and_then(|absent| adoption.closing(&absent));
+            let error = Error::new(error.kind, why);
+            Err(match closing {
+                Some(command) => error.next(format!("if it won't come back: {command}")),
+                None => error,
+            })
+        }
     }
 }
 

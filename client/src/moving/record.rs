@@ -20,7 +20,7 @@ use super::{
     absent::{Held, held},
     adopted::Adoption,
     files::{self, digest_of},
-    interrupted::{self, Mover},
+    interrupted::{self, GivenUp, Mover},
     way_back,
 };
 use crate::{
@@ -50,19 +50,24 @@ pub(crate) struct KeptFile {
     /// before it had left. Else what stood there at first is no way back.
     #[serde(default)]
     pub(crate) is_unbroken: bool,
+    /// Where the file system is mounted that holds it, as far as the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mount: Option<PathBuf>,
 }
 
 /// Held while files are changed: two runs at once would take one another for interrupted.
 pub(crate) struct Turn {
     _lock: InstanceLock,
+    /// Moves that were interrupted and whose files are gone: they are closed.
+    pub(crate) given_up: Vec<GivenUp>,
 }
 
 impl Turn {
     /// Takes the turn, and finishes what a run before this one left half done.
     pub(crate) async fn begin(client: &Client, output: Output) -> Result<Self, Error> {
         let turn = Self::take()?;
-        interrupted::finish(client, output).await?;
-        Ok(turn)
+        let given_up = interrupted::finish(client, output).await?;
+        Ok(Self { given_up, ..turn })
     }
 
     pub(crate) fn take() -> Result<Self, Error> {
@@ -71,7 +76,10 @@ impl Turn {
         let failed = |error: &dyn std::error::Error| Error::new(Kind::Failed, error.to_string());
         private_dir(&folder).map_err(|error| failed(&error))?;
         match InstanceLock::acquire(&folder.join("adopt.lock")) {
-            Ok(lock) => Ok(Self { _lock: lock }),
+            Ok(lock) => Ok(Self {
+                _lock: lock,
+                given_up: Vec::new(),
+            }),
             Err(error @ LockError::Held { .. }) => Err(Error::new(
                 Kind::Refused,
                 format!("files are being changed by another run: {error}"),
@@ -105,12 +113,10 @@ pub(crate) async fn prepare(
             false => digest_of(file.after.as_bytes()),
         };
         let now = digest_of(&content);
-        kept.files.push(way_back::following(
-            &file.path,
-            &now,
-            after,
-            before.as_ref(),
-        ));
+        kept.files.push(KeptFile {
+            mount: bascule_os::mount_of_file(&file.path).ok().flatten(),
+            ..way_back::following(&file.path, &now, after, before.as_ref())
+        });
         originals.push(v1::OriginalFile {
             path: file.path.display().to_string(),
             // As the message holds it, it is on its way, and no copy stays here.
@@ -278,7 +284,7 @@ pub(crate) async fn originals(
 /// Whether a file of an adoption holds the key that it gave.
 pub(crate) async fn holds_its_key(client: &Client, adoption: &Adoption) -> Result<Held, Error> {
     Ok(match key(client, &adoption.key_id).await? {
-        Some(key) => held(&adoption.paths, &key.access_key_id),
+        Some(key) => held(adoption, &key.access_key_id),
         None => Held::No,
     })
 }

@@ -6,7 +6,7 @@ use bascule_domain::Timestamp;
 use bascule_proto::v1;
 use bascule_watch::adopt::Consumer;
 
-use super::issue::wire;
+use super::{adopted::Adoption, issue::wire};
 use crate::{
     channel::Client,
     error::{Error, Kind},
@@ -21,6 +21,21 @@ pub(crate) struct Rights {
     prefixes: Vec<String>,
     addresses: Vec<String>,
     expires_at: Option<prost_types::Timestamp>,
+    /// The buckets that it reached by reaching all of a connection that is gone.
+    reached: Vec<String>,
+}
+
+impl From<v1::KeyRights> for Rights {
+    fn from(wire: v1::KeyRights) -> Self {
+        Self {
+            permission: wire.permission(),
+            buckets: wire.buckets,
+            prefixes: wire.prefixes,
+            addresses: wire.addresses,
+            expires_at: wire.expires_at,
+            reached: Vec::new(),
+        }
+    }
 }
 
 impl From<&v1::Key> for Rights {
@@ -31,14 +46,19 @@ impl From<&v1::Key> for Rights {
             prefixes: key.prefixes.clone(),
             addresses: key.addresses.clone(),
             expires_at: key.expires_at,
+            reached: Vec::new(),
         }
     }
 }
 
 impl Rights {
-    /// Those of a consumer's key of Bascule's: of a dead one the audit tells them, until its connection is
-    /// erased. `None` where nothing does.
-    pub(crate) async fn of(client: &Client, consumer: &Consumer) -> Result<Option<Self>, Error> {
+    /// Those of a consumer's key of Bascule's: of a dead one the audit tells them until its connection is
+    /// erased, and then the adoption that gave it. `None` where nothing does.
+    pub(crate) async fn of(
+        client: &Client,
+        consumer: &Consumer,
+        adoptions: &[Adoption],
+    ) -> Result<Option<Self>, Error> {
         let request = v1::ShowKeyRequest {
             key: consumer.id().as_str().to_owned(),
         };
@@ -50,6 +70,15 @@ impl Rights {
         if key.state() != v1::KeyState::Dead {
             return Ok(Some(Self::from(&key)));
         }
+        let told = Self::in_audit(client, &key).await?;
+        let kept = adoptions
+            .iter()
+            .filter(|adoption| adoption.key_id == key.id);
+        Ok(told.or_else(|| kept.filter_map(|adoption| adoption.rights.clone()).next()))
+    }
+
+    /// Those of a dead key, as the audit of its connection tells them.
+    async fn in_audit(client: &Client, key: &v1::Key) -> Result<Option<Self>, Error> {
         // All of the connection's: what a rotation made has the rights of the key before it.
         let request = v1::ReadAuditRequest {
             subject: key.connection.clone(),
@@ -67,6 +96,14 @@ impl Rights {
         Ok(told.remove(&key.id).and_then(Told::rights))
     }
 
+    /// The same, of a key whose connection reached these buckets: on another one it gets no more of them.
+    pub(crate) fn reaching(self, buckets: &[String]) -> Self {
+        Self {
+            reached: buckets.to_vec(),
+            ..self
+        }
+    }
+
     /// As a new key is asked for with them, on a connection that has these buckets. An end that is over by
     /// now was the old key's. Refused where a limit to buckets would become none.
     pub(crate) fn ask(
@@ -81,7 +118,9 @@ impl Rights {
         if !known.is_empty() {
             request.buckets = known;
         } else if self.buckets.is_empty() {
-            request.buckets = Vec::new();
+            // Where it has none of them, the user has chosen it for others.
+            let reached = self.reached.iter().filter(|bucket| there.contains(bucket));
+            request.buckets = reached.cloned().collect();
         } else if request.buckets.is_empty() {
             let message = format!(
                 "its key was limited to {}, which {} does not have",
@@ -160,6 +199,7 @@ impl Told {
             prefixes: self.prefixes,
             addresses: self.addresses,
             expires_at: self.expires_at,
+            reached: Vec::new(),
         })
     }
 }
@@ -224,6 +264,7 @@ mod tests {
             prefixes: Vec::new(),
             addresses: Vec::new(),
             expires_at: None,
+            reached: Vec::new(),
         };
         let now = Timestamp::UNIX_EPOCH;
         let mut request = v1::IssueKeyRequest::default();
@@ -236,5 +277,13 @@ mod tests {
         assert_eq!(request.buckets, ["films"]);
         request.buckets.clear();
         assert!(rights.ask(&mut request, &there[1..], now).is_err());
+        // One without a limit had that of its connection.
+        let whole = Rights {
+            buckets: Vec::new(),
+            ..rights
+        };
+        let whole = whole.reaching(&["photos".to_owned()]);
+        whole.ask(&mut request, &there, now).unwrap();
+        assert_eq!(request.buckets, ["photos"]);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bascule_adapters::{Checker, Health, Server};
 use bascule_domain::{
+    access_key::AccessKeyId,
     endpoint::Endpoint,
     names::BucketName,
     secret::{Credentials, SecretKey},
@@ -48,13 +49,24 @@ pub(crate) async fn check(
     if found.iter().any(|found| found.is_led_to_like(moved)) {
         found.retain(|found| found.is_led_to_like(moved));
     }
+    // A line that was added before it, beside its key, moves it.
+    if found.iter().any(|found| found.stands_exactly_where(moved)) {
+        found.retain(|found| found.stands_exactly_where(moved));
+    }
     let consumer = &moved.name;
     let first = found.first().ok_or_else(|| {
         NotWorking(format!(
             "after the change {consumer} would not take the new key"
         ))
     })?;
-    let uses = || found.iter().flat_map(|found| &found.uses);
+    // What takes another key instead sends this one nowhere. The entry by itself may have had no server
+    // before it was moved, and has none when it is back.
+    let is_ours = AccessKeyId::looks_issued(&access.id);
+    let uses = || {
+        let by_hand = found.iter().flat_map(|found| &found.by_hand);
+        let by_hand = by_hand.filter(|found| is_ours || found.key.endpoint.is_some());
+        found.iter().flat_map(|found| found.taken()).chain(by_hand)
+    };
     match &first.first().standing {
         Standing::Effective => {}
         Standing::Shadowed { by } => {

@@ -151,6 +151,7 @@ pub(crate) fn following(
         path: path.to_owned(),
         after,
         is_unbroken: left.is_none_or(|left| left.is_unbroken && left.after == before),
+        mount: left.and_then(|left| left.mount.clone()),
     }
 }
 

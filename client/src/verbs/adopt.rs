@@ -111,7 +111,10 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         false => Some(Turn::begin(&client, context.output).await?),
     };
     let adoptions = record::all(&client).await?;
-    let seen = Seen::now(context, &selectors, &adoptions).await?;
+    let seen = match arguments.all {
+        true => Seen::searched(context, &adoptions).await?,
+        false => Seen::now(context, &selectors, &adoptions).await?,
+    };
     let meant = seen.selected(&selectors);
     if meant.is_empty() && !arguments.all {
         return Err(seen.nothing(&asked));

@@ -1,14 +1,17 @@
 //! `bascule eject`: gives tools the provider's key and server back, so that they work without Bascule.
 
-use std::{collections::BTreeMap, path::PathBuf};
+mod back;
+mod over;
 
-use bascule_domain::adoption::State;
 use bascule_proto::v1;
-use bascule_watch::adopt::{Access, Consumer, Goal, Layout, Plan, Selector, ServerSettings, plan};
+use bascule_watch::adopt::{Consumer, Selector};
 use clap::Args;
 use serde::Serialize;
-use zeroize::Zeroizing;
 
+use self::{
+    back::{Chosen, choose},
+    over::{Over, is_meant, unseen},
+};
 use super::{
     Context,
     adopt::{asked, selectors},
@@ -17,19 +20,16 @@ use super::{
 };
 use crate::{
     channel::Client,
-    error::{Error, Kind},
+    error::Error,
     exit::Exit,
     moving::{
         Left, Seen,
-        absent::{Absent, absent},
-        adopted::{Adoption, ConnectionState, Standing},
-        connection::{names, there},
-        files::{self, Failure},
+        adopted::Standing,
+        connection::there,
         not_moved,
         preview::{self, FileDocument},
         record::{self, Fate, Turn},
         restart::{self, Restart},
-        verify::{self, NotWorking},
     },
     output::text::{BAD, GOOD, HEAD, NEXT, count, escape, styled},
 };
@@ -39,8 +39,8 @@ use crate::{
 /// The way back from adopt: key, secret, server and what else was changed are put back from the
 /// connection's credentials, so that the tool works without Bascule. What you changed in its files since
 /// stays. A listing is tried with the provider; then the tool's own key is revoked. Of a tool whose files are
-/// gone only the record is closed, and its key revoked; where their folder is missing too, which may just not be
-/// mounted, only with --gone.
+/// gone, also one whose move was interrupted, only the record is closed, and its key revoked; where their folder
+/// is missing too, which may just not be mounted, only with --gone.
 ///
 /// Examples:
 ///   bascule eject rclone:r2
@@ -64,28 +64,11 @@ pub(crate) struct Arguments {
     /// Restart units of the user's own that still run with the old key
     #[arg(long)]
     restart: bool,
-    /// Also close the records of tools whose folder is not there and won't come back
+    /// Also close the records of tools whose folder is not there, or not mounted, and won't come back
     #[arg(long)]
     gone: bool,
     #[command(flatten)]
     why: Why,
-}
-
-/// A tool that can be ejected.
-struct Chosen<'s> {
-    consumer: &'s Consumer,
-    connection: v1::Connection,
-    former: Option<Adoption>,
-    layout: Layout,
-    originals: BTreeMap<PathBuf, Zeroizing<String>>,
-    settings: ServerSettings,
-    plan: Plan,
-}
-
-/// An adopted tool whose files hold its key no more: there is nothing to change but the record.
-struct Over {
-    adoption: Adoption,
-    absent: Absent,
 }
 
 #[derive(Serialize)]
@@ -131,7 +114,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let connections = there(&client).await?;
     let meant = meant(&seen, &selectors, &connections);
     let (over, left) = unseen(&adoptions, &seen, &selectors, arguments.gone, &client).await?;
-    if meant.is_empty() && over.is_empty() && left.is_empty() && !arguments.all {
+    let given_up = turn.iter().flat_map(|turn| &turn.given_up);
+    let given_up = given_up.filter(|one| is_meant(&one.adoption, &selectors));
+    let given_up: Vec<Closed> = given_up.map(Into::into).collect();
+    let is_any = !(over.is_empty() && given_up.is_empty() && left.is_empty());
+    if meant.is_empty() && !is_any && !arguments.all {
         return Err(seen.nothing(&asked));
     }
     let mut document = Document {
@@ -163,12 +150,15 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     }
     if chosen.is_empty() && over.is_empty() {
         let none = document.left.is_empty();
-        context.output.result(&document, || match none {
-            true => format!(
+        document.closed = given_up;
+        let closed = document.closed.len() as u64;
+        context.output.result(&document, || match (none, closed) {
+            (true, 0) => format!(
                 "{}\n",
                 styled(GOOD, "no tool that was found uses a key of Bascule's")
             ),
-            false => String::new(),
+            (_, 0) => String::new(),
+            (_, closed) => closed_told(closed, false),
         })?;
         return Ok(if none { Exit::Ok } else { Exit::Refused });
     }
@@ -221,6 +211,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         revoke(&ejected, &closed, &mut document, &seen, &client, context).await;
     }
     drop(turn);
+    document.closed.extend(given_up);
     let (moved, failed) = (document.ejected.len() as u64, document.failed.len() as u64);
     let closed = document.closed.len() as u64;
     context.output.result(&document, || {
@@ -235,13 +226,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             text.push_str(&format!("{}\n", styled(GOOD, &told)));
         }
         if closed > 0 {
-            let done = if document.dry_run {
-                "would be closed"
-            } else {
-                "closed"
-            };
-            let told = format!("{} {done}", count(closed, "record"));
-            text.push_str(&format!("{}\n", styled(GOOD, &told)));
+            text.push_str(&closed_told(closed, document.dry_run));
         }
         if failed > 0 {
             let told = format!("{} not ejected", count(failed, "tool"));
@@ -254,6 +239,12 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         (_, 0, true) => Exit::Ok,
         _ => Exit::StepsRemain,
     })
+}
+
+fn closed_told(closed: u64, dry_run: bool) -> String {
+    let done = if dry_run { "would be closed" } else { "closed" };
+    let told = format!("{} {done}", count(closed, "record"));
+    format!("{}\n", styled(GOOD, &told))
 }
 
 /// Revokes the keys that nothing has any more, once all that were meant have let go of them.
@@ -326,173 +317,6 @@ fn meant<'s>(
     seen.consumers.iter().filter(selected).collect()
 }
 
-/// Adopted tools that are meant and that no look finds any more: what is over can be closed, and of the others
-/// is told why not.
-async fn unseen(
-    adoptions: &[Adoption],
-    seen: &Seen,
-    selectors: &[Selector],
-    gone: bool,
-    client: &Client,
-) -> Result<(Vec<Over>, Vec<Left>), Error> {
-    let (mut over, mut left) = (Vec::new(), Vec::new());
-    let is_meant = |adoption: &Adoption| {
-        selectors.iter().any(|selector| match selector {
-            Selector::All => true,
-            Selector::Named(name) => {
-                adoption.consumer == *name
-                    || adoption.connection == *name
-                        && adoption.connection_state != ConnectionState::Deleted
-            }
-            Selector::File(path) => adoption.paths.contains(path),
-        })
-    };
-    for adoption in adoptions {
-        if !adoption.in_force() || !is_meant(adoption) {
-            continue;
-        }
-        let Some(absent) = absent(adoption, seen, client).await? else {
-            continue;
-        };
-        let is_away = matches!(absent, Absent::FolderAway(_));
-        let is_over = absent.is_over() || is_away && gone;
-        let mut why = absent.told();
-        let one = Over {
-            adoption: adoption.clone(),
-            absent,
-        };
-        if is_over {
-            over.push(one);
-            continue;
-        }
-        if is_away {
-            why.push_str("; if it won't come back, say so with --gone");
-        }
-        left.push(one.left(why));
-    }
-    Ok((over, left))
-}
-
-impl Over {
-    /// Closes the record.
-    async fn close(&self, client: &Client, reason: &str) -> Result<(), Error> {
-        record::settle(client, &self.adoption.id, State::Ejected, reason).await
-    }
-
-    fn key(&self) -> String {
-        format!("{}/{}", self.adoption.connection, self.adoption.label)
-    }
-
-    fn left(&self, why: String) -> Left {
-        Left {
-            consumer: self.adoption.consumer.clone(),
-            key: self.key(),
-            why,
-            next: None,
-            is_done: false,
-        }
-    }
-}
-
-impl From<&Over> for Closed {
-    fn from(over: &Over) -> Self {
-        Self {
-            consumer: over.adoption.consumer.clone(),
-            key: over.key(),
-            why: over.absent.told(),
-            key_lives: false,
-        }
-    }
-}
-
-/// `None` for a consumer whose key is none of ours.
-async fn choose<'s>(
-    consumer: &'s Consumer,
-    seen: &Seen,
-    connections: &[v1::Connection],
-    adoptions: &[Adoption],
-    client: &Client,
-) -> Result<Option<Chosen<'s>>, String> {
-    let Some(known) = seen.known(consumer) else {
-        return Ok(None);
-    };
-    match known.standing {
-        Standing::Living | Standing::Paused | Standing::Expired | Standing::Retiring => {}
-        Standing::Dead
-            if connections
-                .iter()
-                .all(|there| there.id != known.connection_id) =>
-        {
-            return Err(format!(
-                "its connection {} is deleted, so there are no credentials to give back; give it another one first: bascule repair {}",
-                known.connection,
-                consumer.id().as_str()
-            ));
-        }
-        Standing::Dead => {}
-        Standing::Brought | Standing::Leaked | Standing::MarkedDead | Standing::Unknown => {
-            return Ok(None);
-        }
-    }
-    let found = connections
-        .iter()
-        .find(|there| there.id == known.connection_id);
-    let connection = found.ok_or("its connection is gone")?.clone();
-    if !connection.deletion_id.is_empty() {
-        return Err(format!("a deletion of {} is under way", connection.name));
-    }
-    consumer.movable().map_err(|why| why.to_string())?;
-    let former =
-        record::current(adoptions, seen, consumer, &known.connection, &known.label).cloned();
-    let layout = match &former {
-        Some(former) => former.kept().map_err(|error| error.message)?.layout,
-        None => Layout::default(),
-    };
-    let originals = match &former {
-        Some(former) if former.originals_kept && former.replaces.is_none() => {
-            match record::originals(client, &former.id).await {
-                Ok(originals) => originals,
-                // They were in no backup that was restored; what is known of the settings is enough.
-                Err(error) if error.kind == Kind::Refused => BTreeMap::new(),
-                Err(error) => return Err(error.message),
-            }
-        }
-        _ => BTreeMap::new(),
-    };
-    let endpoint = connection.endpoint.parse();
-    let endpoint = endpoint.map_err(|_| {
-        format!(
-            "{} is a folder of this machine, which only Bascule serves",
-            connection.name
-        )
-    })?;
-    let access = Access {
-        id: connection.brought_key.trim_start_matches('…').to_owned(),
-        secret: Zeroizing::new("A".repeat(40)),
-        endpoint,
-    };
-    let settings = ServerSettings {
-        region: connection.region.clone(),
-        is_virtual_host: connection.addressing == "virtual-host",
-    };
-    let goal = Goal::Provider {
-        access: &access,
-        settings: &settings,
-        layout: &layout,
-        originals: &originals,
-    };
-    let plan = plan(consumer, goal, files::text).map_err(|why| why.to_string())?;
-    Ok(Some(Chosen {
-        consumer,
-        connection,
-        former,
-        layout,
-        originals,
-        settings,
-        plan,
-    }))
-}
-
 fn told(chosen: &[Chosen<'_>], over: &[Over], left: &[Left], seen: &Seen) -> String {
     let mut text = String::new();
     for one in chosen {
@@ -511,80 +335,4 @@ fn told(chosen: &[Chosen<'_>], over: &[Over], left: &[Left], seen: &Seen) -> Str
     }
     text.push_str(&preview::left(left));
     text
-}
-
-impl Chosen<'_> {
-    fn document(&self, plan: &Plan, restart: Vec<Restart>) -> Ejected {
-        Ejected {
-            consumer: self.consumer.name.clone(),
-            connection: self.connection.name.clone(),
-            former_key: self.consumer.id().masked(),
-            files: plan.files.iter().map(Into::into).collect(),
-            restart,
-            key_lives: false,
-        }
-    }
-
-    async fn carry_out(
-        &self,
-        client: &Client,
-        seen: &Seen,
-        arguments: &Arguments,
-    ) -> Result<Ejected, Failure> {
-        let reason = arguments.why.text();
-        let access = access(client, &self.connection.name, &self.consumer.name, &reason).await?;
-        let goal = Goal::Provider {
-            access: &access,
-            settings: &self.settings,
-            layout: &self.layout,
-            originals: &self.originals,
-        };
-        // What was ejected before may have changed the lines of the same file.
-        let consumer = &seen.again(self.consumer).await?;
-        let plan = plan(consumer, goal, files::text)
-            .map_err(|why| Error::new(Kind::Refused, why.to_string()))?;
-        files::write(&plan).await?;
-        let buckets = names(&self.connection.buckets);
-        let checked = verify::check(seen, consumer, &access, &buckets).await;
-        if let Err(NotWorking(why)) = checked {
-            return Err(files::after(Error::new(Kind::Failed, why), &plan.files).await);
-        }
-        if let Some(former) = &self.former
-            && let Err(error) = record::settle(client, &former.id, State::Ejected, &reason).await
-        {
-            return Err(files::after(error, &plan.files).await);
-        }
-        let mut restart = restart::needed(consumer, &files::paths(&plan));
-        if arguments.restart {
-            restart = restart::perform(restart);
-        }
-        Ok(self.document(&plan, restart))
-    }
-}
-
-/// The connection's own key and server.
-async fn access(
-    client: &Client,
-    connection: &str,
-    consumer: &str,
-    reason: &str,
-) -> Result<Access, Error> {
-    let request = v1::AccessRequest {
-        connection: connection.to_owned(),
-        consumer: consumer.to_owned(),
-        reason: reason.to_owned(),
-    };
-    let answer = client.adoptions().access(request).await?.into_inner();
-    let credentials = answer.credentials.unwrap_or_default();
-    let endpoint = answer.endpoint.parse().map_err(|error| {
-        Error::new(
-            Kind::Failed,
-            format!("the daemon's answer holds no address: {error}"),
-        )
-    })?;
-    Ok(Access {
-        id: credentials.access_key_id,
-        secret: Zeroizing::new(credentials.secret_access_key),
-        endpoint,
-    })
 }

@@ -159,7 +159,10 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     for consumer in meant {
         let named = arguments.connection.as_deref();
         let planned = match needs_repair(&seen, consumer) {
-            Ok(()) => destination(&seen, consumer, &connections, named, &client).await?,
+            Ok(()) => {
+                let there = (&connections[..], &adoptions[..]);
+                destination(&seen, consumer, there, named, &client).await?
+            }
             Err(why) => Err(why),
         };
         let planned =
@@ -352,7 +355,7 @@ fn needs_repair(seen: &Seen, consumer: &Consumer) -> Result<(), String> {
 async fn destination(
     seen: &Seen,
     consumer: &Consumer,
-    connections: &[v1::Connection],
+    (connections, adoptions): (&[v1::Connection], &[Adoption]),
     named: Option<&str>,
     client: &Client,
 ) -> Result<Result<Destination, String>, Error> {
@@ -380,7 +383,7 @@ async fn destination(
             Some(Rights::from(&key)),
         ),
         Successor::Fits(key) => (None, Some(Rights::from(&key))),
-        Successor::None => (None, Rights::of(client, consumer).await?),
+        Successor::None => (None, Rights::of(client, consumer, adoptions).await?),
     };
     let formerly = match seen.known(consumer) {
         Some(known)
@@ -391,6 +394,10 @@ async fn destination(
             Formerly::of(client, known, &consumer.id().masked()).await?
         }
         _ => None,
+    };
+    let rights = match &formerly {
+        Some(formerly) => rights.map(|rights| rights.reaching(&formerly.buckets)),
+        None => rights,
     };
     let connection = connection(seen, consumer, connections, named, formerly.as_ref());
     Ok(connection.map(|connection| Destination::New {

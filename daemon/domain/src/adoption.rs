@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     ids::{ConnectionId, KeyId},
+    key::{Key, Permission, Scope},
     names::{ConnectionName, ConsumerName, Label},
 };
 
@@ -303,6 +304,27 @@ impl fmt::Display for State {
     }
 }
 
+/// What a key was allowed when it died.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rights {
+    /// What it might do.
+    pub permission: Permission,
+    /// What it was limited to.
+    pub scope: Scope,
+    /// When it would have stopped working by itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl From<&Key> for Rights {
+    fn from(key: &Key) -> Self {
+        Self {
+            permission: key.permission,
+            scope: key.scope.clone(),
+            expires_at: key.expires_at,
+        }
+    }
+}
+
 /// What is kept of an adoption. It outlives the connection: a tool that was moved to another one must
 /// find back to what it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -333,6 +355,10 @@ pub struct Adoption {
     pub prepared_at: Timestamp,
     /// When it reached its state; `None` as long as it is prepared.
     pub settled_at: Option<Timestamp>,
+    /// What the key was allowed, from its death until the adoption is over: the consumer is given as much again, and
+    /// what else tells it goes with the connection. Records from before it was kept have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<Rights>,
 }
 
 impl Adoption {
@@ -439,6 +465,18 @@ impl Adoptions {
                 .is_some_and(|later| later.state == State::Adopted)
     }
 
+    /// The open ones that gave keys which die, as they are to be kept from then on.
+    pub fn bereaved<'a>(&'a self, dead: &'a [&Key]) -> impl Iterator<Item = Adoption> + 'a {
+        let open = self.iter().filter(|adoption| adoption.state.is_open());
+        open.filter_map(move |adoption| {
+            let key = dead.iter().find(|key| key.id == adoption.key)?;
+            Some(Adoption {
+                rights: Some(Rights::from(*key)),
+                ..adoption.clone()
+            })
+        })
+    }
+
     /// Those by which a consumer holds a key now.
     pub fn in_force(&self) -> impl Iterator<Item = &Adoption> {
         self.iter()
@@ -521,9 +559,10 @@ impl Adoptions {
             });
         }
         self.refuse_replaced(id)?;
-        let settled = |adoption: &Adoption, state| Adoption {
+        let settled = |adoption: &Adoption, state: State| Adoption {
             state,
             settled_at: Some(now),
+            rights: adoption.rights.clone().filter(|_| state.is_open()),
             ..adoption.clone()
         };
         let mut changed = vec![settled(adoption, outcome)];

@@ -111,6 +111,7 @@ impl App {
             bytes: wish.originals.bytes(),
             prepared_at: self.clock.now(),
             settled_at: None,
+            rights: None,
         };
         known.admit(&adoption)?;
         let audit = self.audit(

@@ -16,7 +16,7 @@ mod delete;
 mod deletion;
 mod doctor;
 pub(crate) mod error;
-mod findings;
+pub(crate) mod findings;
 mod graves;
 mod judge;
 mod key;

@@ -179,6 +179,7 @@ fn adoption(view: AdoptionView) -> v1::Adoption {
         originals_kept,
         prepared_at: Some(convert::time(adoption.prepared_at)),
         settled_at: adoption.settled_at.map(convert::time),
+        rights: adoption.rights.as_ref().map(convert::rights),
     }
 }
 

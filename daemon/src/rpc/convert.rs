@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use bascule_adapters::Probe;
 use bascule_domain::{
     SignedDuration, Timestamp,
+    adoption::Rights,
     connection::{BucketIdentity, Location},
     deletion::{Deletion, Phase},
     endpoint::Addressing,
@@ -191,14 +192,7 @@ pub(super) fn key(view: &KeyView) -> v1::Key {
         access_key_id: key.access_key_id.to_string(),
         connection: view.connection.clone(),
         label: key.label.to_string(),
-        permission: match key.permission {
-            Permission::Read => v1::Permission::Read,
-            Permission::Append => v1::Permission::Append,
-            Permission::Write => v1::Permission::Write,
-            Permission::ReadWrite => v1::Permission::ReadWrite,
-            Permission::ReadWriteNoDelete => v1::Permission::ReadWriteNoDelete,
-        }
-        .into(),
+        permission: permission_told(key.permission).into(),
         state: match key.state {
             _ if view.expired => v1::KeyState::Expired,
             KeyState::Active => v1::KeyState::Active,
@@ -226,6 +220,26 @@ pub(super) fn key(view: &KeyView) -> v1::Key {
             Some(ConditionalWrites::NotHonoured) => v1::ConditionalWrites::Absent,
         }
         .into(),
+    }
+}
+
+const fn permission_told(permission: Permission) -> v1::Permission {
+    match permission {
+        Permission::Read => v1::Permission::Read,
+        Permission::Append => v1::Permission::Append,
+        Permission::Write => v1::Permission::Write,
+        Permission::ReadWrite => v1::Permission::ReadWrite,
+        Permission::ReadWriteNoDelete => v1::Permission::ReadWriteNoDelete,
+    }
+}
+
+pub(super) fn rights(rights: &Rights) -> v1::KeyRights {
+    v1::KeyRights {
+        permission: permission_told(rights.permission).into(),
+        buckets: texts(&rights.scope.buckets),
+        prefixes: texts(&rights.scope.prefixes),
+        addresses: texts(&rights.scope.addresses),
+        expires_at: rights.expires_at.map(time),
     }
 }
 

@@ -7,6 +7,7 @@ use bascule_domain::{
     adoption::{Adoption, AdoptionId, Adoptions, Original, Originals, State},
     audit,
     ids::ConnectionId,
+    key::Key,
 };
 
 use crate::{
@@ -165,6 +166,14 @@ impl Store {
             if adoption.connection == connection && !adoption.state.is_open() {
                 batch.remove(ADOPTIONS, adoption.id.as_bytes())?;
             }
+        }
+        Ok(())
+    }
+
+    /// Keeps what keys that die were allowed, for whoever holds them still.
+    pub(crate) fn note_rights(&self, batch: &Batch, dead: &[&Key]) -> Result<(), StoreError> {
+        for adoption in self.adoptions_in(batch)?.bereaved(dead) {
+            self.put_adoption(batch, &adoption)?;
         }
         Ok(())
     }

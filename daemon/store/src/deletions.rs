@@ -84,9 +84,7 @@ impl Store {
         self.rows.write(|batch| {
             self.put_deletion(batch, deletion)?;
             self.put_findings(batch, deletion, findings)?;
-            for (key, tombstone) in keys {
-                self.bury(batch, key, tombstone)?;
-            }
+            self.bury(batch, keys)?;
             batch.remove_all(ROTATIONS, connection.as_bytes())?;
             for table in [KEYS, KEY_SECRETS] {
                 if !batch.rows(table, connection.as_bytes())?.is_empty() {

@@ -252,18 +252,20 @@ impl Store {
         })
     }
 
-    /// Takes a key out for good and leaves its tombstone.
-    pub(crate) fn bury(
-        &self,
-        batch: &Batch,
-        key: &Key,
-        tombstone: &Tombstone,
-    ) -> Result<(), StoreError> {
-        let row = record::key_row(key.connection, key.id);
-        batch.remove(KEYS, &row)?;
-        batch.remove(KEY_SECRETS, &row)?;
-        let hash = self.hash(&key.access_key_id);
-        record::put(batch, &self.root.seal, TOMBSTONES, &hash.0, tombstone)
+    /// Takes keys out for good and leaves their tombstones, and what they were allowed with their adoptions.
+    pub(crate) fn bury(&self, batch: &Batch, dead: &[(Key, Tombstone)]) -> Result<(), StoreError> {
+        for (key, tombstone) in dead {
+            let row = record::key_row(key.connection, key.id);
+            batch.remove(KEYS, &row)?;
+            batch.remove(KEY_SECRETS, &row)?;
+            let hash = self.hash(&key.access_key_id);
+            record::put(batch, &self.root.seal, TOMBSTONES, &hash.0, tombstone)?;
+        }
+        let keys: Vec<_> = dead.iter().map(|(key, _)| key).collect();
+        match keys.is_empty() {
+            true => Ok(()),
+            false => self.note_rights(batch, &keys),
+        }
     }
 
     /// Whether a call of the disk failed. From then on every call is refused, until the store is opened

@@ -80,9 +80,7 @@ impl Store {
                 }
                 record::put(batch, &sealer, KEYS, &row, key)?;
             }
-            for (key, tombstone) in &turn.bury {
-                self.bury(batch, key, tombstone)?;
-            }
+            self.bury(batch, &turn.bury)?;
             for rotation in &turn.rotations {
                 let row = record::key_row(connection, rotation.old);
                 record::put(batch, &sealer, ROTATIONS, &row, rotation)?;

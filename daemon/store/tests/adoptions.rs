@@ -10,7 +10,7 @@ mod fixture;
 
 use bascule_domain::{
     Timestamp,
-    adoption::{Adoption, AdoptionId, MOST_SETTLED, State},
+    adoption::{Adoption, AdoptionId, MOST_SETTLED, Rights, State},
     audit::AdoptionStep,
     backup::Place,
     deletion::Phase,
@@ -113,7 +113,12 @@ fn d1_an_erasure_takes_the_files_and_leaves_what_leads_the_consumer_out() {
         .unwrap();
     drop(store);
     let store = folder.open();
-    let mut left = vec![adopted.clone(), elsewhere.clone()];
+    // What its key was allowed is told nowhere else any more.
+    let kept = Adoption {
+        rights: Some(Rights::from(&key)),
+        ..adopted.clone()
+    };
+    let mut left = vec![kept, elsewhere.clone()];
     left.sort_by_key(|adoption| adoption.id);
     assert_eq!(all(&store), left, "the one that was over is gone");
     assert_eq!(store.originals(&adopted).unwrap(), None);
@@ -218,10 +223,10 @@ fn a_backup_brings_records_and_files_back_and_nothing_that_is_over() {
     advance(&store, &other, &[&other_key], Phase::Finished);
     drop(store);
     let store = restore(&folder, &file);
-    assert_eq!(
-        all(&store),
-        std::slice::from_ref(&adopted),
-        "the open one stays"
-    );
+    let kept = Adoption {
+        rights: Some(Rights::from(&key)),
+        ..adopted.clone()
+    };
+    assert_eq!(all(&store), [kept], "the open one stays");
     assert_eq!(store.originals(&adopted).unwrap(), None);
 }

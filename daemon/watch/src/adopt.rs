@@ -2,6 +2,7 @@
 //! hold their key, and how those files would read afterwards. It must never write: what is planned here
 //! is applied by whoever owns the files.
 
+mod assignment;
 mod container;
 mod need;
 mod plan;
@@ -39,6 +40,8 @@ pub struct Consumer {
     pub kind: Cow<'static, str>,
     /// Everything that uses the key from there, the most urgent first; never empty.
     pub uses: Vec<Use>,
+    /// Its entry by itself, where jobs lead to it: a person may use it by hand, with no word of theirs.
+    pub by_hand: Vec<Use>,
 }
 
 /// Why a consumer's key can't be replaced in its place. The text says what to do instead.
@@ -57,7 +60,9 @@ pub enum NotMovable {
     #[error("no tool reads this copy; remove it when you no longer need it")]
     Leftover,
     /// No rule is known for the file.
-    #[error("which tool reads this file is not known")]
+    #[error(
+        "which tool reads this file is not known, so it can't be seen what it needs; put a key there by hand (bascule key issue CONNECTION --format env)"
+    )]
     Unknown,
     /// A temporary key.
     #[error("it uses a temporary key (a session token), which expires by itself")]
@@ -77,6 +82,19 @@ impl Consumer {
         &self.uses[0]
     }
 
+    /// The uses that count: where one takes the key, those that take another one instead do not.
+    pub fn taken(&self) -> impl Iterator<Item = &Use> {
+        let takes = |found: &Use| found.standing == Standing::Effective;
+        let any = self.uses.iter().any(takes);
+        self.uses.iter().filter(move |found| !any || takes(found))
+    }
+
+    /// Everything that must find its server where the key is good: the uses that count, and the entry by
+    /// itself.
+    pub fn all_taken(&self) -> impl Iterator<Item = &Use> {
+        self.taken().chain(&self.by_hand)
+    }
+
     /// The key's id.
     #[must_use]
     pub fn id(&self) -> &AccessKeyId {
@@ -86,8 +104,8 @@ impl Consumer {
     /// The buckets that its uses name.
     #[must_use]
     pub fn buckets(&self) -> BTreeSet<&str> {
-        let named = self.uses.iter().filter_map(|found| found.bucket.as_deref());
-        let links = self.uses.iter().flat_map(|found| &found.chain);
+        let named = self.taken().filter_map(|found| found.bucket.as_deref());
+        let links = self.taken().flat_map(|found| &found.chain);
         let commands = links.filter(|link| link.kind == LinkKind::Command);
         // A use names the first one only.
         let words = commands.flat_map(|link| link.name.split_whitespace());
@@ -101,7 +119,7 @@ impl Consumer {
 
     /// The command lines that lead to it.
     pub fn commands(&self) -> impl Iterator<Item = &str> {
-        let links = self.uses.iter().flat_map(|found| &found.chain);
+        let links = self.taken().flat_map(|found| &found.chain);
         let commands =
             links.filter(|link| matches!(link.kind, LinkKind::Command | LinkKind::Process));
         commands.map(|link| link.name.as_str())
@@ -110,13 +128,13 @@ impl Consumer {
     /// Whether a use of it names no bucket, so that it may reach any.
     #[must_use]
     pub fn reaches_any_bucket(&self) -> bool {
-        self.uses.iter().any(|found| found.bucket.is_none())
+        self.taken().any(|found| found.bucket.is_none())
     }
 
     /// The least right that its command lines need, and whether they are known at all.
     #[must_use]
     pub fn need(&self) -> Need {
-        let commands = self.uses.iter().filter_map(|found| {
+        let commands = self.taken().filter_map(|found| {
             let mut links = found.chain.iter().rev();
             links.find(|link| matches!(link.kind, LinkKind::Command | LinkKind::Process))
         });
@@ -140,12 +158,27 @@ impl Consumer {
         Some(&entry.name)
     }
 
+    /// Where its key stands; of one on a command line, where that is.
+    fn stands(&self) -> &Place {
+        let found = self.first();
+        match &found.key.place {
+            place @ Place::Argument(_) => command_place(found).unwrap_or(place),
+            place => place,
+        }
+    }
+
     /// Whether it stands where another one does, in the same file and entry. Of several there, those that
     /// nothing else leads to are told apart by [`Self::is_led_to_like`].
     #[must_use]
     pub fn stands_where(&self, other: &Self) -> bool {
-        let file = |of: &Self| of.first().key.place.file().map(|(path, _)| path.to_owned());
+        let file = |of: &Self| of.stands().file().map(|(path, _)| path.to_owned());
         file(self) == file(other) && self.entry() == other.entry()
+    }
+
+    /// Whether it stands on the very line where another one does, and there in the same way.
+    #[must_use]
+    pub fn stands_exactly_where(&self, other: &Self) -> bool {
+        self.stands() == other.stands() && self.first().key.place == other.first().key.place
     }
 
     /// Whether what leads to it leads to the other one too: the same units, containers, lines and scripts.
@@ -166,7 +199,7 @@ impl Consumer {
     /// The names of the units that lead to it.
     #[must_use]
     pub fn units(&self) -> BTreeSet<&str> {
-        let links = self.uses.iter().flat_map(|found| &found.chain);
+        let links = self.taken().flat_map(|found| &found.chain);
         let units = links.filter(|link| link.kind == LinkKind::Unit);
         units.map(|link| link.name.as_str()).collect()
     }
@@ -231,7 +264,19 @@ pub fn consumers(picture: &Picture, home: Option<&Path>) -> Vec<Consumer> {
         uses.sort_by_key(|found| (found.standing.clone(), found.rank));
         let Some(first) = uses.first() else { continue };
         let (name, kind) = (name(&uses), first.kind.clone());
-        consumers.push(Consumer { name, kind, uses });
+        let (place, _, id) = &spot;
+        let by_hand = picture.by_hand.iter().filter(|found| {
+            let is_entry = found.chain.iter().any(|link| link.kind == LinkKind::Entry);
+            let counts = found.standing == Standing::Effective;
+            is_entry && counts && found.key.place == *place && found.key.id == *id
+        });
+        let by_hand = by_hand.cloned().collect();
+        consumers.push(Consumer {
+            name,
+            kind,
+            uses,
+            by_hand,
+        });
     }
     name_apart(&mut consumers, home);
     consumers
@@ -306,8 +351,14 @@ fn name_apart(consumers: &mut [Consumer], home: Option<&Path>) {
     for at in order {
         let consumer = &mut consumers[at];
         if !seen.insert(consumer.name.clone()) {
-            let place = consumer.first().key.place.to_string();
-            consumer.name = format!("{}@{place}", consumer.name);
+            let name = &consumer.name;
+            let place = consumer.stands();
+            // Lines move with every edit before them, so the file alone where that is enough.
+            let file = place.file().map(|(path, _)| path.display().to_string());
+            let file = file.filter(|file| !name.ends_with(file));
+            let by_file = file.map(|file| format!("{name}@{file}"));
+            let by_file = by_file.filter(|name| !seen.contains(name));
+            consumer.name = by_file.unwrap_or_else(|| format!("{name}@{place}"));
             seen.insert(consumer.name.clone());
         }
     }
@@ -368,7 +419,7 @@ impl Selector {
                     Some(Place::File { path, .. }) => real(path) == file,
                     _ => false,
                 };
-                consumer.uses.iter().any(|found| {
+                consumer.taken().any(|found| {
                     is(Some(&found.key.place))
                         || is(command_place(found))
                         || found.chain.iter().any(|link| is(link.place.as_ref()))
@@ -392,7 +443,7 @@ fn is_called(consumer: &Consumer, name: &str) -> bool {
         let mut words = commands.flat_map(|link| link.name.split_whitespace());
         words.any(|word| word.rsplit('/').next() == Some(kind))
     };
-    consumer.uses.iter().any(|found| {
+    consumer.taken().any(|found| {
         if found.kind != kind && !runs_it(found) {
             return false;
         }

@@ -110,6 +110,26 @@ pub(crate) fn follow_text(
     Following::new(machine, picture).text(text, shell, trail);
 }
 
+/// Adds what the services of a Compose file use that nothing is known to start.
+pub(crate) fn follow_project(path: &Path, machine: &Machine, trail: &Trail, picture: &mut Picture) {
+    let mut environment = machine.bare_environment(&machine.user);
+    let (Some(folder), Some(name)) = (
+        path.parent(),
+        path.file_name().and_then(|name| name.to_str()),
+    ) else {
+        return;
+    };
+    environment.current_folder = folder.to_owned();
+    let words = ["docker-compose", "--file", name, "up"];
+    let command = Command {
+        arguments: words.map(str::to_owned).to_vec(),
+        environment,
+    };
+    if let Some(starts) = compose::starts(&command) {
+        Following::new(machine, picture).containers(&starts, None, trail);
+    }
+}
+
 /// Adds what a script's text leads to that has been read from a file.
 pub(crate) fn follow_script(
     text: &str,

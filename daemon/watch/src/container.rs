@@ -10,7 +10,7 @@ use crate::{
     found::Place,
     machine::Machine,
     picture::{Picture, Trail},
-    tools,
+    tools::{self, variables},
 };
 
 /// Where programs in a container look for their configuration, and the variable that says so.
@@ -60,6 +60,10 @@ impl Container {
             environment: self.configured(machine),
         };
         command::follow_at(&command, Some(place), "runs", machine, trail, picture);
+        if picture.uses.len() == before {
+            // Whatever it runs, it was given a key for something.
+            variables::uses(&command, trail, picture);
+        }
         self.shown(before, machine, trail, picture);
     }
 

@@ -361,6 +361,9 @@ pub struct Picture {
     pub skipped: Vec<Left>,
     /// How many files were read.
     pub files_read: u64,
+    /// Configurations that are told by the job that leads to the same key, and by themselves may be
+    /// used by hand all the same.
+    pub(crate) by_hand: Vec<Use>,
     pub(crate) units: Vec<UnitUses>,
     overflowed: bool,
 }
@@ -495,14 +498,15 @@ impl Picture {
                 ways.entry(at).or_default().push(steps(&found.chain));
             }
         }
-        self.uses.retain(|found| {
+        let told_better = self.uses.extract_if(.., |found| {
             let at = (found.key.place.clone(), found.key.id.clone());
             let own = steps(&found.chain);
-            found.rank != Rank::Configuration
-                || !ways
+            found.rank == Rank::Configuration
+                && ways
                     .get(&at)
                     .is_some_and(|ways| ways.iter().any(|way| way.ends_with(&own)))
         });
+        self.by_hand.extend(told_better);
         self.uses.sort_by(|a, b| order(a).cmp(&order(b)));
         self.uses
             .dedup_by(|a, b| order(a) == order(b) && a.kind == b.kind);

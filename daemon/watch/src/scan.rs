@@ -11,10 +11,12 @@ use bascule_domain::access_key::AccessKeyId;
 use crate::{
     aws,
     catalogue::Catalogue,
+    command,
     found::Place,
     jobs::{Source, failures},
     machine::{Machine, User},
     picture::{HeldKey, Left, Link, LinkKind, Picture, Rank, Standing, Trail, Use},
+    read::Text,
     sweep::{self, Confidence, Encoding, Hit, Options, Progress, Reason, Recognised, Wanted},
     tools::{rclone, variables},
 };
@@ -272,11 +274,24 @@ pub(crate) fn explain(machine: &Machine, hits: BTreeMap<PathBuf, Vec<Hit>>, pict
     let mut explained = Explained::default();
     explained.add(&picture.uses);
     for (path, hits) in hits {
+        let row = catalogue.recognise(&path).or_else(|| {
+            let row = catalogue.row("dotenv");
+            row.filter(|_| only_sets_variables(&path))
+        });
         if !explained.knows(&path)
-            && let Some(row) = catalogue.recognise(&path)
+            && let Some(row) = row
         {
             let before = picture.uses.len();
+            if row.id == "compose" {
+                // Its programs tell more than the file.
+                command::follow_project(&path, machine, &Trail::configuration(), picture);
+                explained.add(&picture.uses[before..]);
+            }
+            let by_file = picture.uses.len();
             catalogue.file(row, &path, machine, picture);
+            let told = picture.uses.split_off(by_file);
+            let told = told.into_iter().filter(|found| !explained.has(found));
+            picture.uses.extend(told);
             explained.add(&picture.uses[before..]);
         }
         let mut told = BTreeSet::new();
@@ -287,6 +302,25 @@ pub(crate) fn explain(machine: &Machine, hits: BTreeMap<PathBuf, Vec<Hit>>, pict
             }
         }
     }
+}
+
+/// Whether a file holds assignments to variables and nothing else, whatever its name is.
+fn only_sets_variables(path: &Path) -> bool {
+    let Ok(Some(text)) = Text::read(path) else {
+        return false;
+    };
+    let sets = |line: &str| {
+        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        let name = line.split_once('=').map_or("", |(name, _)| name);
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    let lines = text.as_str().unwrap_or_default().lines().map(str::trim);
+    let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut any = false;
+    lines.all(|line| {
+        any = true;
+        sets(line)
+    }) && any
 }
 
 /// Which ids the uses that are known have from which files, by the paths without links.
@@ -312,6 +346,13 @@ impl Explained {
 
     fn knows(&self, path: &Path) -> bool {
         self.0.contains_key(path)
+    }
+
+    fn has(&self, found: &Use) -> bool {
+        let path = found.key.place.file().map(|(path, _)| path);
+        let path = path.map(|path| path.canonicalize().unwrap_or_else(|_| path.to_owned()));
+        let ids = path.and_then(|path| self.0.get(&path));
+        ids.is_some_and(|ids| ids.contains_key(&found.key.id))
     }
 
     fn holds(&self, hit: &Hit) -> bool {

@@ -3,7 +3,10 @@
 
 use bascule_client::channel::Client;
 use bascule_proto::v1;
-use bascule_tests::{Cli, cli::REFUSED};
+use bascule_tests::{
+    Cli,
+    cli::{self, REFUSED},
+};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -180,6 +183,128 @@ fn what_is_not_mounted_is_not_gone_unless_the_user_says_so() {
     assert_eq!(state_of(&stage, key_of(&adopted)), "dead");
 }
 
+/// Runs as root only: what is mounted for the adoption alone is gone after it.
+#[test]
+fn a_file_at_the_root_of_a_mount_point_that_is_empty_now_is_not_gone() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: not root");
+        return;
+    }
+    let Some(stage) = stage() else { return };
+    let folder = stage.home(".config/rclone");
+    let aside = stage.home("aside");
+    std::fs::rename(&folder, &aside).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    let bascule = stage.world.cli().command();
+    let mut command = stage.world.home.command("/usr/bin/unshare".as_ref());
+    let script = "mount -t tmpfs none \"$1\" && cp \"$2\"/* \"$1\" && shift 2 && exec \"$@\"";
+    command
+        .args(["-m", "sh", "-c", script, "sh"])
+        .args([&folder, &aside])
+        .arg(bascule.get_program())
+        .args(bascule.get_args())
+        .args(["--json", "adopt", "rclone:r2", "--yes"]);
+    for (name, value) in bascule.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    let adopted = cli::finish(command, "", "adopt on a mount".into()).ok();
+    assert!(folder.read_dir().unwrap().next().is_none());
+    let left = stage.bascule(&["eject", "--all", "--yes"]).exits(REFUSED);
+    let why = left.json["left"][0]["why"].as_str().unwrap();
+    assert!(
+        why.contains("not mounted") && why.contains("--gone"),
+        "{why}"
+    );
+    assert_eq!(adoptions(&stage)[0]["files_away"], true);
+    assert_eq!(state_of(&stage, key_of(&adopted)), "active");
+    stage.bascule(&["eject", "--all", "--gone", "--yes"]).ok();
+    assert_eq!(state_of(&stage, key_of(&adopted)), "dead");
+}
+
+#[test]
+fn an_interrupted_move_whose_files_are_gone_is_told_and_closed() {
+    let Some(stage) = stage() else { return };
+    let user = (stage.user.0.as_str(), stage.user.1.as_str());
+    let endpoint = stage.minio().endpoint();
+    stage
+        .world
+        .connect_at("other", &[&stage.bucket], &endpoint, user);
+    let one = |all: &[Value], id: &str| {
+        let mut all = all.iter();
+        all.find(|one| one["id"] == id).unwrap().clone()
+    };
+    // Without its folder it may not be mounted.
+    let away = stage.world.issue("other", "away");
+    let path = stage.home("usb/away.env");
+    let is_away = prepared(&stage, &away.id, "shell:away", path.to_str().unwrap());
+    let told = one(&adoptions(&stage), &is_away);
+    assert_eq!(told["interrupted"], true, "{told}");
+    assert_eq!(told["files_away"], true, "{told}");
+    let said = stage.world.cli().say(&["adopt", "--list"]).exits(0);
+    assert!(
+        said.text().contains("interrupted, folder not there"),
+        "{said}"
+    );
+    assert!(
+        said.text().contains("bascule eject shell:away --gone"),
+        "{said}"
+    );
+    let undo = stage.bascule(&["adopt", "--undo", &is_away, "--yes"]);
+    let next = undo.exits(REFUSED).error()["next"].to_string();
+    assert!(next.contains("eject shell:away --gone"), "{next}");
+    let left = stage
+        .bascule(&["eject", "shell:away", "--yes"])
+        .exits(REFUSED);
+    let why = left.json["left"][0]["why"].as_str().unwrap();
+    assert!(why.contains("--gone"), "{why}");
+    assert_eq!(state_of(&stage, &away.id), "active");
+    let closed = stage
+        .bascule(&["eject", "shell:away", "--gone", "--yes"])
+        .ok();
+    assert_eq!(closed["closed"][0]["consumer"], "shell:away", "{closed}");
+    assert_eq!(state_of(&stage, &away.id), "dead");
+    assert_eq!(one(&adoptions(&stage), &is_away)["state"], "rolled-back");
+
+    // With it, it is certain, and closed by whichever run comes next; eject tells so.
+    let gone = stage.world.issue("other", "gone");
+    let path = stage.home("gone.env");
+    let is_gone = prepared(&stage, &gone.id, "shell:gone", path.to_str().unwrap());
+    let told = one(&adoptions(&stage), &is_gone);
+    assert_eq!(told["files_gone"], true, "{told}");
+    let closed = stage.bascule(&["eject", "shell:gone", "--yes"]).ok();
+    assert_eq!(closed["closed"][0]["consumer"], "shell:gone", "{closed}");
+    assert_eq!(closed["closed"][0]["key_lives"], false, "{closed}");
+    assert_eq!(state_of(&stage, &gone.id), "dead");
+}
+
+#[test]
+fn after_an_erasure_a_repair_gives_what_the_dead_key_was_allowed_and_no_more() {
+    let Some(stage) = stage() else { return };
+    let adopted = stage.bascule(&["adopt", "rclone:r2", "--yes"]).ok();
+    let connection = adopted["moved"][0]["connection"].as_str().unwrap();
+    let narrowed = ["--permission", "append", "--prefix", "own/"];
+    let restrict = [&["key", "restrict", key_of(&adopted)][..], &narrowed].concat();
+    stage.bascule(&restrict).ok();
+    // The other one reaches more than the first did.
+    let more = stage.minio().bucket();
+    let user = stage.minio().user().unwrap();
+    let both = [&*stage.bucket, &*more];
+    let endpoint = stage.minio().endpoint();
+    stage
+        .world
+        .connect_at("spare", &both, &endpoint, (&user.0, &user.1));
+    stage.world.delete(connection, &[]).verdict("intact");
+    let repair = ["repair", "rclone:r2", "--connection", "spare", "--yes"];
+    let repaired = stage.bascule(&repair).ok();
+    assert_eq!(repaired["moved"][0]["permission"], "append", "{repaired}");
+    let shown = stage.bascule(&["key", "show", key_of(&repaired)]).ok();
+    let key = &shown["key"];
+    assert_eq!(key["prefixes"], serde_json::json!(["own/"]), "{shown}");
+    assert_eq!(key["buckets"], serde_json::json!([stage.bucket]), "{shown}");
+}
+
 #[test]
 fn a_file_that_its_user_set_back_only_loses_its_record() {
     let Some(stage) = stage() else { return };
@@ -190,6 +315,30 @@ fn a_file_that_its_user_set_back_only_loses_its_record() {
     assert_eq!(closed["closed"][0]["consumer"], "rclone:r2", "{closed}");
     assert_eq!(closed["left"], Value::Array(Vec::new()), "{closed}");
     assert_eq!(state_of(&stage, key_of(&adopted)), "dead");
+    assert_eq!(stage.text(), before);
+}
+
+#[test]
+fn of_keys_on_command_lines_only_the_ejected_ones_place_is_looked_at() {
+    const OWN: &str = "[Service]\nExecStart=rclone lsf :s3,provider=Minio,access_key_id=<ID>,secret_access_key=<SECRET>,endpoint=\\'<ENDPOINT>\\':<BUCKET>\n";
+    // The provider's key on another line, with a secret that would not pass: nobody moves that.
+    const STALE: &str = "[Service]\nExecStart=rclone lsf :s3,provider=Minio,access_key_id=<ID>,secret_access_key=fromBeforeItWasChanged,endpoint=\\'<ENDPOINT>\\':<BUCKET>\n";
+    let Some(stage) = Stage::new(&[
+        (".config/systemd/user/own.service", OWN),
+        (".config/systemd/user/stale.service", STALE),
+    ]) else {
+        return;
+    };
+    let before = stage.text();
+    let user = (stage.user.0.as_str(), stage.user.1.as_str());
+    let endpoint = stage.minio().endpoint();
+    stage
+        .world
+        .connect_at("photos", &[&stage.bucket], &endpoint, user);
+    let adopted = stage.bascule(&["adopt", "rclone:own", "--connection", "photos", "--yes"]);
+    assert_eq!(adopted.code, Some(0), "{adopted}\n{}", stage.text());
+    let ejected = stage.bascule(&["eject", "rclone:own", "--yes"]);
+    assert_eq!(ejected.code, Some(0), "{ejected}\n{}", stage.text());
     assert_eq!(stage.text(), before);
 }
 

@@ -381,3 +381,44 @@ fn a_script_that_a_unit_runs() {
         },
     });
 }
+
+#[test]
+fn a_remote_whose_job_overrides_its_server_and_that_is_used_by_hand_too() {
+    lives(&Way {
+        consumer: "rclone:r2",
+        files: &[
+            (CONF, REMOTE),
+            (
+                ".config/systemd/user/nightly.service",
+                "[Service]\nExecStart=rclone --s3-endpoint <ENDPOINT> copy <HOME>/data r2:<BUCKET>/env --retries 1\n",
+            ),
+        ],
+        run: |stage| {
+            let text = std::fs::read_to_string(stage.home(".config/systemd/user/nightly.service"));
+            let text = text.ok()?;
+            let job = text
+                .lines()
+                .find_map(|line| line.strip_prefix("ExecStart="))?;
+            let by_hand = format!("rclone lsf r2:{} --retries 1", stage.bucket);
+            shell(stage, &format!("{job} && {by_hand}"))
+        },
+    });
+}
+
+#[test]
+fn a_script_that_names_the_server_in_a_variable_and_on_several_lines() {
+    lives(&Way {
+        consumer: "restic:nightly",
+        files: &[
+            (
+                "nightly.sh",
+                "#!/bin/sh\nset -e\nexport AWS_ACCESS_KEY_ID=<ID>\nexport AWS_SECRET_ACCESS_KEY=<SECRET>\nexport RESTIC_PASSWORD=a-password\nREPO=s3:<ENDPOINT>/<BUCKET>/restic\nrestic -r $REPO cat config >/dev/null 2>&1 || restic -r $REPO init\nrestic -r s3:<ENDPOINT>/<BUCKET>/restic backup <HOME>/data\nrestic -r s3:<ENDPOINT>/<BUCKET>/restic forget --keep-last 1\n",
+            ),
+            (
+                ".config/systemd/user/nightly.service",
+                "[Service]\nExecStart=<HOME>/nightly.sh\n",
+            ),
+        ],
+        run: |stage| shell(stage, stage.home("nightly.sh").to_str()?),
+    });
+}

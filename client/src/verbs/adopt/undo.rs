@@ -17,7 +17,7 @@ use crate::{
     exit::Exit,
     moving::{
         Seen,
-        absent::files_gone,
+        absent::{self, Absent, Away},
         adopted::{Adoption, ConnectionState},
         connection::there,
         encrypted,
@@ -47,8 +47,12 @@ struct Entry {
     label: String,
     state: &'static str,
     connection_state: &'static str,
-    /// Whether it is adopted, but none of its files is there any more.
+    /// Whether its move was cut off: it is prepared, and nobody works on it.
+    interrupted: bool,
+    /// Whether it is open, but none of its files is there any more.
     files_gone: bool,
+    /// Whether it is open, but a folder of its files is not there either, or not mounted.
+    files_away: bool,
     paths: Vec<PathBuf>,
     prepared_at: Option<String>,
     settled_at: Option<String>,
@@ -57,6 +61,7 @@ struct Entry {
 
 impl Entry {
     fn of(adoption: &Adoption, known: &[Adoption]) -> Self {
+        let gone = gone(adoption);
         let time = |time: &Option<prost_types::Timestamp>| {
             crate::output::time::parsed(time.as_ref()).map(|time| time.to_string())
         };
@@ -67,7 +72,9 @@ impl Entry {
             label: adoption.label.clone(),
             state: adoption.state.as_str(),
             connection_state: adoption.connection_state.as_str(),
-            files_gone: gone(adoption),
+            interrupted: is_interrupted(adoption),
+            files_gone: gone == Some(Absent::FilesGone),
+            files_away: matches!(gone, Some(Absent::Away(_))),
             paths: adoption.paths.clone(),
             prepared_at: time(&adoption.prepared_at),
             settled_at: time(&adoption.settled_at),
@@ -92,13 +99,19 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
         let mut table = Table::new(["ID", "Consumer", "Key", "State", "Since"]);
         for adoption in &adoptions {
             let since = adoption.settled_at.or(adoption.prepared_at);
-            let mut state = adoption.state.to_string();
+            let mut state = match is_interrupted(adoption) {
+                true => "interrupted".to_owned(),
+                false => adoption.state.to_string(),
+            };
             if adoption.connection_state != ConnectionState::Living {
                 let connection = adoption.connection_state.as_str();
                 state.push_str(&format!(", connection {connection}"));
             }
-            if gone(adoption) {
-                state.push_str(", files gone");
+            match gone(adoption) {
+                Some(Absent::FilesGone) => state.push_str(", files gone"),
+                Some(Absent::Away(Away::Folder(_))) => state.push_str(", folder not there"),
+                Some(Absent::Away(Away::Mount(_))) => state.push_str(", not mounted"),
+                Some(Absent::KeyGone | Absent::NotKnown(_)) | None => {}
             }
             table.row([
                 adoption.id.as_str().into(),
@@ -110,11 +123,21 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
         }
         table.render()
     })?;
-    for adoption in adoptions.iter().filter(|adoption| gone(adoption)) {
+    for adoption in &adoptions {
+        let Some(absent) = gone(adoption) else {
+            continue;
+        };
+        let Some(command) = adoption.closing(&absent) else {
+            continue;
+        };
+        let when = match absent {
+            Absent::Away(_) => "if it won't come back, ",
+            _ => "",
+        };
         let told = format!(
-            "the files of {} are gone; close its record and revoke its key: bascule eject {}",
+            "{}: {}; {when}close its record and revoke its key: {command}",
             adoption.consumer,
-            quoted(Path::new(&adoption.consumer))
+            absent.told(),
         );
         context
             .output
@@ -123,9 +146,15 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Error> {
     Ok(Exit::Ok)
 }
 
-/// Whether a tool is adopted, and none of its files is there any more.
-fn gone(adoption: &Adoption) -> bool {
-    adoption.in_force() && files_gone(adoption)
+/// What became of the files of an open adoption that are not there.
+fn gone(adoption: &Adoption) -> Option<Absent> {
+    let is_open = adoption.in_force() || is_interrupted(adoption);
+    is_open.then(|| absent::files(adoption)).flatten()
+}
+
+/// Whether a move was cut off, and is the user's own.
+fn is_interrupted(adoption: &Adoption) -> bool {
+    adoption.is_half_done() && interrupted::refuse_others(adoption).is_ok()
 }
 
 #[derive(Serialize)]
@@ -157,6 +186,16 @@ pub(super) async fn undo(
     };
     if adoption.state == State::Prepared {
         interrupted::refuse_others(adoption)?;
+    }
+    if let Some(absent) = absent::files(adoption) {
+        let error = Error::new(
+            Kind::Refused,
+            format!("{}: {}", adoption.consumer, absent.told()),
+        );
+        return Err(match adoption.closing(&absent) {
+            Some(command) => error.next(format!("close its record: {command}")),
+            None => error,
+        });
     }
     let back = way_back::read(&client, &links).await?;
     let connections = there(&client).await?;

@@ -25,6 +25,7 @@ fn adoption(n: u8, consumer: &str, path: &str, state: State, replaces: Option<u8
         bytes: 1,
         prepared_at: at(0),
         settled_at: None,
+        rights: None,
     }
 }
 
@@ -207,6 +208,36 @@ fn a_consumer_that_is_ejected_leaves_all_that_was_replaced_behind() {
     ]);
     all.0[0].replaces = Some(id(3));
     assert_eq!(settle(&mut all, 2, State::Ejected), Ok(2));
+}
+
+#[test]
+fn what_a_dead_key_was_allowed_is_kept_until_the_adoption_is_over() {
+    let key = Key {
+        id: KeyId::from_random([1; 10]),
+        permission: Permission::Append,
+        ..Key::sample()
+    };
+    let mut all = Adoptions(vec![
+        adoption(1, "a", "/a", State::Adopted, None),
+        adoption(2, "b", "/b", State::Adopted, None),
+        adoption(1, "c", "/c", State::Ejected, None),
+    ]);
+    let noted: Vec<_> = all.bereaved(&[&key]).collect();
+    let [one] = &noted[..] else {
+        panic!("{noted:?}")
+    };
+    assert_eq!((one.id, &one.consumer), (id(1), &all.0[0].consumer));
+    assert_eq!(one.rights, Some(Rights::from(&key)));
+    all.0[0] = one.clone();
+    settle(&mut all, 1, State::Ejected).unwrap();
+    assert_eq!(all.get(id(1)).unwrap().rights, None);
+    // A record from before.
+    let text = serde_json::to_string(&adoption(1, "a", "/a", State::Adopted, None)).unwrap();
+    assert!(!text.contains("rights"), "{text}");
+    assert_eq!(
+        serde_json::from_str::<Adoption>(&text).unwrap().rights,
+        None
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! How a server stands in a setting or on a command line, and how another one is written in its place.
 
+use std::ops::Range;
+
 use bascule_domain::endpoint::Endpoint;
 
 /// How a server is written.
@@ -51,18 +53,39 @@ pub(super) fn find<'t>(text: &'t str, endpoint: &Endpoint) -> Option<Written<'t>
         .into_iter()
         .find_map(|(spelling, form)| {
             let at = text.find(&spelling)?;
-            let mut behind = text[at + spelling.len()..].chars();
-            // `host` within `host2` or `host:90` is another one.
-            let ends = match behind.next() {
-                Some(':') => behind.next().is_none_or(|c| !c.is_ascii_digit()),
-                Some(c) => !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-'),
-                None => true,
-            };
-            ends.then(|| Written {
+            ends(&text[at + spelling.len()..]).then(|| Written {
                 text: &text[at..at + spelling.len()],
                 form,
             })
         })
+}
+
+/// Every place in a text where a server stands, in their order, with the bytes of each.
+pub(super) fn all(text: &str, endpoint: &Endpoint) -> Vec<(Range<usize>, Form)> {
+    let mut found: Vec<(Range<usize>, Form)> = Vec::new();
+    for (spelling, form) in spellings(endpoint) {
+        for (at, _) in text.match_indices(&spelling) {
+            let span = at..at + spelling.len();
+            let overlaps = |other: &Range<usize>| other.start < span.end && span.start < other.end;
+            let begins = !text[..at].ends_with(|c: char| c.is_alphanumeric() || ".-".contains(c));
+            if begins && ends(&text[span.end..]) && !found.iter().any(|(other, _)| overlaps(other))
+            {
+                found.push((span, form));
+            }
+        }
+    }
+    found.sort_by_key(|(span, _)| span.start);
+    found
+}
+
+/// Whether a host may end before a text: `host` within `host2` or `host:90` is another one.
+fn ends(behind: &str) -> bool {
+    let mut behind = behind.chars();
+    match behind.next() {
+        Some(':') => behind.next().is_none_or(|c| !c.is_ascii_digit()),
+        Some(c) => !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-'),
+        None => true,
+    }
 }
 
 /// A server in a form. A form without a scheme means TLS to every tool, so one without TLS is written

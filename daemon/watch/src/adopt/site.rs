@@ -89,15 +89,20 @@ pub(super) fn of(found: &Use, path: &Path, line: u32, text: &str) -> Option<Site
         "s3cmd" if section_at(text, Dialect::GoSdk, line).is_some() => {
             return Some(Site::whole(Syntax::S3cfg));
         }
-        "s3fs" if name.contains("passwd") => {
-            let own = text
-                .lines()
-                .nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
-            let fields: Vec<_> = own.split(':').collect();
-            return Some(match fields.as_slice() {
-                [bucket, _, _] => Site::section(Syntax::S3fsPasswords, *bucket),
-                _ => Site::whole(Syntax::S3fsPasswords),
-            });
+        "s3fs" => {
+            // Of any name: a mount says which one it takes.
+            let own = (line as usize).checked_sub(1);
+            let own = own.and_then(|at| text.lines().nth(at)).unwrap_or_default();
+            let fields: Vec<_> = own.trim().split(':').collect();
+            match fields.as_slice() {
+                [bucket, id, _] if *id == found.key.id.as_str() => {
+                    return Some(Site::section(Syntax::S3fsPasswords, *bucket));
+                }
+                [id, _] if *id == found.key.id.as_str() => {
+                    return Some(Site::whole(Syntax::S3fsPasswords));
+                }
+                _ => {}
+            }
         }
         _ => {}
     }

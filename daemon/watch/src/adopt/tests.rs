@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
@@ -24,6 +25,8 @@ const GATEWAY: &str = "http://127.0.0.1:8642";
 
 struct Home {
     folder: tempfile::TempDir,
+    /// Files that are looked into besides.
+    named: Vec<&'static str>,
 }
 
 impl Home {
@@ -31,6 +34,7 @@ impl Home {
     fn with(files: &[(&str, &str)]) -> Self {
         let home = Self {
             folder: tempfile::tempdir().unwrap(),
+            named: Vec::new(),
         };
         home.write("/etc/passwd", "ann:x:1000:1000::/home/ann:/bin/sh\n");
         for (name, text) in files {
@@ -61,7 +65,14 @@ impl Home {
             ..Scope::OWN
         };
         let home = machine.user.home.clone();
-        consumers(&scan::known(&machine, scope), home.as_deref())
+        let mut picture = scan::known(&machine, scope);
+        let named: Vec<_> = self.named.iter().map(|name| self.path(name)).collect();
+        if !named.is_empty() {
+            let named = scan::paths(&machine, &named, |_| ControlFlow::Continue(()));
+            picture.uses.extend(named.uses);
+            picture.settle();
+        }
+        consumers(&picture, home.as_deref())
     }
 
     fn with_key(&self, id: &str) -> Vec<Consumer> {
@@ -102,8 +113,13 @@ fn access(id: &str, secret: &str, endpoint: &str) -> Access {
 
 /// Moves the one consumer of the key there and back: with the originals at hand, and without.
 fn there_and_back(name: &str, files: &[(&str, &str)], server: &str) {
+    there_and_back_of(&[], name, files, server);
+}
+
+fn there_and_back_of(named: &[&'static str], name: &str, files: &[(&str, &str)], server: &str) {
     for with_originals in [true, false] {
-        let home = Home::with(files);
+        let mut home = Home::with(files);
+        home.named = named.to_vec();
         let found = home.with_key(ID);
         let told: Vec<_> = home
             .consumers()
@@ -124,6 +140,11 @@ fn there_and_back(name: &str, files: &[(&str, &str)], server: &str) {
                 "{name}:\n{}",
                 **text
             );
+            assert!(
+                !text.contains(server.split("://").last().unwrap()),
+                "{name}:\n{}",
+                **text
+            );
         }
         let moved = home.with_key(OWN_ID);
         let [consumer] = moved.as_slice() else {
@@ -134,7 +155,7 @@ fn there_and_back(name: &str, files: &[(&str, &str)], server: &str) {
                 .collect();
             panic!("{name}: not found again\n{}", texts.join("\n---\n"));
         };
-        for found in &consumer.uses {
+        for found in consumer.all_taken() {
             let endpoint = found.key.endpoint.as_ref().map(ToString::to_string);
             assert_eq!(endpoint.as_deref(), Some(GATEWAY), "{name}");
             assert_eq!(
@@ -471,4 +492,272 @@ fn consumers_are_called_what_a_person_calls_them() {
     assert_eq!(selected(conf.to_str().unwrap()), ["rclone:r2"]);
     let unit = home.path(UNIT);
     assert_eq!(selected(unit.to_str().unwrap()), ["rclone:r2"]);
+}
+
+#[test]
+fn two_of_one_name_are_told_apart_by_their_files() {
+    let unit = |conf: &str| format!("[Service]\nExecStart=rclone --config {conf} lsf r2:\n");
+    let conf = "[r2]\ntype = s3\naccess_key_id = <ID>\nsecret_access_key = <SECRET>\n";
+    let home = Home::with(&[
+        (CONF, conf),
+        ("/home/ann/second.conf", &format!("# mine\n{conf}")),
+        (UNIT, &unit("/home/ann/second.conf")),
+    ]);
+    let consumers = home.with_key(ID);
+    let names: Vec<_> = consumers.iter().map(|one| one.name.as_str()).collect();
+    // The shorter path has the name alone.
+    let other = format!("rclone:r2@{}", home.path(CONF).display());
+    assert!(names.contains(&"rclone:r2"), "{names:?}");
+    assert!(names.contains(&other.as_str()), "{names:?}");
+}
+
+#[test]
+fn keys_on_command_lines_are_told_apart_by_their_lines() {
+    let line = "rclone lsf :s3,access_key_id=<ID>,secret_access_key=<SECRET>:";
+    let job = format!("#!/bin/sh\n{line}photos\n{line}films\n");
+    let home = Home::with(&[
+        ("/home/ann/job.sh", &job),
+        (
+            "/home/ann/.config/systemd/user/job.service",
+            "[Service]\nExecStart=/bin/sh /home/ann/job.sh\n",
+        ),
+        (
+            "/home/ann/.config/systemd/user/other.service",
+            &format!("[Service]\nExecStart={line}photos\n"),
+        ),
+    ]);
+    let found = home.with_key(ID);
+    let places: Vec<_> = found.iter().map(|one| one.stands().clone()).collect();
+    assert_eq!(found.len(), 3, "{places:?}");
+    let names: BTreeSet<_> = found.iter().map(|one| &one.name).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    let again = home.with_key(ID);
+    for (at, one) in found.iter().enumerate() {
+        for (other_at, other) in again.iter().enumerate() {
+            assert_eq!(one.stands_exactly_where(other), at == other_at);
+            let file = |of: &Consumer| of.stands().file().map(|(path, _)| path.to_owned());
+            assert_eq!(one.stands_where(other), file(one) == file(other));
+        }
+    }
+}
+
+const SERVER: &str = "https://s3.example.com";
+const OTHER_UNIT: &str = "/home/ann/.config/systemd/user/other.service";
+const THIRD_UNIT: &str = "/home/ann/.config/systemd/user/third.service";
+const CREDENTIALS: &str = "/home/ann/.aws/credentials";
+const CONFIG: &str = "/home/ann/.aws/config";
+const DEFAULT: &str =
+    "[default]\naws_access_key_id = <ID>\naws_secret_access_key = <SECRET>\nregion = eu\n";
+
+#[test]
+fn an_entry_moves_with_every_job_that_overrides_its_server() {
+    let unit = |line: &str| format!("[Service]\n{line}\n");
+    for line in [
+        "ExecStart=rclone --s3-endpoint https://s3.example.com copy /dir r2:photos/env",
+        "Environment=RCLONE_S3_ENDPOINT=https://s3.example.com\nExecStart=rclone copy /dir r2:photos/env",
+        "ExecStart=rclone copy /dir 'r2,endpoint=\"https://s3.example.com\":photos/x'",
+    ] {
+        there_and_back(line, &[(CONF, REMOTE), (UNIT, &unit(line))], SERVER);
+        // Another job that has no word of its own on the server.
+        let plain = unit("ExecStart=rclone lsf r2:photos");
+        let files = [(CONF, REMOTE), (UNIT, &unit(line)), (OTHER_UNIT, &plain)];
+        there_and_back(&format!("{line}, and without"), &files, SERVER);
+    }
+    let job = unit("ExecStart=aws --endpoint-url https://s3.example.com s3 sync /d s3://photos");
+    let config = "[default]\nendpoint_url = https://s3.example.com\n";
+    there_and_back(
+        "a profile",
+        &[(CREDENTIALS, DEFAULT), (CONFIG, config), (UNIT, &job)],
+        SERVER,
+    );
+    // An entry that had no server gets one, and has none again when it is back.
+    there_and_back(
+        "a bare profile",
+        &[(CREDENTIALS, DEFAULT), (UNIT, &job)],
+        SERVER,
+    );
+    let bare = REMOTE.replace("endpoint = https://s3.example.com\r\n", "");
+    let job = unit("ExecStart=rclone --s3-endpoint https://s3.example.com copy /dir r2:photos/env");
+    there_and_back("a bare remote", &[(CONF, &bare), (UNIT, &job)], SERVER);
+}
+
+#[test]
+fn a_server_that_stands_in_several_places_is_changed_in_all_of_them() {
+    let script = "/home/ann/backup.sh";
+    let unit = "[Service]\nExecStart=/home/ann/backup.sh\n";
+    let keys = "#!/bin/sh\nexport AWS_ACCESS_KEY_ID=<ID>\nexport AWS_SECRET_ACCESS_KEY=<SECRET>\n";
+    for lines in [
+        "restic -r s3:https://s3.example.com/backup/r backup /home\nrestic -r s3:https://s3.example.com/backup/r forget --prune\n",
+        "restic -r s3:https://s3.example.com/b backup / && restic -r s3:https://s3.example.com/b forget\n",
+        "restic -r s3:s3.example.com/b backup / &&\\\n restic -r s3:https://s3.example.com/b forget\n",
+        "aws --endpoint-url https://s3.example.com s3 sync /a s3://photos\naws --endpoint-url https://s3.example.com s3 sync /b s3://docs\n",
+        "REPO=s3:https://s3.example.com/backup/rr\nrestic -r $REPO backup /home\necho done with $REPO\nrestic -r \"${REPO}\" check\n",
+        "ENDPOINT=https://s3.example.com\naws --endpoint-url $ENDPOINT s3 sync /a s3://photos\n",
+        "HOST=https://s3.example.com\nREPO=s3:$HOST/backup/rr\nrestic -r $REPO backup /home\n",
+    ] {
+        let text = format!("{keys}{lines}");
+        there_and_back(lines, &[(UNIT, unit), (script, &text)], SERVER);
+    }
+    let environment =
+        "Environment=AWS_ACCESS_KEY_ID=<ID>\nEnvironment=AWS_SECRET_ACCESS_KEY=<SECRET>\n";
+    for lines in [
+        "ExecStart=restic -r s3:https://s3.example.com/b backup /\nExecStartPost=restic -r s3:https://s3.example.com/b forget",
+        "ExecStart=sh -c 'restic -r s3:https://s3.example.com/b backup / && restic -r s3:https://s3.example.com/b forget'",
+    ] {
+        let text = format!("[Service]\n{environment}{lines}\n");
+        there_and_back(lines, &[(UNIT, &text)], SERVER);
+    }
+    let variables = "AWS_ACCESS_KEY_ID=<ID>\nAWS_SECRET_ACCESS_KEY=<SECRET>\nRESTIC_REPOSITORY=s3:https://s3.example.com/photos\nAWS_ENDPOINT_URL_S3=https://s3.example.com\n";
+    let job = |command: &str| {
+        format!("[Service]\nEnvironmentFile=/home/ann/both.env\nExecStart={command}\n")
+    };
+    there_and_back(
+        "one file for two tools",
+        &[
+            (UNIT, &job("restic backup /")),
+            (OTHER_UNIT, &job("aws s3 sync /d s3://photos")),
+            ("/home/ann/both.env", variables),
+        ],
+        SERVER,
+    );
+    let job = |command: &str| format!("[Service]\nExecStart={command}\n");
+    there_and_back(
+        "one profile for three tools",
+        &[
+            (CREDENTIALS, DEFAULT),
+            (
+                UNIT,
+                &job("s5cmd --endpoint-url https://s3.example.com ls s3://photos"),
+            ),
+            (
+                OTHER_UNIT,
+                &job("aws --endpoint-url https://s3.example.com s3 ls s3://photos"),
+            ),
+            (
+                THIRD_UNIT,
+                &job("restic -r s3:https://s3.example.com/b backup /"),
+            ),
+        ],
+        SERVER,
+    );
+}
+
+#[test]
+fn a_server_that_serves_others_too_is_left_and_the_reason_told() {
+    let unit = "[Service]\nExecStart=/home/ann/backup.sh\n";
+    let keys = "#!/bin/sh\nexport AWS_ACCESS_KEY_ID=<ID>\nexport AWS_SECRET_ACCESS_KEY=<SECRET>\n";
+    for (lines, told) in [
+        (
+            "restic -r s3:https://s3.example.com/b backup / && curl https://s3.example.com/health\n",
+            "several times",
+        ),
+        (
+            "URL=https://s3.example.com\naws --endpoint-url $URL s3 ls s3://photos\nAWS_ACCESS_KEY_ID=OTHERKEYID AWS_SECRET_ACCESS_KEY=othersecret aws --endpoint-url $URL s3 ls\n",
+            "the variable URL",
+        ),
+    ] {
+        let text = format!("{keys}{lines}");
+        let home = Home::with(&[(UNIT, unit), ("/home/ann/backup.sh", &text)]);
+        let own = access(OWN_ID, OWN_SECRET, GATEWAY);
+        let planned = plan(&home.with_key(ID)[0], Goal::Gateway(&own), read);
+        let why = planned.err().map(|why| why.to_string()).unwrap_or_default();
+        assert!(why.contains(told), "{lines}: {why}");
+    }
+}
+
+#[test]
+fn a_job_that_takes_another_key_tells_nothing_of_a_profile() {
+    let unit = "[Service]\nEnvironmentFile=/home/ann/backup.env\nExecStart=/home/ann/backup.sh\n";
+    let variables = "AWS_ACCESS_KEY_ID=OTHERKEYID\nAWS_SECRET_ACCESS_KEY=othersecret\nRESTIC_REPOSITORY=s3:https://s3.example.com/backup\n";
+    let config = "[default]\nendpoint_url = https://s3.example.com\n";
+    let home = Home::with(&[
+        (CREDENTIALS, DEFAULT),
+        (CONFIG, config),
+        (UNIT, unit),
+        ("/home/ann/backup.env", variables),
+        ("/home/ann/backup.sh", "#!/bin/sh\nrestic backup /\n"),
+    ]);
+    let found = home.with_key(ID);
+    let [profile] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert!(
+        profile
+            .uses
+            .iter()
+            .any(|found| found.standing != Standing::Effective)
+    );
+    assert!(!profile.need().known);
+    assert!(profile.buckets().is_empty(), "{:?}", profile.buckets());
+    assert!(profile.units().is_empty());
+    let selector = Selector::File(home.path("/home/ann/backup.sh"));
+    assert!(!selector.selects(profile));
+    let own = access(OWN_ID, OWN_SECRET, GATEWAY);
+    let planned = plan(profile, Goal::Gateway(&own), read).unwrap();
+    let paths: Vec<_> = planned.files.iter().map(|file| file.path.clone()).collect();
+    assert_eq!(paths, [home.path(CONFIG), home.path(CREDENTIALS)]);
+}
+
+#[test]
+fn a_password_file_of_s3fs_may_have_any_name_and_an_address_may_hold_the_key() {
+    let unit = "[Service]\nExecStart=s3fs photos /mnt -o passwd_file=/home/ann/pw-s3fs -o url=https://s3.example.com -o use_path_request_style\n";
+    there_and_back(
+        "s3fs",
+        &[(UNIT, unit), ("/home/ann/pw-s3fs", "<ID>:<SECRET>\n")],
+        SERVER,
+    );
+    let secret = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY00";
+    let unit = format!(
+        "[Service]\nEnvironment=MC_HOST_q=https://{ID}:{secret}@s3.example.com\nExecStart=mc mirror /d q/photos\n"
+    );
+    let home = Home::with(&[(UNIT, &unit)]);
+    let own = access(OWN_ID, OWN_SECRET, GATEWAY);
+    let adopted = plan(&home.with_key(ID)[0], Goal::Gateway(&own), read).unwrap();
+    let moved = format!("MC_HOST_q=http://{OWN_ID}:{OWN_SECRET}@127.0.0.1:8642\n");
+    assert!(
+        adopted.files[0].after.contains(&moved),
+        "{}",
+        *adopted.files[0].after
+    );
+    write(&adopted);
+    let nothing = BTreeMap::new();
+    let goal = Goal::Provider {
+        access: &access(ID, secret, SERVER),
+        settings: &ServerSettings::default(),
+        layout: &adopted.layout,
+        originals: &nothing,
+    };
+    let back = plan(&home.with_key(OWN_ID)[0], goal, read).unwrap();
+    assert_eq!(*back.files[0].after, unit);
+}
+
+#[test]
+fn a_compose_file_that_no_unit_starts_is_moved_and_moved_back() {
+    let path = "/home/ann/stack/compose.yaml";
+    let mapping = "services:\n  backup:\n    image: restic/restic\n    network_mode: host\n    environment:\n      AWS_ACCESS_KEY_ID: <ID>\n      AWS_SECRET_ACCESS_KEY: <SECRET>\n      RESTIC_REPOSITORY: s3:https://s3.example.com/photos\n    command: backup /data\n";
+    let endpoint = mapping.replace("restic/restic", "busybox").replace(
+        "RESTIC_REPOSITORY: s3:https://s3.example.com/photos",
+        "AWS_ENDPOINT_URL: https://s3.example.com",
+    );
+    let list = |text: &str| {
+        text.replace("AWS_ACCESS_KEY_ID: ", "- AWS_ACCESS_KEY_ID=")
+            .replace("AWS_SECRET_ACCESS_KEY: ", "- AWS_SECRET_ACCESS_KEY=")
+            .replace("RESTIC_REPOSITORY: ", "- RESTIC_REPOSITORY=")
+            .replace("AWS_ENDPOINT_URL: ", "- AWS_ENDPOINT_URL=")
+    };
+    for text in [mapping, &endpoint, &list(mapping), &list(&endpoint)] {
+        there_and_back_of(&[path], text, &[(path, text)], SERVER);
+    }
+}
+
+#[test]
+fn a_file_of_variables_of_any_name_is_moved_and_moved_back() {
+    let path = "/home/ann/restic-keys";
+    let text = "# nightly\nexport RESTIC_REPOSITORY=s3:https://s3.example.com/photos\nexport AWS_ACCESS_KEY_ID=<ID>\nexport AWS_SECRET_ACCESS_KEY='<SECRET>'\n";
+    there_and_back_of(&[path], "variables", &[(path, text)], SERVER);
+    // A script is more than its variables.
+    let script = format!("{text}do-something\n");
+    let mut home = Home::with(&[(path, &script)]);
+    home.named = vec![path];
+    assert!(home.with_key(ID).is_empty());
 }

@@ -16,7 +16,7 @@ const KEYS: [(&str, &str); 4] = [
 
 /// Adds the keys in variables that a job, a script or a file sets for the program. Those of the
 /// person's own surroundings are nobody's in particular.
-pub(super) fn uses(command: &Command, trail: &Trail, picture: &mut Picture) {
+pub(crate) fn uses(command: &Command, trail: &Trail, picture: &mut Picture) {
     let placed = |name: &str| {
         let mut all = command.environment.variables();
         all.any(|(set, _, placed)| set == name && placed)
