@@ -179,7 +179,7 @@ fn g8_an_earlier_daemon_that_tells_less_is_understood() {
     let doctor = bascule(&home, &socket, &["doctor"]);
     let text = doctor.text();
     assert!(
-        text.contains("0.0.9") && text.contains("restart the daemon"),
+        text.contains("0.0.9") && text.contains("start it again: basculed"),
         "{text}"
     );
 }

@@ -684,6 +684,12 @@ fn the_machines_service_is_confined_listens_on_loopback_only_and_takes_its_root_
         status_of(&machine, &root.pid(), "CapEff"),
         "0000000000080004"
     );
+    // To bring it up to date says nothing against that.
+    root.service("install", &[]).ok();
+    assert_eq!(
+        status_of(&machine, &root.pid(), "CapEff"),
+        "0000000000080004"
+    );
 
     // Without the service nobody would lend it.
     let refused = root.service("uninstall", &[]).exits(4);
@@ -694,11 +700,43 @@ fn the_machines_service_is_confined_listens_on_loopback_only_and_takes_its_root_
     machine
         .run(&["test", "-e", "/etc/credstore.encrypted/bascule.root.key"])
         .exits(1);
+    root.service("install", &["--whole-machine=false"]).ok();
+    assert_eq!(
+        status_of(&machine, &root.pid(), "CapEff"),
+        "0000000000000000"
+    );
+    what_doctor_says_of_the_machines_service_that_does_not_run(&root);
     let gone = root.service("uninstall", &[]).ok();
-    assert_eq!(gone["files"].as_array().unwrap().len(), 4, "{gone:#}");
+    assert_eq!(gone["files"].as_array().unwrap().len(), 3, "{gone:#}");
     machine
         .run(&["test", "-f", "/var/lib/bascule/store.redb"])
         .exits(0);
+}
+
+/// It looks where that keeps its things, not where root's own daemon would.
+fn what_doctor_says_of_the_machines_service_that_does_not_run(root: &User<'_>) {
+    root.systemctl(&[&["stop"], &UNITS[..]].concat()).exits(0);
+    let doctor = root.bascule(&["doctor", "--offline"]);
+    let checks = doctor.json["checks"].as_array().unwrap();
+    let about = |area: &str| checks.iter().find(|one| one["area"] == area).unwrap();
+    for (area, told) in [
+        ("config", "/etc/bascule"),
+        ("root-key", "/var/lib/bascule/root.key"),
+    ] {
+        let line = about(area);
+        assert!(line["told"].as_str().unwrap().contains(told), "{line:#}");
+        assert_eq!(line["standing"], "ok", "{line:#}");
+        assert_eq!(line["remedy"], Value::Null, "{line:#}");
+    }
+    let service = about("service");
+    assert_eq!(service["standing"], "problem", "{service:#}");
+    assert!(
+        service["told"].as_str().unwrap().contains("stopped"),
+        "{service:#}"
+    );
+    let files = about("files")["told"].as_str().unwrap();
+    assert!(files.contains("/var/lib/bascule"), "{files}");
+    root.service("install", &[]).ok();
 }
 
 const OWN_UNITS: &str = "/home/alice/.config/systemd/user";

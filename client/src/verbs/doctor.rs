@@ -16,13 +16,14 @@ use clap::Args;
 use serde::Serialize;
 use tokio::net::UnixStream;
 
-use super::Context;
+use super::{Context, service};
 use crate::{
     channel::{Client, quoted},
     error::Error,
     exit::Exit,
     output::text::{BAD, DIM, GOOD, NEXT, WARN, count, escape, size, styled},
     program,
+    start::Runner,
 };
 
 /// Look whether everything is well, and say what helps where it is not
@@ -61,8 +62,8 @@ struct Line {
     area: String,
     standing: &'static str,
     told: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    remedy: String,
+    /// `null` where there is nothing to mend.
+    remedy: Option<String>,
 }
 
 const OK: &str = "ok";
@@ -76,12 +77,12 @@ impl Line {
             area: area.to_owned(),
             standing,
             told: told.into(),
-            remedy: String::new(),
+            remedy: None,
         }
     }
 
     fn remedy(mut self, remedy: impl Into<String>) -> Self {
-        self.remedy = remedy.into();
+        self.remedy = Some(remedy.into()).filter(|remedy| !remedy.is_empty());
         self
     }
 }
@@ -97,7 +98,7 @@ impl From<v1::Check> for Line {
             },
             area: wire.area,
             told: wire.told,
-            remedy: wire.remedy,
+            remedy: Some(wire.remedy).filter(|remedy| !remedy.is_empty()),
         }
     }
 }
@@ -119,7 +120,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
                 Ok(answer) => answer.unwrap_or_else(|error| vec![no_daemon(&error)]),
                 Err(_) => vec![
                     Line::new("daemon", PROBLEM, "it does not answer")
-                        .remedy("restart the daemon: basculed"),
+                        .remedy(runner(socket.as_deref()).restart()),
                 ],
             }
         }
@@ -166,7 +167,7 @@ async fn with_daemon(
 ) -> Result<Vec<Line>, Error> {
     let status = client.system().status(v1::StatusRequest {}).await?;
     let status = status.into_inner();
-    let mut lines = vec![versions(&status)];
+    let mut lines = vec![versions(&status, runner(socket))];
     if let Some(path) = socket {
         lines.extend(socket_lines(path).await);
     }
@@ -190,14 +191,19 @@ async fn with_daemon(
     Ok(lines)
 }
 
-fn versions(status: &v1::StatusResponse) -> Line {
+/// What runs the daemon that was dialled.
+fn runner(socket: Option<&Path>) -> Runner {
+    socket.map_or_else(Runner::here, Runner::of)
+}
+
+fn versions(status: &v1::StatusResponse, runner: Runner) -> Line {
     let (ours, theirs) = (env!("CARGO_PKG_VERSION"), status.version.as_str());
     let told = format!("runs: version {theirs}, process {}", status.pid);
     if ours == theirs {
         return Line::new("daemon", OK, told);
     }
     let told = format!("{told}; this command is of version {ours}");
-    Line::new("daemon", WARNING, told).remedy("restart the daemon: basculed")
+    Line::new("daemon", WARNING, told).remedy(runner.restart())
 }
 
 /// The socket, its folder, and who listens.
@@ -256,9 +262,14 @@ async fn without_daemon(error: &Error, socket: Option<&Path>) -> Vec<Line> {
         lines.extend(socket_lines(path).await);
         lines.extend(listener(path).await);
     }
-    lines.push(configuration().await);
-    match location::state_dir() {
-        Some(state) => lines.extend(state_lines(&state)),
+    let place = Place::here();
+    if let Some((well, told, next)) = service::told(place.runner).await {
+        let standing = if well { OK } else { PROBLEM };
+        lines.push(Line::new("service", standing, told).remedy(next.unwrap_or_default()));
+    }
+    lines.push(configuration(&place).await);
+    match &place.state {
+        Some(state) => lines.extend(state_lines(state, place.owner(state))),
         None => lines.push(Line::new(
             "files",
             NOT_CHECKED,
@@ -289,8 +300,53 @@ async fn listener(path: &Path) -> Option<Line> {
     Some(Line::new("socket", WARNING, told).remedy("bascule status"))
 }
 
+/// Where the daemon that does not answer keeps its things.
+struct Place {
+    runner: Runner,
+    config: Option<PathBuf>,
+    state: Option<PathBuf>,
+}
+
+impl Place {
+    /// Root, where the machine's service is installed, asks about that.
+    fn here() -> Self {
+        match Runner::here() {
+            Runner::Machine if bascule_os::effective_uid() == 0 => Self {
+                runner: Runner::Machine,
+                config: Some(Path::new(location::SYSTEM_CONFIGURATION).join("config.toml")),
+                state: Some(location::SYSTEM_STATE.into()),
+            },
+            runner => Self {
+                runner: match runner {
+                    Runner::Machine => Runner::Nobody,
+                    runner => runner,
+                },
+                config: location::config_file(),
+                state: location::state_dir(),
+            },
+        }
+    }
+
+    /// Whose everything in the state folder has to be.
+    fn owner(&self, state: &Path) -> u32 {
+        match self.runner {
+            Runner::Machine => state.metadata().map(|state| state.uid()).ok(),
+            Runner::User | Runner::Nobody => None,
+        }
+        .unwrap_or_else(bascule_os::effective_uid)
+    }
+
+    /// Shows what is wrong with the settings.
+    fn check_config(&self) -> String {
+        match self.config.as_ref().filter(|file| file.exists()) {
+            Some(file) => format!("basculed --config {} check-config", quoted(file)),
+            None => "basculed check-config".to_owned(),
+        }
+    }
+}
+
 /// Asks the daemon's program, which knows what a setting may be.
-async fn configuration() -> Line {
+async fn configuration(place: &Place) -> Line {
     const AREA: &str = "config";
     let program = match program::basculed() {
         Ok(program) => program,
@@ -299,11 +355,12 @@ async fn configuration() -> Line {
                 .remedy(error.next.unwrap_or_default());
         }
     };
-    let asked = tokio::process::Command::new(program)
-        .arg("check-config")
-        .stdin(Stdio::null())
-        .output();
-    match asked.await {
+    let mut command = tokio::process::Command::new(program);
+    if place.runner == Runner::Machine {
+        command.envs(service::MACHINE_FOLDERS);
+    }
+    command.arg("check-config").stdin(Stdio::null());
+    match command.output().await {
         Ok(output) if output.status.success() => {
             let text = String::from_utf8_lossy(&output.stdout);
             let first = text.lines().next().unwrap_or_default();
@@ -312,19 +369,19 @@ async fn configuration() -> Line {
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stderr);
             let mistakes: Vec<_> = text.lines().skip(1).map(str::trim).collect();
-            Line::new(AREA, PROBLEM, mistakes.join("; ")).remedy("basculed check-config")
+            Line::new(AREA, PROBLEM, mistakes.join("; ")).remedy(place.check_config())
         }
         Err(error) => Line::new(AREA, NOT_CHECKED, format!("basculed: {error}")),
     }
 }
 
-fn state_lines(state: &Path) -> Vec<Line> {
+fn state_lines(state: &Path, owner: u32) -> Vec<Line> {
     if !state.exists() {
         let told = format!("there is no state folder {} yet", state.display());
         return vec![Line::new("files", OK, told)];
     }
     let mut lines = Vec::new();
-    match bascule_os::exposures(state) {
+    match bascule_os::exposures_of(state, owner) {
         Err(error) => lines.push(Line::new(
             "files",
             NOT_CHECKED,
@@ -333,7 +390,13 @@ fn state_lines(state: &Path) -> Vec<Line> {
         Ok(found) if found.is_empty() => lines.push(Line::new(
             "files",
             OK,
-            format!("only this user can reach what is in {}", state.display()),
+            match owner == bascule_os::effective_uid() {
+                true => format!("only this user can reach what is in {}", state.display()),
+                false => format!(
+                    "only user {owner} and root can reach what is in {}",
+                    state.display()
+                ),
+            },
         )),
         Ok(found) => lines.extend(found.iter().map(|found| {
             let told = format!(
@@ -414,12 +477,9 @@ fn rendered(document: &Document<'_>) -> String {
             "{}  {area:widest$}  {told}\n",
             styled(style, mark)
         ));
-        if !line.remedy.is_empty() {
+        if let Some(remedy) = &line.remedy {
             let indent = " ".repeat(mark.len() + widest + 4);
-            text.push_str(&format!(
-                "{indent}{}\n",
-                styled(NEXT, &escape(&line.remedy))
-            ));
+            text.push_str(&format!("{indent}{}\n", styled(NEXT, &escape(remedy))));
         }
     }
     let mut sums = Vec::new();
@@ -455,10 +515,18 @@ mod tests {
 
     #[test]
     fn another_version_of_the_daemon_is_a_warning_with_both_numbers() {
-        assert_eq!(versions(&status(env!("CARGO_PKG_VERSION"))).standing, OK);
-        let line = versions(&status("9.9.9"));
+        assert_eq!(
+            versions(&status(env!("CARGO_PKG_VERSION")), Runner::Nobody).standing,
+            OK
+        );
+        let line = versions(&status("9.9.9"), Runner::Machine);
         assert_eq!(line.standing, WARNING);
         assert!(line.told.contains("9.9.9") && line.told.contains(env!("CARGO_PKG_VERSION")));
+        assert!(
+            line.remedy
+                .unwrap()
+                .contains("restart the machine's service")
+        );
     }
 
     #[test]

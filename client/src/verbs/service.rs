@@ -12,7 +12,7 @@ use std::{
     process::{Output as Ended, Stdio},
 };
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::styling::Style};
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, process::Command};
 
@@ -23,8 +23,16 @@ use crate::{
     exit::Exit,
     output::text::{BAD, GOOD, WARN, count, escape, styled},
     program,
+    start::Runner,
 };
 
+/// Where the system's daemon keeps things: what its unit has systemd make.
+pub(super) const MACHINE_FOLDERS: [(&str, &str); 4] = [
+    ("STATE_DIRECTORY", "/var/lib/bascule"),
+    ("CACHE_DIRECTORY", "/var/cache/bascule"),
+    ("CONFIGURATION_DIRECTORY", "/etc/bascule"),
+    ("RUNTIME_DIRECTORY", "/run/bascule"),
+];
 /// Run the daemon as a service: installed, started, and started again when it fails
 ///
 /// Without --system the service is yours: it runs as you while you are logged in, or always with
@@ -95,9 +103,16 @@ struct Install {
     #[command(flatten)]
     which: Which,
     /// Let it look into everybody's files and processes, to name who uses a key and to find keys in
-    /// homes (CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE)
-    #[arg(long, requires = "system")]
-    whole_machine: bool,
+    /// homes (CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE); without this it stays as it is, =false ends it
+    #[arg(
+        long,
+        requires = "system",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "true|false"
+    )]
+    whole_machine: Option<bool>,
 }
 
 #[derive(Debug, Args)]
@@ -174,6 +189,8 @@ struct Uninstalled {
 #[derive(Debug, Serialize)]
 struct Condition {
     installed: bool,
+    /// Units that an administrator keeps from being started at all.
+    masked: Vec<&'static str>,
     system: bool,
     running: bool,
     /// Whether a command or a request would start it.
@@ -228,6 +245,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
             Ok(match (condition.installed, condition.state.as_str()) {
                 (false, _) => Exit::NotFound,
                 (true, "failed") => Exit::Failed,
+                (true, _) if !condition.masked.is_empty() => Exit::Failed,
                 (true, _) => Exit::Ok,
             })
         }
@@ -334,20 +352,87 @@ fn touched(files: &[Touched]) -> String {
     files.iter().map(line).collect()
 }
 
-fn words(condition: &Condition) -> String {
-    if !condition.installed {
-        return format!(
-            "{}; set it up with: bascule service install\n",
-            styled(WARN, "not installed")
-        );
+impl Condition {
+    const fn scope(&self) -> Scope {
+        if self.system {
+            Scope::System
+        } else {
+            Scope::User
+        }
     }
-    let (style, state) = match (condition.running, condition.listening) {
-        (true, _) => (GOOD, "running"),
-        (false, true) => (GOOD, "stopped; the next command or request starts it"),
-        (false, false) if condition.state == "failed" => (BAD, "failed; see: bascule service logs"),
-        (false, false) => (WARN, "stopped"),
+
+    /// What it is in a few words, and the command that helps where that is not well.
+    fn standing(&self) -> (Style, String, Option<String>) {
+        let plain = |style, text: &str| (style, text.to_owned(), None);
+        if !self.installed {
+            let next = self.scope().install().to_owned();
+            return (WARN, "not installed".to_owned(), Some(next));
+        }
+        if !self.masked.is_empty() {
+            let units = self.masked.join(" ");
+            let systemctl = match self.scope() {
+                Scope::User => "systemctl --user",
+                Scope::System => "sudo systemctl",
+            };
+            let next = format!(
+                "{systemctl} unmask {units}, then: {}",
+                self.scope().install()
+            );
+            let told = format!("masked, so that nothing starts it: {units}");
+            return (BAD, told, Some(next));
+        }
+        match (self.state.as_str(), self.listening) {
+            _ if self.running => plain(GOOD, "running"),
+            ("activating", _) => plain(GOOD, "starting"),
+            ("deactivating", _) => plain(WARN, "stopping"),
+            ("failed", listening) => {
+                let told = match listening {
+                    true => "failed; the next command or request starts it again",
+                    false => "failed",
+                };
+                (BAD, told.to_owned(), Some(self.scope().logs().to_owned()))
+            }
+            (_, true) => plain(GOOD, "stopped; the next command or request starts it"),
+            (_, false) => (
+                WARN,
+                "stopped".to_owned(),
+                Some(self.scope().install().to_owned()),
+            ),
+        }
+    }
+}
+
+/// Of the service that is installed, for whoever finds no daemon: what it is, what helps, and whether it may
+/// be as it should.
+pub(super) async fn told(runner: Runner) -> Option<(bool, String, Option<String>)> {
+    let scope = match runner {
+        Runner::Nobody => return None,
+        Runner::User => Scope::User,
+        Runner::Machine => Scope::System,
     };
-    let mut text = styled(style, state);
+    let asked = match cfg!(target_os = "macos") {
+        true => launchd::condition(scope).await,
+        false => systemd::condition(scope).await,
+    };
+    let (style, told, next) = asked.ok()?.standing();
+    Some((style == GOOD, told, next))
+}
+
+fn words(condition: &Condition) -> String {
+    let (style, state, next) = condition.standing();
+    let mut text = styled(style, &state);
+    if let Some(next) = next {
+        let see = if state.starts_with("failed") {
+            "see"
+        } else {
+            "way on"
+        };
+        text.push_str(&format!("; {see}: {next}"));
+    }
+    if !condition.installed {
+        text.push('\n');
+        return text;
+    }
     if let Some(pid) = condition.pid {
         text.push_str(&format!(", process {pid}"));
     }
@@ -356,13 +441,15 @@ fn words(condition: &Condition) -> String {
     }
     if let Some(restarts) = condition.restarts.filter(|restarts| *restarts > 0) {
         text.push_str(&format!(
-            "\nstarted again {restarts} times after a failure; see: bascule service logs"
+            "\nstarted again {restarts} times after a failure; see: {}",
+            condition.scope().logs()
         ));
     }
-    if !condition.enabled {
-        text.push_str(
-            "\nnot enabled: it does not begin by itself; bascule service install enables it",
-        );
+    if !condition.enabled && condition.masked.is_empty() {
+        text.push_str(&format!(
+            "\nnot enabled: it does not begin by itself; {} enables it",
+            condition.scope().install()
+        ));
     }
     text.push('\n');
     text
@@ -572,4 +659,68 @@ fn user_home() -> Result<PathBuf, Error> {
             )
             .next("set HOME")
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(state: &str) -> Condition {
+        Condition {
+            installed: true,
+            masked: Vec::new(),
+            system: true,
+            running: state == "active",
+            listening: false,
+            enabled: true,
+            state: state.to_owned(),
+            says: None,
+            pid: None,
+            restarts: None,
+        }
+    }
+
+    #[test]
+    fn hints_are_about_the_service_that_was_asked_for() {
+        let text = words(&condition("failed"));
+        assert!(
+            text.contains("failed; see: bascule service logs --system"),
+            "{text}"
+        );
+        let absent = Condition {
+            installed: false,
+            ..condition("inactive")
+        };
+        let text = words(&absent);
+        assert!(
+            text.contains("sudo bascule service install --system"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_service_on_its_way_is_neither_stopped_nor_about_to_be_started() {
+        for (state, word) in [("activating", "starting"), ("deactivating", "stopping")] {
+            let text = words(&Condition {
+                listening: true,
+                ..condition(state)
+            });
+            assert!(
+                text.contains(word) && !text.contains("the next command"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_masked_unit_is_said_to_be_masked() {
+        let text = words(&Condition {
+            masked: vec!["bascule.socket"],
+            ..condition("inactive")
+        });
+        assert!(
+            text.contains("masked") && text.contains("sudo systemctl unmask bascule.socket"),
+            "{text}"
+        );
+    }
 }

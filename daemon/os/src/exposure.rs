@@ -38,12 +38,20 @@ const DEEPEST: usize = 4;
 /// # Errors
 /// If the folder can't be looked at; what vanishes meanwhile is passed over.
 pub fn exposures(folder: &Path) -> io::Result<Vec<Exposure>> {
+    exposures_of(folder, crate::effective_uid())
+}
+
+/// Likewise, of what is that user's: root looks at what the machine's daemon keeps.
+///
+/// # Errors
+/// As of [`exposures`].
+pub fn exposures_of(folder: &Path, owner: u32) -> io::Result<Vec<Exposure>> {
     let mut found = Vec::new();
-    look(folder, 0, &mut found)?;
+    look(folder, owner, 0, &mut found)?;
     Ok(found)
 }
 
-fn look(path: &Path, depth: usize, found: &mut Vec<Exposure>) -> io::Result<()> {
+fn look(path: &Path, owner: u32, depth: usize, found: &mut Vec<Exposure>) -> io::Result<()> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && depth > 0 => return Ok(()),
         other => other?,
@@ -56,12 +64,12 @@ fn look(path: &Path, depth: usize, found: &mut Vec<Exposure>) -> io::Result<()> 
         is_link: metadata.is_symlink(),
     };
     let goes_on = exposure.is_folder && depth < DEEPEST;
-    if exposure.is_link || exposure.is_foreign() || exposure.mode & 0o077 != 0 {
+    if exposure.is_link || exposure.owner != owner || exposure.mode & 0o077 != 0 {
         found.push(exposure);
     }
     if goes_on {
         for entry in fs::read_dir(path)? {
-            look(&entry?.path(), depth + 1, found)?;
+            look(&entry?.path(), owner, depth + 1, found)?;
         }
     }
     Ok(())

@@ -31,7 +31,7 @@ mod wall_timer;
 mod wiping;
 
 pub use boot::{awake, boot_id, since_boot};
-pub use exposure::{Exposure, exposures};
+pub use exposure::{Exposure, exposures, exposures_of};
 pub use file::{
     check_private_file, create_private_file, destroy_file, open_private_file, read_private,
     read_private_of, remove_file, replace_file, write_private,

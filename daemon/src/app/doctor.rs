@@ -12,7 +12,8 @@ use bascule_store::{
 use futures_util::{StreamExt, stream};
 
 use super::{
-    App, blocking, findings::shell_word, registry::Entry, reload::sorted, root_key::words,
+    App, blocking, error::restart, findings::shell_word, registry::Entry, reload::sorted,
+    root_key::words,
 };
 use crate::{config::Config, listeners::Address, startable};
 
@@ -122,7 +123,7 @@ impl App {
                     "with this configuration the daemon would not start again: {}",
                     mistakes.join("; ")
                 );
-                Check::problem(AREA, told).remedy("basculed check-config")
+                Check::problem(AREA, told).remedy(check_config(&now))
             }
             Ok(new) => changes(&now, new, file).await,
         }
@@ -246,7 +247,7 @@ impl App {
     fn store_check(&self) -> Check {
         const AREA: &str = "store";
         if let Some(told) = self.store_words() {
-            return Check::problem(AREA, told).remedy("restart the daemon: basculed");
+            return Check::problem(AREA, told).remedy(restart());
         }
         let size = |name: &str| {
             let metadata = std::fs::metadata(self.state_dir.join(name));
@@ -267,8 +268,10 @@ impl App {
         const AREA: &str = "ledger";
         if self.ledger.is_none() {
             let told = "uses are not recorded, so nobody can tell who would miss a key";
-            return Check::warning(AREA, told)
-                .remedy("set enabled = true under [usage], and restart the daemon");
+            return Check::warning(AREA, told).remedy(format!(
+                "set enabled = true under [usage], and {}",
+                restart()
+            ));
         }
         let to = self.clock.now();
         let from = to.saturating_sub(SignedDuration::from_hours(24 * DAYS));
@@ -281,7 +284,7 @@ impl App {
         };
         match self.recorded(move |ledger| ledger.report(query)).await {
             Err(error) => Check::problem(AREA, error.message)
-                .remedy("restart the daemon, which moves a damaged ledger aside: basculed"),
+                .remedy(format!("{} (it moves a damaged ledger aside)", restart())),
             Ok(report) => {
                 let gaps = report.gaps.into_iter();
                 let gaps: Vec<_> = gaps.filter(|gap| gap.cause != Cause::NotBegun).collect();
@@ -336,7 +339,7 @@ impl App {
                 ),
                 None if self.config().anchor_dir.is_none() => checks.push(
                     Check::warning("anchor", "there is no place for it, so a state folder put back from outside is not noticed")
-                        .remedy("set anchor_dir, and restart the daemon"),
+                        .remedy(format!("set anchor_dir, and {}", restart())),
                 ),
                 None => checks.push(Check::ok("anchor", "held: the state folder is the newest")),
             },
@@ -468,9 +471,10 @@ impl App {
     /// Users of this machine who were not let in.
     fn strangers(&self) -> Option<Check> {
         let told = self.strangers_words()?;
-        Some(Check::warning("users", told).remedy(
-            "see who it is: bascule service logs; to let one in, add its number to allow_uid under [access], and restart the daemon",
-        ))
+        Some(Check::warning("users", told).remedy(format!(
+            "see who it is in the log; to let one in, add its number to allow_uid under [access], and {}",
+            restart()
+        )))
     }
 
     async fn alert_checks(&self) -> Vec<Check> {
@@ -540,6 +544,19 @@ impl App {
     }
 }
 
+/// Shows what is wrong with the settings.
+fn check_config(config: &Config) -> String {
+    let root = if config.is_the_machines() {
+        "sudo "
+    } else {
+        ""
+    };
+    match config.file.as_ref().filter(|file| file.exists()) {
+        Some(file) => format!("{root}basculed --config {} check-config", quoted(file)),
+        None => "basculed check-config".to_owned(),
+    }
+}
+
 /// What a reload or restart would change.
 async fn changes(now: &Config, new: Config, file: String) -> Check {
     const AREA: &str = "config";
@@ -549,7 +566,7 @@ async fn changes(now: &Config, new: Config, file: String) -> Check {
         if !unfit.is_empty() {
             let unfit: Vec<_> = unfit.iter().map(ToString::to_string).collect();
             let told = format!("a reload would be refused: {}", unfit.join("; "));
-            return Check::problem(AREA, told).remedy("basculed check-config");
+            return Check::problem(AREA, told).remedy(check_config(now));
         }
     }
     match (at_once, later) {
@@ -558,7 +575,7 @@ async fn changes(now: &Config, new: Config, file: String) -> Check {
         }
         (at_once, later) if at_once.is_empty() => {
             let told = format!("changed, in force after a restart: {}", later.join(", "));
-            Check::warning(AREA, told).remedy("restart the daemon: basculed")
+            Check::warning(AREA, told).remedy(restart())
         }
         (at_once, _) => {
             let told = format!("changed, not read yet: {}", at_once.join(", "));
@@ -670,7 +687,7 @@ fn memory() -> Check {
             AREA,
             "a crash or another process of this user could take secrets from memory",
         )
-        .remedy("restart the daemon, and see its first lines of log: basculed");
+        .remedy(format!("{}, and see its first lines of log", restart()));
     }
     let limit = guard
         .lockable

@@ -20,6 +20,14 @@ impl Scope {
             Self::System => "sudo bascule service install --system",
         }
     }
+
+    /// The command that shows what it logged.
+    pub(super) const fn logs(self) -> &'static str {
+        match self {
+            Self::User => "bascule service logs",
+            Self::System => "bascule service logs --system",
+        }
+    }
 }
 
 /// A file that a service consists of.

@@ -155,6 +155,7 @@ pub(super) async fn condition(scope: Scope) -> Result<Condition, Error> {
     let state = field("state").unwrap_or_else(|| "not loaded".to_owned());
     Ok(Condition {
         installed: scope.property_list()?.exists(),
+        masked: Vec::new(),
         system: scope == Scope::System,
         running: state == "running",
         listening: false,

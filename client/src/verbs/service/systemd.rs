@@ -15,7 +15,8 @@ use bascule_proto::v1::{
 use tokio::process::Command;
 
 use super::{
-    AskedAs, Change, Condition, Context, Installed, Opens, Touched, Uninstalled, daemon_program,
+    AskedAs, Change, Condition, Context, Installed, MACHINE_FOLDERS, Opens, Touched, Uninstalled,
+    daemon_program,
     files::{
         self, GATEWAY_UNIT, OPERATORS, Plan, SERVICE_UNIT, SOCKETS, Scope, UNITS, WHOLE_MACHINE,
     },
@@ -28,13 +29,6 @@ use crate::{
     output::text::{count, escape},
 };
 
-/// Where the system's daemon keeps things: what its unit has systemd make.
-const SYSTEM_FOLDERS: [(&str, &str); 4] = [
-    ("STATE_DIRECTORY", "/var/lib/bascule"),
-    ("CACHE_DIRECTORY", "/var/cache/bascule"),
-    ("CONFIGURATION_DIRECTORY", "/etc/bascule"),
-    ("RUNTIME_DIRECTORY", "/run/bascule"),
-];
 /// What moves a user's folders; systemd does not hear of a shell's variables.
 const USER_FOLDERS: [&str; 3] = ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"];
 
@@ -93,15 +87,17 @@ pub(super) async fn order(scope: Scope, arguments: &[&str]) -> Result<(), Error>
         Kind::Failed,
         format!("systemctl {} failed: {}", arguments.join(" "), told.trim()),
     )
-    .next(match scope {
-        Scope::User => "bascule service logs",
-        Scope::System => "bascule service logs --system",
-    }))
+    .next(scope.logs()))
+}
+
+/// As sd_booted(3).
+fn is_booted() -> bool {
+    Path::new("/run/systemd/system").is_dir()
 }
 
 /// Whether there is a systemd to ask.
 async fn present(scope: Scope) -> Result<(), Error> {
-    if !Path::new("/run/systemd/system").is_dir() {
+    if !is_booted() {
         return Err(Error::new(
             Kind::NotAvailable,
             "this machine was not booted with systemd, so there is nobody to run a service",
@@ -144,11 +140,14 @@ async fn is_active(scope: Scope, unit: &str) -> Result<bool, Error> {
     Ok(matches!(state, Some("active" | "activating" | "reloading")))
 }
 
-pub(super) async fn install(scope: Scope, whole_machine: bool) -> Result<Installed, Error> {
+/// Without a wish the machine stays in sight as far as it is.
+pub(super) async fn install(scope: Scope, whole_machine: Option<bool>) -> Result<Installed, Error> {
     present(scope).await?;
     let program = daemon_program()?;
     let asked = asked_as(scope).await?;
     let folder = scope.folder()?;
+    let is_in_sight = || scope == Scope::System && folder.join(WHOLE_MACHINE).exists();
+    let whole_machine = whole_machine.unwrap_or_else(is_in_sight);
     let (runs, listens) = (
         is_active(scope, SERVICE_UNIT).await?,
         is_active(scope, GATEWAY_UNIT).await?,
@@ -355,7 +354,7 @@ async fn asked_as(scope: Scope) -> Result<AskedAs, Error> {
     let own = |(name, path): (&str, &str)| (name.to_owned(), path.to_owned());
     Ok(AskedAs {
         user: Some((user, group)),
-        environment: SYSTEM_FOLDERS.into_iter().map(own).collect(),
+        environment: MACHINE_FOLDERS.into_iter().map(own).collect(),
     })
 }
 
@@ -577,10 +576,21 @@ pub(super) async fn condition(scope: Scope) -> Result<Condition, Error> {
     let listening = is_active(scope, UNITS[0]).await? && is_active(scope, GATEWAY_UNIT).await?;
     let value = |name: &str| service.get(name).map(String::as_str).unwrap_or_default();
     let state = value("ActiveState").to_owned();
+    let mut masked = Vec::new();
+    for unit in UNITS {
+        let shown = show(scope, unit).await?;
+        if shown
+            .get("LoadState")
+            .is_some_and(|state| state == "masked")
+        {
+            masked.push(unit);
+        }
+    }
     Ok(Condition {
-        installed: value("LoadState") == "loaded",
+        installed: ["loaded", "masked"].contains(&value("LoadState")),
+        masked,
         system: scope == Scope::System,
-        running: state == "active",
+        running: ["active", "reloading"].contains(&state.as_str()),
         listening,
         enabled: value("UnitFileState") == "enabled",
         says: Some(value("StatusText").to_owned()).filter(|says| !says.is_empty()),
@@ -596,6 +606,13 @@ pub(super) async fn logs(
     follow: bool,
     context: &Context,
 ) -> Result<Exit, Error> {
+    if !is_booted() {
+        return Err(Error::new(
+            Kind::NotAvailable,
+            "this machine was not booted with systemd, so there is no journal of a service",
+        )
+        .next("the daemon logs to its standard error: whatever starts it here has that"));
+    }
     let mut command = Command::new("journalctl");
     command.arg(match scope {
         Scope::User => "--user-unit=bascule.service",
