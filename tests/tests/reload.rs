@@ -193,6 +193,8 @@ fn settings_that_no_daemon_can_start_with_are_refused_by_all_who_look_at_them() 
             "{refused}"
         );
         let mut command = home.command(&tools::program("basculed"));
+        command.arg("--state-dir").arg(home.state());
+        command.arg("--runtime-dir").arg(home.runtime());
         command.arg("--config").arg(&file).arg("check-config");
         let checked = cli::finish(command, "", "check-config".to_owned()).exits(78);
         assert!(
