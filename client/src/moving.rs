@@ -12,6 +12,7 @@ pub(crate) mod formerly;
 pub(crate) mod interrupted;
 pub(crate) mod issue;
 pub(crate) mod preview;
+mod reach;
 pub(crate) mod record;
 pub(crate) mod restart;
 pub(crate) mod rights;

@@ -35,6 +35,9 @@ pub(crate) struct Kept {
     pub(crate) files: Vec<KeptFile>,
     /// How the settings were before the consumer was adopted first.
     pub(crate) layout: Layout,
+    /// Whether the key that stood there at first was not the connection's own: that key is the way back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_foreign: bool,
     /// Who changes the files, until it is settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) by: Option<Mover>,
@@ -90,19 +93,29 @@ impl Turn {
     }
 }
 
+/// What a consumer held before a move.
+#[derive(Clone, Copy)]
+pub(crate) struct Since<'s> {
+    /// The adoption whose place the move takes.
+    pub(crate) former: Option<&'s Adoption>,
+    /// Without one: whether its key is another one at its provider than the connection's own.
+    pub(crate) is_foreign: bool,
+}
+
 /// Has the daemon keep the originals of a plan. When it answers they are safe.
 pub(crate) async fn prepare(
     client: &Client,
     key: &str,
     consumer: &str,
     plan: &Plan,
-    former: Option<&Adoption>,
+    Since { former, is_foreign }: Since<'_>,
     reason: &str,
 ) -> Result<Adoption, Error> {
     let before = former.map(Adoption::kept).transpose()?;
     let mut kept = Kept {
         files: Vec::new(),
         layout: plan.layout.clone(),
+        is_foreign,
         by: Some(Mover::this()),
     };
     let mut originals = Vec::new();
@@ -159,6 +172,7 @@ impl Kept {
             !former.layout.0.iter().any(known)
         });
         self.layout.0.extend(former.layout.0);
+        self.is_foreign = former.is_foreign;
         for file in former.files {
             if self.files.iter().all(|own| own.path != file.path) {
                 self.files.push(file);

@@ -99,7 +99,8 @@ impl Destination {
         }
     }
 
-    fn gets(&self) -> Gets<'_> {
+    /// `is_foreign` as in [`Gets::New`].
+    fn gets(&self, is_foreign: bool) -> Gets<'_> {
         match self {
             Self::Successor(_) => Gets::Successor,
             Self::New {
@@ -107,6 +108,7 @@ impl Destination {
             } => Gets::New {
                 connection,
                 rights: rights.as_ref(),
+                is_foreign,
             },
         }
     }
@@ -221,7 +223,9 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         reason: &reason,
     };
     for one in &chosen {
-        let gets = one.destination.gets();
+        // The user marked it as dead; the others are ours, or a connection's own.
+        let is_foreign = seen.standing(one.consumer) == Standing::MarkedDead;
+        let gets = one.destination.gets(is_foreign);
         let moved = move_to(gets, one.consumer, one.former.as_ref(), &way).await;
         match moved {
             Ok(moved) => {

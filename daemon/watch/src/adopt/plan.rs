@@ -148,6 +148,17 @@ pub struct FilePlan {
     pub changes: Vec<Change>,
 }
 
+impl FilePlan {
+    /// Whether the new key stands in it afterwards.
+    #[must_use]
+    pub fn holds_a_key(&self) -> bool {
+        let of_key = |change: &Change| {
+            change.after.is_some() && matches!(change.role, Role::Id | Role::Secret)
+        };
+        self.changes.iter().any(of_key)
+    }
+}
+
 /// What moves a consumer.
 #[derive(Clone)]
 pub struct Plan {

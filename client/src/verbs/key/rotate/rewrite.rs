@@ -104,7 +104,7 @@ pub(super) async fn run(
     let mut moved = Vec::new();
     for consumer in chosen {
         let former = record::current(&adoptions, &seen, consumer, &old.connection, &old.label);
-        match give(consumer, &issued, former, &way).await {
+        match give(consumer, &issued, former, false, &way).await {
             Ok(one) => {
                 tell_moved(&one, seen.home.as_deref(), context);
                 moved.push(one);
