@@ -8,7 +8,7 @@ use bascule_watch::adopt::{Consumer, Goal, Plan, Selector};
 use clap::Args;
 use serde::Serialize;
 
-use super::{Context, audit::Why, consent};
+use super::{Context, audit::Why, consent, machine};
 use crate::{
     channel::Client,
     error::{Error, Kind},
@@ -18,6 +18,7 @@ use crate::{
         adopted::Standing,
         carry::{Gets, Moved, Way, move_to},
         connection::{Asked, Connections, Destination, Limits, Lost, closed, there},
+        encrypted,
         issue::{gateway, placeholder},
         not_moved, plan_for, preview,
         record::{self, Turn},
@@ -73,6 +74,9 @@ pub(crate) struct Arguments {
     /// List the adoptions
     #[arg(long, conflicts_with_all = ["consumers", "all"])]
     list: bool,
+    /// Open encrypted rclone configurations: runs your RCLONE_PASSWORD_COMMAND to get their password
+    #[arg(long)]
+    unlock: bool,
     #[command(flatten)]
     why: Why,
 }
@@ -120,6 +124,9 @@ pub(super) struct Document {
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    if arguments.unlock {
+        encrypted::unlock(&machine().environment)?;
+    }
     if arguments.list {
         return undo::list(context).await;
     }
@@ -145,8 +152,13 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let (chosen, left) = choose(&seen, meant, &mut connections, &gateway, &arguments).await;
     let mut document = Document::new(arguments.dry_run);
     document.left = left;
+    let locked = seen.locked.iter().filter(|_| arguments.all);
+    document.left.extend(locked.map(|path| Left::locked(path)));
+    // What can't be looked into is no refusal: the rest is done.
+    let is_locked = arguments.all && !seen.locked.is_empty();
     if chosen.is_empty() {
-        return nothing_to_do(&document, context);
+        let exit = nothing_to_do(&document, context)?;
+        return Ok(if is_locked { Exit::Incomplete } else { exit });
     }
     tell_plan(&chosen, &connections, &document.left, &seen, context);
     if arguments.dry_run {
@@ -158,7 +170,11 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         context.output.result(&document, || {
             format!("{}\n", styled(DIM, "nothing was changed (--dry-run)"))
         })?;
-        return Ok(Exit::Ok);
+        return Ok(if is_locked {
+            Exit::Incomplete
+        } else {
+            Exit::Ok
+        });
     }
     consent::to_changes(arguments.yes, context.output).await?;
     let reason = arguments.why.text();

@@ -12,6 +12,7 @@
 mod back;
 mod edits;
 mod ways;
+mod whose;
 
 use std::{path::PathBuf, process::Command, sync::Arc};
 

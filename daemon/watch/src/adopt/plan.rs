@@ -3,6 +3,7 @@
 //! is put back, so what is adopted can be ejected. Where settings have names `settings` plans, and on command
 //! lines `words`.
 
+mod former;
 mod settings;
 mod words;
 
@@ -11,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bascule_domain::{access_key::AccessKeyId, endpoint::Endpoint};
+use bascule_domain::{access_key::AccessKeyId, endpoint::Endpoint, secret::Credentials};
 use bascule_formats::revise::CannotRevise;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -171,8 +172,8 @@ pub struct Plan {
 /// Why a consumer can't be moved here. No text holds a file's content.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotPlan {
-    /// The file can't be read, or not any more.
-    #[error("{} can't be read: {why}", .path.display())]
+    /// The file can't be read, or may not be changed.
+    #[error("{} is not changed: {why}", .path.display())]
     Read {
         /// Which file.
         path: PathBuf,
@@ -238,6 +239,23 @@ pub fn plan(
     }
     planning.key()?;
     Ok(planning.done())
+}
+
+/// The pair that stood in a consumer's place before it was adopted, as the originals that the goal comes with
+/// tell. `None` where they tell none, or not beyond doubt. `read` is as for [`plan`].
+pub fn held_before(
+    consumer: &Consumer,
+    goal: Goal<'_>,
+    read: impl Fn(&Path) -> Result<Zeroizing<String>, String>,
+) -> Option<Credentials> {
+    Planning {
+        found: consumer.first(),
+        goal,
+        read: &read,
+        texts: Vec::new(),
+        layout: Layout::default(),
+    }
+    .held_before()
 }
 
 /// A file as it is planned so far.

@@ -274,7 +274,7 @@ fn quote_within(before: &str) -> &'static str {
 }
 
 /// A line, counted from 1, with those that continue it.
-fn logical(text: &str, line: u32) -> &str {
+pub(super) fn logical(text: &str, line: u32) -> &str {
     let from = offset(text, line);
     let mut end = from;
     for own in text[from..].split_inclusive('\n') {
