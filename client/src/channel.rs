@@ -24,7 +24,10 @@ use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    start::Runner,
+};
 
 /// A receipt may name a thousand objects with keys of a kilobyte each.
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
@@ -71,7 +74,7 @@ impl Client {
                         path.display()
                     ),
                 )
-                .next(START)
+                .next(Runner::of(&path).start())
             })?;
         Ok(Self { channel })
     }
@@ -143,8 +146,6 @@ impl Client {
     }
 }
 
-const START: &str = "start the daemon: basculed";
-
 /// No daemon ever makes a socket of another name.
 const OTHER_NAME: &str = "the daemon's socket is always called bascule.sock: basculed --runtime-dir DIR, then bascule --socket DIR/bascule.sock …";
 
@@ -197,6 +198,9 @@ fn diagnose(path: &Path, given: bool, error: &io::Error) -> Error {
 }
 
 fn start_command(path: &Path, given: bool) -> String {
+    if path == Path::new(location::SYSTEM_SOCKET) {
+        return Runner::Machine.start().to_owned();
+    }
     let folder = path.parent().filter(|_| {
         path.file_name()
             .is_some_and(|name| name == location::SOCKET_NAME)
@@ -209,7 +213,7 @@ fn start_command(path: &Path, given: bool) -> String {
             )
         }
         None if given => OTHER_NAME.to_owned(),
-        _ => START.to_owned(),
+        _ => Runner::of(path).start().to_owned(),
     }
 }
 

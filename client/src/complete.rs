@@ -35,17 +35,24 @@ _bascule_with_colons() {
     local typed=${line##*[[:space:]]}
     if [[ $typed != *:* || $typed == *[\"\'\\]* || $COMP_WORDBREAKS != *:* ]]; then
         _clap_complete_bascule "$@"
-        return
+    else
+        local -a COMP_WORDS
+        read -r -a COMP_WORDS <<< "${line%"$typed"}"
+        local COMP_CWORD=${#COMP_WORDS[@]}
+        COMP_WORDS+=("$typed")
+        _clap_complete_bascule "$1" "$typed" "$3"
+        local before=${typed%:*}:
+        local at
+        for at in "${!COMPREPLY[@]}"; do
+            COMPREPLY[at]=${COMPREPLY[at]#"$before"}
+        done
     fi
-    local -a COMP_WORDS
-    read -r -a COMP_WORDS <<< "${line%"$typed"}"
-    local COMP_CWORD=${#COMP_WORDS[@]}
-    COMP_WORDS+=("$typed")
-    _clap_complete_bascule "$1" "$typed" "$3"
-    local before=${typed%:*}:
     local index
     for index in "${!COMPREPLY[@]}"; do
-        COMPREPLY[index]=${COMPREPLY[index]#"$before"}
+        # An old bash is told by a space that the word is complete.
+        local word=${COMPREPLY[index]% }
+        local end=${COMPREPLY[index]#"$word"}
+        COMPREPLY[index]=$(printf %q "$word")$end
     done
 }
 complete -o nospace -o bashdefault -F _bascule_with_colons bascule
@@ -364,6 +371,29 @@ mod tests {
                 "{script}"
             );
         }
+    }
+
+    #[test]
+    fn bash_gets_words_that_it_takes_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let complete = |typed: &str, answers: &str| {
+            let script = format!(
+                "bascule() {{ printf {answers}; }}\n{}\nCOMP_LINE='bascule key show {typed}'; \
+                 COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=(bascule key show '{typed}'); COMP_CWORD=3\n\
+                 _bascule_with_colons bascule '{typed}' show\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
+                super::script(Shell::Bash).unwrap()
+            );
+            let mut bash = std::process::Command::new("bash");
+            bash.arg("-c").arg(script).current_dir(folder.path());
+            let output = bash.output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert_eq!(
+            complete("photos/l", r"'photos/lap top\vphotos/laptop'"),
+            "photos/lap\\ top\nphotos/laptop\n"
+        );
+        // What is before a colon is a word of its own to bash.
+        assert_eq!(complete("rclone:m", "'rclone:my remote'"), "my\\ remote\n");
     }
 
     #[test]

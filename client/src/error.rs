@@ -4,7 +4,7 @@
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::exit::Exit;
+use crate::{exit::Exit, start::Runner};
 
 /// What went wrong, as far as a program needs to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +159,7 @@ impl From<tonic::Status> for Error {
                 Kind::NotAvailable,
                 "the running daemon does not know this command; it is of another release",
             )
-            .next("restart the daemon: basculed"),
+            .next(Runner::here().restart()),
             Code::PermissionDenied | Code::Unauthenticated => {
                 Self::new(Kind::Refused, status.message().to_owned())
             }
@@ -186,7 +186,10 @@ fn broken() -> Error {
         Kind::NoDaemon,
         "the connection to the daemon broke before it had answered; it has stopped, or what listens there is no Bascule daemon",
     )
-    .next("start the daemon: basculed; if it runs, try again: bascule status")
+    .next(format!(
+        "{}; if it runs, try again: bascule status",
+        Runner::here().start()
+    ))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod moving;
 mod output;
 mod passphrase;
 mod program;
+mod start;
 mod verbs;
 
 use std::{ffi::OsString, process::ExitCode};

@@ -183,6 +183,15 @@ impl fmt::Display for Problem {
     }
 }
 
+impl Config {
+    /// Whether this daemon is the machine's, which runs as a user of its own.
+    pub(crate) fn is_the_machines(&self) -> bool {
+        let configured = |file: &PathBuf| file.starts_with(location::SYSTEM_CONFIGURATION);
+        self.state_dir.starts_with(location::SYSTEM_STATE)
+            || self.file.as_ref().is_some_and(configured)
+    }
+}
+
 /// Its name in the folder that a service manager keeps for us.
 const CONFIG_FILE: &str = "config.toml";
 

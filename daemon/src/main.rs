@@ -13,6 +13,7 @@ mod listeners;
 mod logging;
 mod manager;
 mod metrics;
+mod not_opened;
 mod passed;
 mod random;
 mod rpc;
@@ -218,6 +219,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("basculed: {error:#}");
+            let not_opened: Option<&not_opened::NotOpened> = error.downcast_ref();
+            if let Some(way_on) = not_opened.and_then(|told| told.way_on.as_deref()) {
+                eprintln!("basculed: {way_on}");
+            }
             if matches!(
                 error.downcast_ref(),
                 Some(bascule_store::OpenError::Keychain(_))

@@ -32,7 +32,9 @@ use crate::{
     keychain::UserKeychain,
     listeners::{self, Address, Bound},
     manager::{self, WorkPath},
-    metrics, passed,
+    metrics,
+    not_opened::NotOpened,
+    passed,
     rpc::{self, socket::ControlSocket},
     sweeping, watching,
 };
@@ -85,8 +87,10 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
 /// Opens the store with the root key that the service manager keeps, where it does, else with that in
 /// the state folder.
 pub(crate) fn open_store(config: &Config) -> anyhow::Result<Store> {
-    Store::open_or_create_with(&config.state_dir, &places())
-        .context("the store was not opened, and nothing in it was changed")
+    Store::open_or_create_with(&config.state_dir, &places()).map_err(|error| {
+        let told = NotOpened::of(&error, config);
+        anyhow::Error::new(error).context(told)
+    })
 }
 
 /// What besides the state folder may hold the root key.

@@ -6,10 +6,15 @@ use std::io::Write;
 use anyhow::Context;
 use bascule_os::LockError;
 use bascule_proto::location::SOCKET_NAME;
-use bascule_store::Store;
+use bascule_store::{Mend, OpenError, Store};
 use serde::Serialize;
 
-use crate::{config::Config, gateway_port, run};
+use crate::{
+    config::{At, Config},
+    gateway_port,
+    not_opened::NotOpened,
+    run,
+};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -18,8 +23,49 @@ struct Document<'a> {
     /// Whether a daemon uses that state folder now.
     running: bool,
     /// ADDRESS:PORT of the address that tools are given; absent where a daemon runs, who can be
-    /// asked, or where the store can't be opened.
+    /// asked, or where only a store that can't be opened could tell it.
     gateway: Option<String>,
+    /// Why the store can't be opened here and now; absent where it can, or where there is none yet.
+    closed: Option<Closed>,
+}
+
+#[derive(Serialize)]
+struct Closed {
+    /// The whole chain of causes.
+    cause: String,
+    /// The command that goes on from there.
+    next: Option<String>,
+    opens: Opens,
+}
+
+/// When the service itself will open it.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Opens {
+    /// At once: it is lent what this process is not.
+    InService,
+    /// Once the keychain is unlocked.
+    Later,
+    /// Once the cause is gone.
+    Mended,
+}
+
+/// The port that the store keeps; `Ok(None)` if it keeps none.
+fn stored(config: &Config) -> Result<Option<u16>, Closed> {
+    let port = run::open_store(config).and_then(|store| Ok(store.gateway_port()?));
+    port.map_err(|error| {
+        let cause: Option<&OpenError> = error.downcast_ref();
+        let told: Option<&NotOpened> = error.downcast_ref();
+        Closed {
+            cause: format!("{error:#}"),
+            next: told.and_then(|told| told.way_on.clone()),
+            opens: match cause.map(OpenError::mend) {
+                Some(Mend::ElsewhereNow) => Opens::InService,
+                Some(Mend::HereLater) => Opens::Later,
+                Some(Mend::CopyOrReset | Mend::Other) | None => Opens::Mended,
+            },
+        }
+    })
 }
 
 /// Prints it as one line of JSON.
@@ -34,22 +80,28 @@ pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
     } else {
         None
     };
-    let (running, gateway) = match lock {
-        Some(Err(LockError::Held { .. })) => (true, None),
+    let (running, gateway, closed) = match lock {
+        Some(Err(LockError::Held { .. })) => (true, None, None),
         Some(Err(error)) => anyhow::bail!("{}: {error}", config.state_dir.display()),
         lock => {
             let fresh = lock.is_none() || !Store::exists_in(&config.state_dir)?;
-            // A store that can't be opened now, such as for want of the manager's credential, keeps its
-            // port to itself.
             let stored = match fresh {
-                true => Some(None),
-                false => run::open_store(config)
-                    .and_then(|store| Ok(store.gateway_port()?))
-                    .ok(),
+                true => Ok(None),
+                false => stored(config),
+            };
+            let address = match (&stored, config.listen.at) {
+                (Ok(stored), _) => Some(*stored),
+                (Err(_), At::Exactly(_)) => Some(None),
+                // Only the store knows the port that tools have.
+                (Err(_), At::Chosen | At::Ephemeral(_)) => None,
             };
             let preview = |stored| gateway_port::preview(config.listen, stored);
-            let address = stored.map(preview).transpose()?;
-            (false, address.map(|address| address.to_string()))
+            let address = address.map(preview).transpose()?;
+            (
+                false,
+                address.map(|address| address.to_string()),
+                stored.err(),
+            )
         }
     };
     let socket = config.runtime_dir.join(SOCKET_NAME);
@@ -58,6 +110,7 @@ pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
         socket: &socket.to_string_lossy(),
         running,
         gateway,
+        closed,
     };
     let text = serde_json::to_string(&document)?;
     writeln!(std::io::stdout(), "{text}").context("it could not be told")

@@ -66,6 +66,9 @@ pub const SYSTEM_SOCKET: &str = "/run/bascule/bascule.sock";
 /// The state folder of the daemon that is the machine's, as its unit names it.
 pub const SYSTEM_STATE: &str = "/var/lib/bascule";
 
+/// The folder of settings of the daemon that is the machine's, as its unit names it.
+pub const SYSTEM_CONFIGURATION: &str = "/etc/bascule";
+
 /// The socket of the user's own daemon. `None` without a home.
 #[must_use]
 pub fn own_socket() -> Option<PathBuf> {

@@ -12,6 +12,8 @@
 
 pub mod cli;
 pub mod clock;
+pub mod containers;
+mod control_groups;
 pub mod daemon;
 pub mod desktop;
 pub mod generated;
@@ -44,6 +46,7 @@ use std::sync::OnceLock;
 
 pub use cli::{Answer, Cli};
 pub use clock::Clock;
+pub use containers::Containers;
 pub use daemon::Daemon;
 pub use home::Home;
 pub use machine::Machine;

@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     cli::{self, Answer},
+    control_groups,
     home::Home,
     process::Process,
     random_hex, tools, wait,
@@ -36,6 +37,8 @@ pub struct Machine {
 #[derive(Debug, Default, Clone)]
 pub struct Boot {
     binds: Vec<String>,
+    settings: Vec<&'static str>,
+    unified: bool,
 }
 
 impl Boot {
@@ -62,6 +65,24 @@ impl Boot {
             .bind(&tools::get("rclone"), "/usr/local/bin/rclone")
     }
 
+    /// A network of its own, with nothing but loopback.
+    #[must_use]
+    pub fn own_network(mut self) -> Self {
+        self.settings.push("--private-network");
+        self
+    }
+
+    /// What its systemd needs to confine a unit as one on bare metal does: control groups of the one
+    /// hierarchy, programs that the kernel runs for them, and calls that systemd-nspawn refuses to all.
+    /// None of them can do more than its root may.
+    #[must_use]
+    pub fn sandboxes(mut self) -> Self {
+        self.settings
+            .push("--system-call-filter=@clock @keyring bpf");
+        self.unified = true;
+        self
+    }
+
     /// Boots it and waits until every unit has started. `None` when the test is to be skipped.
     #[must_use]
     pub fn start(&self) -> Option<Machine> {
@@ -80,7 +101,11 @@ impl Boot {
             .arg(format!("--machine={name}"))
             .arg(format!("--directory={}", image.display()))
             .args(["--volatile=overlay", "--link-journal=no", "--resolv-conf=off", "--timezone=off"])
+            .args(&self.settings)
             .args(&self.binds);
+        if self.unified {
+            command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
+        }
         let process = Process::start(command, &home.path("machine.log"));
         let mut machine = Machine {
             name,
@@ -202,7 +227,7 @@ impl Drop for Machine {
             }
         }
         for group in &self.groups {
-            remove_group(group);
+            control_groups::remove(group);
         }
         for folder in ["propagate", "unix-export"] {
             let _ = fs::remove_dir(
@@ -241,18 +266,6 @@ fn make_groups(name: &str) -> Vec<PathBuf> {
         .map(|root| root.join(format!("machine-{name}.scope")))
         .inspect(|group| fs::create_dir(group).expect("a new control group"))
         .collect()
-}
-
-/// Removes a control group with all below it, as soon as the last process has left.
-fn remove_group(group: &Path) {
-    let below = fs::read_dir(group).into_iter().flatten().flatten();
-    for entry in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        remove_group(&entry.path());
-    }
-    wait::until("the control group to be empty", || {
-        let _ = fs::remove_dir(group);
-        (!group.exists()).then_some(())
-    });
 }
 
 fn first_child(pid: u32) -> Option<Pid> {

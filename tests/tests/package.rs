@@ -182,6 +182,13 @@ fn j5_installed_it_works_at_once_upgraded_it_keeps_all_and_purged_it_leaves_no_s
     let alice = User::alice(&machine);
     alice.service("install", &[]).ok();
     let (ours, hers) = (root.pid(), alice.pid());
+    // As if the control socket's unit had been another one before.
+    let unit = "/usr/lib/systemd/system/bascule.socket";
+    let other = "sed -i 's/^SocketMode=0600$/&\\nBacklog=9/' \"$0\" && systemctl daemon-reload && systemctl restart bascule.socket";
+    machine.run(&["sh", "-c", other, unit]).exits(0);
+    assert_eq!(root.property("bascule.socket", "Backlog"), "9");
+    let bound = |unit: &str| root.property(unit, "InvocationID");
+    let before = ["bascule.socket", "bascule-gateway.socket"].map(bound);
 
     let upgraded = dpkg(&machine, &["--install", "/mnt/present.deb"]).exits(0);
     assert!(upgraded.text().contains("alice"), "{upgraded}");
@@ -189,6 +196,13 @@ fn j5_installed_it_works_at_once_upgraded_it_keeps_all_and_purged_it_leaves_no_s
         let new = |now: String, before: &str| now != "0" && now != before;
         (new(root.pid(), &ours) && new(alice.pid(), &hers)).then_some(())
     });
+    // That one is bound anew, which is said; the other was never given up.
+    let renewed = "since their units have changed: bascule.socket\n";
+    assert!(upgraded.text().contains(renewed), "{upgraded}");
+    assert_ne!(root.property("bascule.socket", "Backlog"), "9");
+    assert_ne!(bound("bascule.socket"), before[0]);
+    assert_eq!(bound("bascule-gateway.socket"), before[1]);
+    machine.run(&["test", "-e", "/run/bascule.before"]).exits(1);
     let status = root.bascule(&["status"]).ok();
     assert_eq!(status["connections"], 2, "{status:#}");
     assert_eq!(status["gateways"][0], gateway.as_str());
@@ -289,6 +303,112 @@ fn j5_installed_it_works_at_once_upgraded_it_keeps_all_and_purged_it_leaves_no_s
     machine
         .run(&["test", "-e", "/home/alice/.local/state/bascule/store.redb"])
         .exits(0);
+}
+
+#[test]
+fn j5_a_state_folder_elsewhere_is_purged_of_what_is_bascules_and_a_link_is_not_followed() {
+    const ELSEWHERE: &str = "/srv/keys";
+    let Some((machine, _)) = machine() else {
+        return;
+    };
+    let root = User::root(&machine);
+    dpkg(&machine, &["--install", "/mnt/present.deb"]).exits(0);
+    root.systemctl(&["stop", SERVICE]).exits(0);
+    let settings = |path: &str| {
+        machine.run(&["mkdir", "-p", "/etc/bascule"]).exits(0);
+        let text =
+            format!("state_dir = \"{path}\"   # on the big disk\n\n[gateway]\ndrain_seconds = 7\n");
+        machine.write("/etc/bascule/config.toml", &text);
+    };
+    let folder = |path: &str| {
+        machine
+            .run(&[
+                "install", "-d", "-m", "700", "-o", "bascule", "-g", "bascule", path,
+            ])
+            .exits(0);
+    };
+    settings(ELSEWHERE);
+    folder(ELSEWHERE);
+    let writes = "[Service]\nReadWritePaths=/srv/keys\n";
+    root.install("bascule.service.d/elsewhere.conf", writes);
+    root.systemctl(&["start", SERVICE]).exits(0);
+    let key = root.key("/srv/keys/storage");
+    works(&key, "pictures");
+    let listed = machine
+        .run(&["find", "/srv/keys/keys", "-type", "f"])
+        .exits(0)
+        .stdout;
+    let root_key = format!("{ELSEWHERE}/root.key");
+    let mut markers = vec![content(&machine, &root_key), OsString::from(&key.secret)];
+    markers.extend(listed.lines().map(|file| content(&machine, file)));
+    assert!(holding(&machine, &markers).contains(&root_key));
+
+    let purged = dpkg(&machine, &["--purge", "bascule"]).exits(0);
+    let told = purged.text();
+    let before = told
+        .find("/var/lib/bascule and /srv/keys, settings in")
+        .expect(&told);
+    let begins = told.find("destroying connections").expect(&told);
+    assert!(before < begins, "{told}");
+    assert!(
+        told[begins..].contains("/var/lib/bascule and /srv/keys"),
+        "{told}"
+    );
+    assert_eq!(holding(&machine, &markers), BTreeSet::new());
+    // What is served as storage in there is nobody's to delete, and named.
+    let left = machine.run(&["find", ELSEWHERE, "-type", "f"]).exits(0);
+    let left: Vec<_> = left.stdout.lines().collect();
+    assert!(
+        left.contains(&"/srv/keys/storage/pictures/object"),
+        "{left:?}"
+    );
+    assert!(
+        left.iter()
+            .all(|file| file.starts_with("/srv/keys/storage/")),
+        "{left:?}"
+    );
+    assert!(
+        told.contains("/srv/keys stays") && told.contains("/srv/keys/storage"),
+        "{told}"
+    );
+
+    // By a link, to a folder that looks like a store, and one that is none.
+    for (path, place, because) in [
+        ("/srv/link", "/srv/target", "there is a link in its path"),
+        ("/srv/else", "/srv/else", "no store of Bascule's is in it"),
+    ] {
+        dpkg(&machine, &["--install", "/mnt/present.deb"]).exits(0);
+        folder("/srv/else");
+        folder("/srv/target");
+        for file in ["/srv/target/store.redb", "/srv/else/holiday.jpg"] {
+            machine.write(file, "redb");
+        }
+        machine
+            .run(&["ln", "-sfn", "/srv/target", "/srv/link"])
+            .exits(0);
+        settings(path);
+        let insists = [
+            "env",
+            "BASCULE_REMOVE_ANYWAY=1",
+            "dpkg",
+            "--purge",
+            "bascule",
+        ];
+        let purged = machine.run(&insists).exits(0);
+        let told = purged.text();
+        assert!(told.contains(because), "{told}");
+        for file in ["/srv/target/store.redb", "/srv/else/holiday.jpg"] {
+            machine.run(&["test", "-e", file]).exits(0);
+        }
+        // The command that is named does it.
+        let command = told
+            .lines()
+            .filter_map(|line| line.strip_prefix("bascule:     "))
+            .find(|line| line.starts_with("rm -r"))
+            .expect(&told);
+        machine.run(&["sh", "-c", command]).exits(0);
+        machine.run(&["test", "-e", place]).exits(1);
+    }
 }
 
 #[test]

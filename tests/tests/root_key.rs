@@ -9,8 +9,8 @@
 
 use std::{fs, os::unix::net::UnixDatagram};
 
-use bascule_tests::{Cli, Daemon, Home, daemon::Start, keyring::Keyring, wait};
-use serde_json::json;
+use bascule_tests::{Cli, Daemon, Home, cli, daemon::Start, keyring::Keyring, tools, wait};
+use serde_json::{Value, json};
 
 /// `EX_TEMPFAIL`: the unit starts it again.
 const TRY_AGAIN: i32 = 75;
@@ -197,4 +197,200 @@ fn a_move_that_was_cut_off_is_finished_at_the_next_start_and_a_reset_empties_the
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(scene.keyring.entries(), Some((0, 0)));
     assert!(!state.join(place).exists());
+}
+
+/// What doctor says of the root key.
+fn diagnosis(cli: &Cli) -> Value {
+    let doctor = cli.run(&["doctor", "--offline"]);
+    let checks = doctor.json["checks"].as_array().unwrap().clone();
+    let mut about = checks.into_iter().filter(|one| one["area"] == "root-key");
+    let only = about.next().unwrap();
+    assert_eq!(about.next(), None, "{doctor}");
+    only
+}
+
+/// While the state folder is where everybody expects it: who has no daemon to ask looks there.
+fn at_the_default<T>(home: &Home, act: impl FnOnce() -> T) -> T {
+    let default = home.path("home/.state/bascule");
+    fs::create_dir_all(default.parent().unwrap()).unwrap();
+    fs::rename(home.state(), &default).unwrap();
+    let done = act();
+    fs::rename(&default, home.state()).unwrap();
+    done
+}
+
+/// A command that is printed, in a shell of the person's who reads it, with what it leaves to them.
+fn follow(home: &Home, command: &str, given: &[(&str, &str)]) {
+    let given = given
+        .iter()
+        .fold(command.to_owned(), |command, (word, value)| {
+            command.replace(word, value)
+        });
+    let mut shell = home.command(std::path::Path::new("/bin/sh"));
+    let path = std::env::var("PATH").unwrap();
+    shell
+        .env("PATH", format!("{}:{path}", tools::bin_dir().display()))
+        .env("BASCULE_SOCKET", Cli::new(home).socket())
+        .args(["-c", &given]);
+    let _ = cli::finish(shell, "", given.clone()).exits(0);
+}
+
+/// Puts a file of the root key's into the state folder.
+fn put(home: &Home, name: &str, content: &[u8]) {
+    let path = home.state().join(name);
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn what_doctor_says_about_a_move_that_is_not_over_ends_it() {
+    let Some(mut scene) = Scene::new() else {
+        return;
+    };
+    let key = fs::read(scene.home.state().join("root.key")).unwrap();
+    let store = scene.cli().run(&["root-key", "show"]).ok()["store"].clone();
+    let start = scene.start.clone();
+    // What a move that was cut off leaves, and a start that finds the keychain locked, or none.
+    for (leaving, keychain, told, remedy, ends) in [
+        (
+            true,
+            "locked",
+            "still to be removed",
+            "bascule root-key move file",
+            "file",
+        ),
+        (
+            false,
+            "locked",
+            "on its way to",
+            "bascule root-key move keychain",
+            "keychain",
+        ),
+        (
+            true,
+            "absent",
+            "may still be in the keychain",
+            "bascule root-key move file",
+            "file",
+        ),
+    ] {
+        scene.cli().run(&["root-key", "move", "keychain"]).exits(0);
+        scene.daemon.stop();
+        put(&scene.home, "root.key", &key);
+        let marker = json!({ "bascule_root_key_place": 1, "kept_in": "keychain", "store": store, "leaving": leaving });
+        put(&scene.home, "root.key.place", marker.to_string().as_bytes());
+        match keychain {
+            "locked" => scene.keyring.lock(),
+            _ => scene.keyring.end(),
+        }
+        scene.daemon.restart_as(&scene.home, &start);
+        let line = diagnosis(&scene.cli());
+        assert_eq!(line["standing"], "warning", "{line:#}");
+        assert!(line["told"].as_str().unwrap().contains(told), "{line:#}");
+        assert_eq!(line["remedy"], remedy, "{line:#}");
+        let shown = scene.cli().say(&["root-key", "show"]);
+        assert!(shown.stdout.contains(remedy), "{shown}");
+
+        // Unlocked, as by a login.
+        scene.keyring.end();
+        scene.keyring.begin();
+        follow(&scene.home, remedy, &[]);
+        let line = diagnosis(&scene.cli());
+        assert_eq!(line["standing"], "ok", "{line:#}");
+        let shown = scene.cli().run(&["root-key", "show"]).ok();
+        assert_eq!(shown["kept_in"], ends, "{shown:#}");
+        assert_eq!(shown["left_in"], Value::Null, "{shown:#}");
+        let in_keychain = usize::from(ends == "keychain");
+        assert_eq!(scene.keyring.entries(), Some((in_keychain, 0)), "{told}");
+        assert_eq!(scene.has_file(), ends == "file");
+        // A daemon that is not there can't be asked, and the key is not lost for that.
+        scene.daemon.stop();
+        let line = at_the_default(&scene.home, || diagnosis(&scene.cli()));
+        assert_eq!(line["standing"], "ok", "{line:#}");
+        scene.daemon.restart_as(&scene.home, &start);
+    }
+}
+
+#[test]
+fn what_doctor_says_about_a_root_key_that_is_gone_brings_it_back() {
+    let home = Home::new();
+    let mut daemon = Daemon::start(&home);
+    let cli = Cli::new(&home);
+    let folder = home.path("storage");
+    fs::create_dir_all(folder.join("pictures")).unwrap();
+    let path = folder.to_str().unwrap();
+    let connect = ["connect", "photos", "--provider", "local", "--path", path];
+    cli.run(&[&connect[..], &["--bucket", "pictures"]].concat())
+        .exits(0);
+    let backup = home.path("b.backup");
+    let words = "correct horse battery staple";
+    cli.run_with(
+        &["backup", backup.to_str().unwrap(), "--passphrase-stdin"],
+        words,
+    )
+    .exits(0);
+    let passphrase = home.write("passphrase", words);
+
+    // What says that it is elsewhere is damaged, and it is not elsewhere.
+    put(&home, "root.key.place", b"{}");
+    let line = diagnosis(&cli);
+    assert_eq!(line["standing"], "problem", "{line:#}");
+    follow(&home, line["remedy"].as_str().unwrap(), &[]);
+    assert_eq!(diagnosis(&cli)["standing"], "ok");
+
+    let key = home.state().join("root.key");
+    let copy = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    let line = diagnosis(&cli);
+    assert_eq!(line["standing"], "problem", "{line:#}");
+    let remedy = line["remedy"].as_str().unwrap();
+    assert!(remedy.starts_with("put it back from a copy"), "{line:#}");
+    put(&home, "root.key", &copy);
+    assert_eq!(diagnosis(&cli)["standing"], "ok");
+
+    // Or without a copy of the folder, by a backup.
+    fs::remove_file(&key).unwrap();
+    daemon.stop();
+    at_the_default(&home, || {
+        let line = diagnosis(&cli);
+        assert_eq!(line["standing"], "problem", "{line:#}");
+        let remedy = line["remedy"].as_str().unwrap();
+        let (_, command) = remedy.split_once("or: ").unwrap();
+        let given = [
+            ("FILE", backup.to_str().unwrap()),
+            ("PASSPHRASE", passphrase.to_str().unwrap()),
+        ];
+        follow(&home, command, &given);
+    });
+    daemon.restart(&home);
+    assert_eq!(diagnosis(&cli)["standing"], "ok");
+    assert_eq!(cli.run(&["status"]).ok()["connections"], 1);
+}
+
+#[test]
+fn a_store_that_a_keychain_keeps_closed_tells_its_port_if_the_settings_do() {
+    let Some(mut scene) = Scene::new() else {
+        return;
+    };
+    scene.cli().run(&["root-key", "move", "keychain"]).exits(0);
+    scene.daemon.stop();
+    scene.keyring.lock();
+    let whereabouts = |more: &[&str]| {
+        let mut asked = scene.home.command(&tools::program("basculed"));
+        asked
+            .env("DBUS_SESSION_BUS_ADDRESS", &scene.keyring.address)
+            .arg("--state-dir")
+            .arg(scene.home.state())
+            .args(more)
+            .arg("whereabouts");
+        cli::finish(asked, "", "whereabouts".to_owned()).ok()
+    };
+    let told = whereabouts(&[]);
+    assert_eq!(told["gateway"], Value::Null, "{told:#}");
+    assert_eq!(told["closed"]["opens"], "later", "{told:#}");
+    let cause = told["closed"]["cause"].as_str().unwrap();
+    assert!(cause.contains("the keychain is locked"), "{told:#}");
+    let port = bascule_tests::Port::new().address().to_string();
+    let told = whereabouts(&["--gateway", &port]);
+    assert_eq!(told["gateway"], port.as_str(), "{told:#}");
 }

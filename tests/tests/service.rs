@@ -467,11 +467,10 @@ fn j4_a_crash_loop_ends_after_few_restarts_and_all_that_was_answered_is_there_af
     assert_eq!(status.json["state"], "failed", "{status}");
 
     // systemd's own way on.
-    let units = [SERVICE, "bascule.socket", "bascule-gateway.socket"];
     alice
-        .systemctl(&[&["reset-failed"][..], &units].concat())
+        .systemctl(&[&["reset-failed"], &UNITS[..]].concat())
         .exits(0);
-    alice.systemctl(&[&["start"][..], &units].concat()).exits(0);
+    alice.systemctl(&[&["start"], &UNITS[..]].concat()).exits(0);
     alice.wait_for("ActiveState", "active");
     let listed = alice.bascule(&["key", "list", "photos"]).ok();
     let labels: BTreeSet<_> = listed["keys"]
@@ -543,12 +542,70 @@ fn a_move_to_a_credential_that_fails_loses_nothing(machine: &Machine, root: &Use
     assert!(is_there(ENCRYPTED) && !is_there(KEY));
     machine.run(&["rm", &fails]).exits(0);
     root.systemctl(&["daemon-reload"]).exits(0);
-    let units = ["bascule.socket", "bascule-gateway.socket", SERVICE];
-    root.systemctl(&[&["reset-failed"], &units[..]].concat());
-    root.systemctl(&[&["start"], &units[..]].concat()).exits(0);
+    root.systemctl(&[&["reset-failed"], &UNITS[..]].concat());
+    root.systemctl(&[&["start"], &UNITS[..]].concat()).exits(0);
     assert_eq!(root.bascule(&["status"]).ok()["connections"], 1);
     let moved = root.bascule(&["root-key", "move", "file", "--system"]).ok();
     assert_eq!(moved["kept_in"], "file", "{moved:#}");
+}
+
+/// The root key is a credential, and its file is there as well, or it is on its way from there.
+fn what_doctor_says_about_a_credential_helps(machine: &Machine, root: &User<'_>) {
+    const KEY: &str = "/var/lib/bascule/root.key";
+    let diagnosis = || {
+        let doctor = root.bascule(&["doctor", "--offline"]);
+        let checks = doctor.json["checks"].as_array().unwrap().clone();
+        checks
+            .into_iter()
+            .find(|one| one["area"] == "root-key")
+            .unwrap()
+    };
+    let follow = |remedy: &str| {
+        // Root needs no sudo, and the machine has none.
+        let command = remedy.replace(", then: ", " && ").replace("sudo ", "");
+        root.run(&["sh", "-c", &command]).exits(0);
+        let line = diagnosis();
+        assert_eq!(line["standing"], "ok", "{remedy}: {line:#}");
+        let shown = root.bascule(&["root-key", "show"]).ok();
+        assert_eq!(shown["kept_in"], "credential", "{shown:#}");
+        machine.run(&["test", "-e", KEY]).exits(1);
+    };
+    root.bascule(&["root-key", "move", "file", "--system"])
+        .exits(0);
+    let copy = "cp -p /var/lib/bascule/root.key /var/lib/bascule/root.key.copy";
+    machine.run(&["sh", "-c", copy]).exits(0);
+
+    // On its way: what a move leaves that was cut off before systemd had it.
+    root.systemctl(&["stop", SERVICE]).exits(0);
+    let store = "00".repeat(16);
+    let marker = format!(
+        "{{\"bascule_root_key_place\":1,\"kept_in\":\"credential\",\"store\":\"{store}\",\"leaving\":false}}"
+    );
+    machine.write(&format!("{KEY}.place"), &marker);
+    let own = format!("chown bascule: {KEY}.place && chmod 600 {KEY}.place");
+    machine.run(&["sh", "-c", &own]).exits(0);
+    root.systemctl(&["start", SERVICE]).exits(0);
+    let line = diagnosis();
+    assert!(
+        line["told"].as_str().unwrap().contains("on its way"),
+        "{line:#}"
+    );
+    follow(line["remedy"].as_str().unwrap());
+
+    // Without a marker beside it, the file is a copy that nobody needs.
+    root.systemctl(&["stop", SERVICE]).exits(0);
+    let back = format!("mv {KEY}.copy {KEY} && rm {KEY}.place");
+    machine.run(&["sh", "-c", &back]).exits(0);
+    root.systemctl(&["start", SERVICE]).exits(0);
+    let line = diagnosis();
+    assert!(
+        line["told"]
+            .as_str()
+            .unwrap()
+            .contains("a copy that nobody needs"),
+        "{line:#}"
+    );
+    follow(line["remedy"].as_str().unwrap());
 }
 
 #[test]
@@ -614,6 +671,8 @@ fn the_machines_service_is_confined_listens_on_loopback_only_and_takes_its_root_
         .run(&["test", "-e", "/var/lib/bascule/root.key"])
         .exits(1);
 
+    what_doctor_says_about_a_credential_helps(&machine, &root);
+
     // With the whole machine in sight, the process of another user and its unit are named.
     let whole = root.service("install", &["--whole-machine"]).ok();
     assert_eq!(whole["gateway"], gateway);
@@ -640,6 +699,179 @@ fn the_machines_service_is_confined_listens_on_loopback_only_and_takes_its_root_
     machine
         .run(&["test", "-f", "/var/lib/bascule/store.redb"])
         .exits(0);
+}
+
+const OWN_UNITS: &str = "/home/alice/.config/systemd/user";
+const UNITS: [&str; 3] = [SERVICE, "bascule.socket", "bascule-gateway.socket"];
+
+#[test]
+fn a_store_that_opens_only_in_its_service_keeps_its_port_or_is_told_that_nobody_knows_it() {
+    let Some(machine) = Boot::new().programs().start() else {
+        return;
+    };
+    let alice = User::alice(&machine).with_a_port();
+    let done = alice.service("install", &[]).ok();
+    let gateway = done["gateway"].as_str().unwrap().to_owned();
+    let key = alice.key("/home/alice/storage");
+    alice.bascule(&["root-key", "move", "credential"]).exits(0);
+    let stop = || {
+        alice.systemctl(&[&["stop"], &UNITS[..]].concat()).exits(0);
+    };
+    // The settings say nothing, the unit does.
+    let settings = "/home/alice/.config/bascule/config.toml";
+    let with_port = machine.run(&["cat", settings]).exits(0).stdout;
+    machine.run(&["rm", settings]).exits(0);
+    stop();
+    let again = alice.service("install", &[]).ok();
+    assert_eq!(again["gateway"], gateway.as_str(), "{again:#}");
+    key.s3().put("pictures", "cat", "meow").unwrap();
+
+    // A unit that a package brings, and nobody has enabled, says nothing of the port that tools have.
+    stop();
+    alice
+        .systemctl(&[&["disable"], &UNITS[..]].concat())
+        .exits(0);
+    machine
+        .run(&["mkdir", "-p", "/usr/lib/systemd/user"])
+        .exits(0);
+    for unit in UNITS {
+        machine
+            .run(&["rm", &format!("{OWN_UNITS}/{unit}")])
+            .exits(0);
+        let text = packaged(&format!("user/{unit}"));
+        machine.write(&format!("/usr/lib/systemd/user/{unit}"), &text);
+    }
+    alice.systemctl(&["daemon-reload"]).exits(0);
+    let refused = alice.service("install", &[]).exits(REFUSED);
+    for told in [
+        "credential",
+        "lent none here",
+        "listen = ",
+        settings.rsplit('/').next().unwrap(),
+    ] {
+        assert!(refused.text().contains(told), "{told}: {refused}");
+    }
+    machine
+        .run(&["test", "-e", &format!("{OWN_UNITS}/bascule-gateway.socket")])
+        .exits(1);
+    // As it says.
+    let to = format!("of={settings}");
+    alice
+        .run_with(&["dd", "status=none", &to], &with_port)
+        .exits(0);
+    let again = alice.service("install", &[]).ok();
+    assert_eq!(again["gateway"], gateway.as_str(), "{again:#}");
+    assert_eq!(key.s3().get("pictures", "cat").unwrap().body, "meow");
+
+    // What the service could not open either is no service's to be.
+    alice.bascule(&["root-key", "move", "file"]).exits(0);
+    stop();
+    let root_key = "/home/alice/.local/state/bascule/root.key";
+    let whole = format!("{root_key}.aside");
+    alice.run(&["mv", root_key, &whole]).exits(0);
+    let refused = alice.service("install", &[]).exits(REFUSED);
+    let error = refused.error();
+    let (message, next) = (
+        error["message"].as_str().unwrap(),
+        error["next"].as_str().unwrap(),
+    );
+    assert!(
+        message.contains(root_key) && message.contains("is missing"),
+        "{error:#}"
+    );
+    assert!(
+        next.contains("bascule reset --yes-lose-everything"),
+        "{error:#}"
+    );
+    alice.run(&["mv", &whole, root_key]).exits(0);
+    let again = alice.service("install", &[]).ok();
+    assert_eq!(again["gateway"], gateway.as_str(), "{again:#}");
+
+    // A keychain that may open later: it waits for that, on the port that it has.
+    stop();
+    alice.run(&["mv", root_key, &whole]).exits(0);
+    let place = "/home/alice/.local/state/bascule/root.key.place";
+    let marker = "{\"bascule_root_key_place\":1,\"kept_in\":\"keychain\",\"store\":\"00\",\"leaving\":false}";
+    let to = format!("umask 077; cat >{place}");
+    alice.run_with(&["sh", "-c", &to], marker).exits(0);
+    let waits = alice.service("install", &[]).ok();
+    assert_eq!(waits["gateway"], gateway.as_str(), "{waits:#}");
+    let cause = waits["waits_for"].as_str().unwrap();
+    assert!(cause.contains("no keychain can be reached"), "{waits:#}");
+    assert_eq!(
+        alice.property("bascule-gateway.socket", "ActiveState"),
+        "active"
+    );
+    stop();
+}
+
+#[test]
+fn a_store_of_the_machines_that_does_not_open_names_a_reset_that_works() {
+    let Some(machine) = Boot::new().programs().start() else {
+        return;
+    };
+    let root = User::root(&machine).with_a_port();
+    root.service("install", &[]).ok();
+    root.key("/var/lib/bascule/storage");
+    root.systemctl(&[&["stop"], &UNITS[..]].concat()).exits(0);
+    machine.run(&["rm", "/var/lib/bascule/root.key"]).exits(0);
+    let reset = "sudo -u bascule bascule reset --yes-lose-everything --state-dir /var/lib/bascule";
+    let refused = root.service("install", &[]).exits(REFUSED);
+    let error = refused.error();
+    assert!(error["next"].as_str().unwrap().contains(reset), "{error:#}");
+    assert_ne!(root.systemctl(&["start", SERVICE]).code, Some(0));
+    let logs = root.service("logs", &[]).exits(0);
+    assert!(logs.text().contains(reset), "{logs}");
+
+    // The machine has no sudo.
+    let (_, command) = reset.split_once("sudo -u bascule ").unwrap();
+    let as_bascule =
+        "exec setpriv --reuid=bascule --regid=bascule --clear-groups env HOME=/var/lib/bascule ";
+    machine
+        .run(&["sh", "-c", &format!("{as_bascule}{command}")])
+        .exits(0);
+    root.service("install", &[]).ok();
+    assert_eq!(root.bascule(&["status"]).ok()["connections"], 0);
+}
+
+#[test]
+fn a_socket_whose_unit_changed_begins_anew_and_the_others_stay() {
+    let Some(machine) = Boot::new().programs().start() else {
+        return;
+    };
+    let root = User::root(&machine).with_a_port();
+    let done = root.service("install", &[]).ok();
+    assert_eq!(done["restarted"], serde_json::json!([]), "{done:#}");
+    let invocation = |unit: &str| root.property(unit, "InvocationID");
+    let (gateway, service) = (invocation("bascule-gateway.socket"), invocation(SERVICE));
+    root.install("bascule.socket.d/mode.conf", "[Socket]\nSocketMode=0700\n");
+    let again = root.service("install", &[]).ok();
+    assert_eq!(
+        again["restarted"],
+        serde_json::json!(["bascule.socket"]),
+        "{again:#}"
+    );
+    let mode = machine
+        .run(&["stat", "-c", "%a", "/run/bascule/bascule.sock"])
+        .exits(0);
+    assert_eq!(mode.stdout.trim(), "700");
+    // Whoever connects to the gateway meanwhile waits, and nobody else gets its port.
+    assert_eq!(invocation("bascule-gateway.socket"), gateway);
+    // The service has taken the new socket.
+    assert_ne!(invocation(SERVICE), service);
+    let again = root.service("install", &[]).ok();
+    assert_eq!(again["restarted"], serde_json::json!([]), "{again:#}");
+
+    // A setting that is taken away, of the gateway's this time, which keeps its port.
+    let backlog = "bascule-gateway.socket.d/backlog.conf";
+    root.install(backlog, "[Socket]\nBacklog=7\n");
+    for _ in ["there", "gone"] {
+        let again = root.service("install", &[]).ok();
+        let anew = serde_json::json!(["bascule-gateway.socket"]);
+        assert_eq!(again["restarted"], anew, "{again:#}");
+        assert_eq!(again["gateway"], done["gateway"]);
+        root.install(backlog, "");
+    }
 }
 
 #[test]

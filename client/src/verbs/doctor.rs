@@ -348,9 +348,17 @@ fn state_lines(state: &Path) -> Vec<Line> {
     let key: PathBuf = state.join("root.key");
     lines.push(match key.symlink_metadata() {
         Ok(_) => Line::new("root-key", OK, format!("it is {}", key.display())),
+        Err(_) if state.join("root.key.place").exists() => Line::new(
+            "root-key",
+            OK,
+            "it is kept elsewhere: a keychain or a credential, which the daemon asks",
+        ),
         Err(_) if state.join("store.redb").exists() => {
             let told = format!("{} is gone: the store can't be opened", key.display());
-            Line::new("root-key", PROBLEM, told).remedy("bascule restore FILE")
+            Line::new("root-key", PROBLEM, told).remedy(format!(
+                "put it back from a copy of that folder; or: mv {0} {0}.aside && bascule restore FILE --passphrase-stdin < PASSPHRASE",
+                quoted(state)
+            ))
         }
         Err(_) => Line::new("root-key", OK, "none yet"),
     });

@@ -21,6 +21,7 @@ use crate::{
         text::{GOOD, HEAD, WARN, count, escape, escape_json, styled},
         time::{parsed, relative},
     },
+    start::Runner,
     verbs::delete::{manifest_files::ManifestFiles, receipt_file::ReceiptFile},
 };
 
@@ -373,7 +374,7 @@ fn left(deletion: &v1::Deletion, why: &str, kind: Kind) -> Error {
     let (goes_on, next) = match kind {
         Kind::NoDaemon | Kind::Stopping => (
             "goes on when the daemon runs again",
-            format!("start the daemon: basculed; then: {show}"),
+            format!("{}; then: {show}", Runner::here().start()),
         ),
         _ => ("goes on in the daemon", show),
     };

@@ -17,6 +17,7 @@ use crate::{
     exit::Exit,
     output::text::{WARN, escape, styled},
     program,
+    start::Runner,
 };
 
 /// Destroy everything Bascule keeps: connections, keys, tombstones, receipts
@@ -124,7 +125,9 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         ),
         _ => {}
     }
-    context.output.status("begin anew: basculed");
+    context
+        .output
+        .status(&format!("to begin anew, {}", Runner::here().start()));
     Ok(Exit::Ok)
 }
 

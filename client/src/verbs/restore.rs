@@ -18,6 +18,7 @@ use crate::{
     output::text::{GOOD, WARN, count, styled},
     passphrase::{self, Passphrase},
     program,
+    start::Runner,
 };
 
 /// Put a backup back, with the daemon stopped
@@ -89,9 +90,10 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     context
         .output
         .result(&document, || text(&document.restored))?;
-    context.output.status(match document.restored.closed {
-        true => "start the daemon, look through: bascule list; then: bascule activate",
-        false => "start the daemon: basculed",
+    let start = Runner::here().start();
+    context.output.status(&match document.restored.closed {
+        true => format!("{start}; look through: bascule list; then: bascule activate"),
+        false => start.to_owned(),
     });
     Ok(Exit::Ok)
 }
@@ -167,7 +169,10 @@ fn failure(ended: &Ended, arguments: &Arguments) -> Error {
         return refused(Kind::Refused).next(format!("stop the daemon (basculed), then: {again}"));
     }
     if said.contains("is in place but does not open") {
-        return Error::new(Kind::Failed, said).next("start the daemon, which says more: basculed");
+        return Error::new(Kind::Failed, said).next(format!(
+            "it says more when it is started; {}",
+            Runner::here().start()
+        ));
     }
     match ended.status.code() {
         Some(CONFIGURATION) => {

@@ -124,6 +124,8 @@ struct Document {
     leaving: Option<Place>,
     /// Where there is a copy that is not used.
     copy: Option<Place>,
+    /// A place that could not be asked when the key had left it, and so may still have it.
+    left_in: Option<Place>,
     /// The file that holds it; `null` if none does.
     file: Option<String>,
     store: String,
@@ -140,6 +142,7 @@ impl Document {
             moving_to: Place::of(at.moving_to()),
             leaving: Place::of(at.leaving()),
             copy: Place::of(at.copy()),
+            left_in: Place::of(at.left_in()),
             file: (kept_in == Some(Place::File)).then(|| at.file.clone()),
             store: at.store.clone(),
             system: is_the_machines(&at.file),
@@ -179,6 +182,14 @@ impl Document {
                 "still to be removed from the {}; go on with: {}",
                 from.word(),
                 again(Place::File, from)
+            ));
+        }
+        if let Some(left_in) = self.left_in {
+            warn(format!(
+                "the {} could not be reached when the key had left it, so entry \"Bascule root key\" of store {} may still be in it; once it can be: {}",
+                left_in.word(),
+                escape(&self.store),
+                again(Place::File, left_in)
             ));
         }
         if let (Some(copy), Some(kept_in)) = (self.copy, self.kept_in) {

@@ -149,6 +149,10 @@ struct Installed {
     socket: String,
     /// `null` where it is not known.
     state_dir: Option<String>,
+    /// Sockets that were there and have begun anew, since their units had changed.
+    restarted: Vec<&'static str>,
+    /// Why it does not serve yet; `null` where it does.
+    waits_for: Option<String>,
     /// Whether it runs while its user is logged out; `null` where that is no question.
     lingers: Option<bool>,
     undo: &'static str,
@@ -263,8 +267,22 @@ fn installed(done: &Installed) -> String {
     if let Some(state) = &done.state_dir {
         text.push_str(&format!("state    {}\n", escape(state)));
     }
+    if !done.restarted.is_empty() {
+        text.push_str(&format!(
+            "restarted, since they had changed: {}\n",
+            done.restarted.join(", ")
+        ));
+    }
+    let begins = match &done.waits_for {
+        None => "It is started".to_owned(),
+        Some(cause) => format!(
+            "{} ({}); it tries again by itself. It is started",
+            styled(WARN, "It does not serve yet"),
+            escape(cause)
+        ),
+    };
     text.push_str(&format!(
-        "It is started, and will be with every boot or login. To undo it: {}\n",
+        "{begins}, and will be with every boot or login. To undo it: {}\n",
         done.undo
     ));
     text
@@ -357,6 +375,59 @@ struct Whereabouts {
     socket: String,
     running: bool,
     gateway: Option<SocketAddr>,
+    /// Why its store can't be opened here and now.
+    closed: Option<Closed>,
+}
+
+/// A store that does not open.
+#[derive(Debug, Deserialize)]
+struct Closed {
+    cause: String,
+    next: Option<String>,
+    opens: Opens,
+}
+
+/// When the service itself will open it.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum Opens {
+    InService,
+    Later,
+    Mended,
+}
+
+impl Closed {
+    /// A service that could not start either is not set up.
+    fn refuse_unless_it_opens(&self, scope: Scope) -> Result<(), Error> {
+        if self.opens != Opens::Mended {
+            return Ok(());
+        }
+        let again = scope.install();
+        let next = match &self.next {
+            Some(next) => format!("{next}; then: {again}"),
+            None => format!("once the cause is gone: {again}"),
+        };
+        Err(Error::new(Kind::Refused, self.cause.clone()).next(next))
+    }
+
+    /// Nobody else knows the port that tools have, and another one would be wrong.
+    fn port_unknown(&self, scope: Scope) -> Error {
+        let config = match scope {
+            Scope::User => "~/.config/bascule/config.toml",
+            Scope::System => "/etc/bascule/config.toml",
+        };
+        Error::new(
+            Kind::Refused,
+            format!(
+                "which port the tools have for the gateway is not known, since the store can't be opened here: {}",
+                self.cause
+            ),
+        )
+        .next(format!(
+            "write it into {config}, under [gateway]: listen = \"127.0.0.1:PORT\" (or have the root key where it can be read: unlock the keychain); then: {}",
+            scope.install()
+        ))
+    }
 }
 
 /// Who asks the daemon's program: a service of the system's runs as its own user.

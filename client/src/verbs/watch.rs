@@ -15,6 +15,7 @@ use crate::{
         time::{parsed, rfc3339},
         usage::{self, operation, process},
     },
+    start::Runner,
 };
 
 /// Follow what happens: requests, refusals, and changes of keys and connections
@@ -86,7 +87,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         let Some(event) = event else {
             return Err(
                 Error::new(Kind::Stopping, "the daemon stopped telling what happens")
-                    .next("start the daemon: basculed"),
+                    .next(Runner::here().start()),
             );
         };
         show(&event, output)?;

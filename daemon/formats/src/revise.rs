@@ -232,6 +232,17 @@ pub fn revise(
             None => revision.remove(wanted.name)?,
         }
     }
+    // Two of them may be one setting by other names, where case does not count.
+    for wanted in wanted {
+        let reading = &revision.reading;
+        let own = reading.find(scope, wanted.name)?;
+        let now = own.map(|at| reading.settings[at].literal()).transpose()?;
+        if now.map(|now| now.as_str()) != wanted.value {
+            return Err(CannotRevise::NoForm {
+                name: wanted.name.to_owned(),
+            });
+        }
+    }
     Ok(revision.edits)
 }
 

@@ -6,12 +6,14 @@ use std::{collections::BTreeSet, fmt::Display, path::Path, sync::Arc, time::Dura
 use bascule_adapters::ProbeFailure;
 use bascule_domain::{SignedDuration, moment, root_key::KeptIn};
 use bascule_store::{
-    Unfinished,
+    OpenError, Unfinished,
     ledger::{By, Cause, Query},
 };
 use futures_util::{StreamExt, stream};
 
-use super::{App, blocking, registry::Entry, reload::sorted, root_key::words};
+use super::{
+    App, blocking, findings::shell_word, registry::Entry, reload::sorted, root_key::words,
+};
 use crate::listeners::Address;
 
 /// How long a provider may take.
@@ -156,7 +158,19 @@ impl App {
         let at = match self.store.root_key_whereabouts() {
             Ok(at) => at,
             Err(error) => {
-                return Check::problem(AREA, words(&error)).remedy("bascule root-key show");
+                let check = Check::problem(AREA, words(&error));
+                return match &error {
+                    // It only says where else the key would be.
+                    OpenError::PlaceDamaged { path }
+                        if self.state_dir.join("root.key").exists() =>
+                    {
+                        check.remedy(format!("rm {}", shell_word(&path.to_string_lossy())))
+                    }
+                    _ => check.remedy(format!(
+                        "put the file back from a copy of {}, before the daemon is stopped",
+                        self.state_dir.display()
+                    )),
+                };
             }
         };
         if let Some(unfinished) = at.unfinished {
@@ -186,6 +200,14 @@ impl App {
             };
             return Check::warning(AREA, told).remedy(remedy);
         }
+        if let Some(left_in) = at.left_in {
+            let told = format!(
+                "opens the store from the {}, and may still be in the {left_in}, which could not be reached when it left",
+                at.kept_in
+            );
+            return Check::warning(AREA, told)
+                .remedy(self.move_root_key_command(KeptIn::File, left_in));
+        }
         match at.kept_in {
             KeptIn::Keychain => {
                 return Check::ok(AREA, "opened the store; it is kept in the keychain");
@@ -206,7 +228,10 @@ impl App {
                 AREA,
                 format!("{} can't be seen any more ({error}): after a restart nothing can be opened", path.display()),
             )
-            .remedy("bascule backup FILE --passphrase-stdin, which holds the key, before the daemon is stopped"),
+            .remedy(format!(
+                "put it back from a copy of that folder, before the daemon is stopped; or stop it, move {} away, and: bascule restore FILE --passphrase-stdin < PASSPHRASE",
+                self.state_dir.display()
+            )),
         }
     }
 

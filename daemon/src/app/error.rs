@@ -109,11 +109,31 @@ impl Error {
     }
 }
 
+/// How whoever reads it restarts this daemon. The machine's unit names its runtime folder.
+pub(crate) fn restart() -> &'static str {
+    if !bascule_os::service::has_manager() {
+        "end the daemon (Ctrl-C), and start it again: basculed"
+    } else if std::env::var_os("RUNTIME_DIRECTORY").is_some_and(|folder| folder == "/run/bascule") {
+        "restart the machine's service: sudo systemctl restart bascule"
+    } else {
+        "restart your service: systemctl --user restart bascule"
+    }
+}
+
+/// The same, when it is about to end.
+pub(crate) fn start() -> &'static str {
+    match bascule_os::service::has_manager() {
+        false => "start the daemon: basculed",
+        // Whoever dials its socket starts it.
+        true => "bascule status",
+    }
+}
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
         let next = if matches!(error, StoreError::Unusable) {
-            "restart the daemon: basculed"
+            restart()
         } else {
             "bascule status"
         };

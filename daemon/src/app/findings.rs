@@ -350,7 +350,7 @@ impl App {
 }
 
 /// A text as one word of a shell's command line, in which the shell expands nothing.
-pub(super) fn shell_word(text: &str) -> String {
+pub(crate) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()

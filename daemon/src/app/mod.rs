@@ -16,7 +16,7 @@ mod delete;
 mod deletion;
 mod doctor;
 pub(crate) mod error;
-mod findings;
+pub(crate) mod findings;
 mod graves;
 mod judge;
 mod key;
@@ -289,7 +289,7 @@ impl App {
                 error::Kind::Storage,
                 "a defect stopped the change; what was made of it shows after a restart",
             )
-            .next("restart the daemon: basculed"))
+            .next(error::restart()))
         })
     }
 

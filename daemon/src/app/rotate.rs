@@ -28,7 +28,7 @@ use self::{
 };
 use super::{
     App,
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, restart},
     key::Issued,
     named::Named,
     registry::Entry,
@@ -555,6 +555,5 @@ fn dead(tombstone: &Tombstone) -> Error {
 }
 
 fn defect() -> Error {
-    Error::new(Kind::Storage, "a rotation names a key that is not there")
-        .next("restart the daemon: basculed")
+    Error::new(Kind::Storage, "a rotation names a key that is not there").next(restart())
 }

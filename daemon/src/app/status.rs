@@ -92,9 +92,11 @@ impl App {
 impl App {
     pub(super) fn store_words(&self) -> Option<String> {
         self.store.has_failed().then(|| {
-            "the disk failed the store, so no change is taken any more; when the disk is well again, \
-             restart the daemon: basculed"
-                .to_owned()
+            format!(
+                "the disk failed the store, so no change is taken any more; when the disk is well \
+                 again, {}",
+                super::error::restart()
+            )
         })
     }
 }

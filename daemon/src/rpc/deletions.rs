@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use super::{asked, convert, manifests, status::status};
 use crate::app::{
     App, BucketUploads, ClientUse, DeletionWish, Holder, Progress, Subscription, Wanted,
-    error::{Error, Kind},
+    error::{Error, Kind, start},
 };
 
 pub(super) struct Service {
@@ -274,7 +274,7 @@ impl Service {
                     received = events.recv() => received,
                     () = stop.cancelled() => {
                         let error = Error::new(Kind::Stopping, "the daemon is stopping; the deletion goes on when it is started again")
-                            .next("basculed");
+                            .next(start());
                         return Some((Err(status(error)), None));
                     }
                 };

@@ -231,6 +231,7 @@ fn root_key(at: Whereabouts) -> v1::RootKey {
         copy: place(at.copy),
         file: at.file.display().to_string(),
         store: at.store,
+        left_in: place(at.left_in),
     }
 }
 

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 use super::{convert, findings, status::status};
 use crate::app::{
     App, Event, NamedKey, Watcher,
-    error::{Error, Kind},
+    error::{Error, Kind, start},
 };
 
 /// Cells of activity, unless another number is asked for.
@@ -92,7 +92,7 @@ impl Usage for Service {
             let event = tokio::select! {
                 event = next(&mut watcher, &app) => event?,
                 () = stop.cancelled() => {
-                    let error = Error::new(Kind::Stopping, "the daemon is stopping").next("basculed");
+                    let error = Error::new(Kind::Stopping, "the daemon is stopping").next(start());
                     return Some((Err(status(error)), None));
                 }
             };

@@ -7,9 +7,6 @@ use bascule_os::PathError;
 
 use crate::place::KeychainError;
 
-/// The only way on when the store can't be read and there is no copy of it.
-pub const RESET_COMMAND: &str = "bascule reset --yes-lose-everything";
-
 /// Why the store was not opened. Nothing was changed, and nothing new was created in its place.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -26,7 +23,7 @@ pub enum OpenError {
     Keychain(#[source] KeychainError),
     /// The keychain has no entry for this store.
     #[error(
-        "the root key is kept in the keychain, which has no entry for store {store}: unlock the one that it was put into, or move this state folder away and restore a backup that has a passphrase; if there is none, start anew with: {RESET_COMMAND}"
+        "the root key is kept in the keychain, which has no entry for store {store}: unlock the one that it was put into, or move this state folder away and restore a backup that has a passphrase; if there is none, start anew by a reset"
     )]
     NotInKeychain {
         /// Which store.
@@ -34,23 +31,23 @@ pub enum OpenError {
     },
     /// Nobody lent the credential with the root key.
     #[error(
-        "the root key is kept as a credential of the service manager, which lent none; start the service in place of this program: bascule service install"
+        "the root key is kept as a credential of the service manager, which lends it to its service and lent none here"
     )]
     CredentialMissing,
     /// What says where the root key is was altered.
-    #[error("{} is damaged, so it is not known where the root key is; {WAY_ON} {RESET_COMMAND}", .path.display())]
+    #[error("{} is damaged, so it is not known where the root key is; {WAY_ON}", .path.display())]
     PlaceDamaged {
         /// Which file.
         path: PathBuf,
     },
     /// There is a store, but no root key.
-    #[error("the root key {} is missing, and without it the store can't be read; {WAY_ON} {RESET_COMMAND}", .path.display())]
+    #[error("the root key {} is missing, and without it the store can't be read; {WAY_ON}", .path.display())]
     RootKeyMissing {
         /// Where it should be.
         path: PathBuf,
     },
     /// The root key's file is cut, zeroed or otherwise not what was written.
-    #[error("the root key {} is damaged ({what}), and without it the store can't be read; {WAY_ON} {RESET_COMMAND}", .path.display())]
+    #[error("the root key {} is damaged ({what}), and without it the store can't be read; {WAY_ON}", .path.display())]
     RootKeyDamaged {
         /// Which file.
         path: PathBuf,
@@ -59,7 +56,7 @@ pub enum OpenError {
     },
     /// The root key is whole, but the store was sealed with another one.
     #[error(
-        "the root key {} belongs to another store than {}; put back the file that belongs to it, or, if you can't, start anew with: {RESET_COMMAND}",
+        "the root key {} belongs to another store than {}; put back the file that belongs to it, or, if you can't, start anew by a reset",
         .root_key.display(), .store.display()
     )]
     RootKeyOfAnotherStore {
@@ -69,13 +66,13 @@ pub enum OpenError {
         store: PathBuf,
     },
     /// There is a root key or a connection's key, but no store.
-    #[error("the store {} is missing although its keys are there; {WAY_ON} {RESET_COMMAND}", .path.display())]
+    #[error("the store {} is missing although its keys are there; {WAY_ON}", .path.display())]
     StoreMissing {
         /// Where it should be.
         path: PathBuf,
     },
     /// The store's file is cut, altered, or no store.
-    #[error("the store {} is damaged or no store of Bascule's; {WAY_ON} {RESET_COMMAND}", .path.display())]
+    #[error("the store {} is damaged or no store of Bascule's; {WAY_ON}", .path.display())]
     StoreDamaged {
         /// Which file.
         path: PathBuf,
@@ -83,7 +80,7 @@ pub enum OpenError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A connection's key is missing although the connection was not deleted.
-    #[error("the key file {} of connection {connection} is missing; {WAY_ON} {RESET_COMMAND}", .path.display())]
+    #[error("the key file {} of connection {connection} is missing; {WAY_ON}", .path.display())]
     ConnectionKeyMissing {
         /// Where it should be.
         path: PathBuf,
@@ -91,7 +88,7 @@ pub enum OpenError {
         connection: ConnectionId,
     },
     /// A connection's key is cut, altered, or another connection's.
-    #[error("the key file {} of connection {connection} is damaged; {WAY_ON} {RESET_COMMAND}", .path.display())]
+    #[error("the key file {} of connection {connection} is damaged; {WAY_ON}", .path.display())]
     ConnectionKeyDamaged {
         /// Which file.
         path: PathBuf,
@@ -122,7 +119,45 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-const WAY_ON: &str = "put the file back from a copy of the whole state folder, or, if there is none, start anew with:";
+/// What has to happen before the store opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mend {
+    /// The root key is lent to another process.
+    ElsewhereNow,
+    /// The root key is in a keychain that may be unlocked later.
+    HereLater,
+    /// A file is put back from a copy, or, without one, everything is given up by a reset.
+    CopyOrReset,
+    /// Another thing, which the message says.
+    Other,
+}
+
+impl OpenError {
+    /// What has to happen.
+    #[must_use]
+    pub const fn mend(&self) -> Mend {
+        match self {
+            Self::CredentialMissing => Mend::ElsewhereNow,
+            Self::Keychain(_) => Mend::HereLater,
+            Self::NotInKeychain { .. }
+            | Self::PlaceDamaged { .. }
+            | Self::RootKeyMissing { .. }
+            | Self::RootKeyDamaged { .. }
+            | Self::RootKeyOfAnotherStore { .. }
+            | Self::StoreMissing { .. }
+            | Self::StoreDamaged { .. }
+            | Self::ConnectionKeyMissing { .. }
+            | Self::ConnectionKeyDamaged { .. } => Mend::CopyOrReset,
+            Self::Path(_)
+            | Self::Credential(_)
+            | Self::TooNew { .. }
+            | Self::InUse { .. }
+            | Self::Store(_) => Mend::Other,
+        }
+    }
+}
+
+const WAY_ON: &str = "put the file back from a copy of the whole state folder, or, if there is none, start anew by a reset";
 
 /// Why an operation failed. Unless it is [`StoreError::CommitUnknown`], nothing was changed.
 #[derive(Debug, thiserror::Error)]

@@ -51,7 +51,7 @@ mod watched;
 
 pub use anchor::Anchored;
 pub use backup::{BackupError, NewBackup};
-pub use error::{ManifestError, OpenError, RESET_COMMAND, StoreError};
+pub use error::{ManifestError, Mend, OpenError, StoreError};
 pub use leaks::ReportedLeak;
 pub use load::Image;
 pub use manifest::{Manifest, ManifestReader, ManifestWriter, Wholeness};

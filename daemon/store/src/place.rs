@@ -30,9 +30,11 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
+    database::{Read, SETTINGS},
     error::{OpenError, StoreError},
     layout::{Layout, exists},
     open::{credential_file, opens, own_root_key_file},
+    record,
     root_key::RootKey,
     seam,
     store::Store,
@@ -40,6 +42,8 @@ use crate::{
 
 const LIMIT: u64 = 1024;
 const VERSION: u32 = 1;
+/// Row of [`SETTINGS`] with the place that may still have a root key which left it.
+const LEFT_IN: &[u8] = b"root-key-left-in";
 
 /// A keychain of the user's, with one entry for each store. Calls block, and end in bounded time.
 pub trait Keychain: fmt::Debug + Send + Sync {
@@ -125,6 +129,8 @@ pub struct Whereabouts {
     pub unfinished: Option<Unfinished>,
     /// A service manager lends one as well, or its file is there as well.
     pub copy: Option<KeptIn>,
+    /// A place that could not be asked when the key had left it, and so may still have it.
+    pub left_in: Option<KeptIn>,
     /// The file that it is read from, or would be.
     pub file: PathBuf,
     /// Which store it belongs to, as the keychain's entry names it.
@@ -281,10 +287,12 @@ impl Store {
             KeptIn::File | KeptIn::Keychain if lent => Some(KeptIn::Credential),
             _ => None,
         };
+        let left_in = self.left_in()?.filter(|place| *place != kept_in);
         Ok(Whereabouts {
             kept_in,
             unfinished,
             copy,
+            left_in,
             file: self.layout.root_key(),
             store: HEXLOWER.encode(&self.root.store_id),
         })
@@ -302,6 +310,10 @@ impl Store {
     ) -> Result<Whereabouts, MoveError> {
         let _moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
         let marker = Marker::read(&self.layout)?;
+        let in_keychain = |marker: &Marker| marker.kept_in == KeptIn::Keychain;
+        if to == KeptIn::File && !marker.as_ref().is_some_and(in_keychain) {
+            self.empty_what_was_left()?;
+        }
         let now = locate(&self.layout)?.kept_in();
         let elsewhere = match (&marker, now) {
             (Some(marker), _) => marker.kept_in,
@@ -341,6 +353,45 @@ impl Store {
             self.give_up_going_to(KeptIn::Keychain, true, entry);
         }
         settled
+    }
+
+    /// A place that may still have a root key which left it.
+    fn left_in(&self) -> Result<Option<KeptIn>, StoreError> {
+        self.rows.read(|view| {
+            let value = view.get(SETTINGS, LEFT_IN)?;
+            value
+                .map(|value| record::open(&self.root.seal, SETTINGS, LEFT_IN, &value))
+                .transpose()
+        })
+    }
+
+    fn note_left_in(&self, place: KeptIn) -> Result<(), StoreError> {
+        self.rows
+            .write(|batch| record::put(batch, &self.root.seal, SETTINGS, LEFT_IN, &place))
+    }
+
+    fn forget_left_in(&self) -> Result<(), StoreError> {
+        match self.left_in()? {
+            None => Ok(()),
+            Some(_) => self
+                .rows
+                .write(|batch| batch.remove(SETTINGS, LEFT_IN).map(drop)),
+        }
+    }
+
+    /// Removes an entry that a keychain may have kept, if it can be asked now.
+    fn empty_what_was_left(&self) -> Result<(), MoveError> {
+        if self.left_in()? != Some(KeptIn::Keychain) {
+            return Ok(());
+        }
+        let store = HEXLOWER.encode(&self.root.store_id);
+        let keychain = self.layout.places().keychain();
+        match keychain.and_then(|keychain| keychain.remove(&store)) {
+            Ok(()) => Ok(self.forget_left_in()?),
+            Err(error @ KeychainError::Locked(_)) => Err(error.into()),
+            // It is told as long as that is so.
+            Err(KeychainError::Unreachable(_) | KeychainError::Failed(_)) => Ok(()),
+        }
     }
 
     /// Says beside a store that a lent key has opened, and that has none in its folder, where that is: whoever
@@ -436,10 +487,14 @@ impl Store {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         store = marker.store,
-                        "the root key is in its file; an entry of this store may be left in the keychain, remove it there"
+                        "the root key is in its file; an entry of this store may be left in the keychain; see: bascule root-key show"
                     );
+                    self.note_left_in(KeptIn::Keychain)?;
                 }
-                removed => removed?,
+                removed => {
+                    removed?;
+                    self.forget_left_in()?;
+                }
             }
         }
         Marker::remove(&self.layout)?;
@@ -813,6 +868,45 @@ mod tests {
             assert!(scene.has_file() && !scene.has_marker());
         }
         assert_eq!(moves(&store), 0);
+    }
+
+    #[test]
+    fn an_entry_that_a_keychain_may_have_kept_is_told_until_it_is_removed() {
+        let scene = Scene::new();
+        let store = scene.open();
+        store.move_root_key(KeptIn::Keychain, &entry).unwrap();
+        // Cut off when the key was in its file, and started where no keychain is.
+        let key = scene
+            .keychain
+            .entries
+            .lock()
+            .unwrap()
+            .values()
+            .next()
+            .cloned();
+        write_private(&scene.folder.join("root.key"), &key.unwrap()).unwrap();
+        let leaving = store.marker(KeptIn::Keychain, true);
+        leaving.write(&store.layout).unwrap();
+        drop(store);
+        let store = Store::open_or_create(&scene.folder).unwrap();
+        assert!(store.settle_root_key(&entry).unwrap());
+        let at = store.root_key_whereabouts().unwrap();
+        assert_eq!(
+            (at.kept_in, at.left_in),
+            (KeptIn::File, Some(KeptIn::Keychain))
+        );
+        // Asked again where there still is none, it is told still.
+        let at = store.move_root_key(KeptIn::File, &entry).unwrap();
+        assert_eq!(at.left_in, Some(KeptIn::Keychain));
+        drop(store);
+
+        let store = scene.open();
+        *scene.keychain.locked.lock().unwrap() = true;
+        store.move_root_key(KeptIn::File, &entry).unwrap_err();
+        *scene.keychain.locked.lock().unwrap() = false;
+        let at = store.move_root_key(KeptIn::File, &entry).unwrap();
+        assert_eq!((at.kept_in, at.left_in), (KeptIn::File, None));
+        assert!(scene.has_file() && scene.keychain.len() == 0);
     }
 
     #[test]

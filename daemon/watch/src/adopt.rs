@@ -322,8 +322,14 @@ fn name_apart(consumers: &mut [Consumer], home: Option<&Path>) {
     for at in order {
         let consumer = &mut consumers[at];
         if !seen.insert(consumer.name.clone()) {
-            let place = consumer.first().key.place.to_string();
-            consumer.name = format!("{}@{place}", consumer.name);
+            let name = &consumer.name;
+            let place = consumer.stands();
+            // Lines move with every edit before them, so the file alone where that is enough.
+            let file = place.file().map(|(path, _)| path.display().to_string());
+            let file = file.filter(|file| !name.ends_with(file));
+            let by_file = file.map(|file| format!("{name}@{file}"));
+            let by_file = by_file.filter(|name| !seen.contains(name));
+            consumer.name = by_file.unwrap_or_else(|| format!("{name}@{place}"));
             seen.insert(consumer.name.clone());
         }
     }

@@ -570,8 +570,13 @@ fn an_encrypted_configuration_is_changed_by_rclone_itself() {
     };
     let locked = stage.bascule(&["adopt", path.to_str().unwrap(), "--yes"]);
     let next = locked.error()["next"].as_str().unwrap().to_owned();
-    assert!(next.contains("RCLONE_CONFIG_PASS") && next.contains("--unlock"), "{next}");
-    let all = stage.bascule(&["adopt", "--all", "--dry-run"]).exits(INCOMPLETE);
+    assert!(
+        next.contains("RCLONE_CONFIG_PASS") && next.contains("--unlock"),
+        "{next}"
+    );
+    let all = stage
+        .bascule(&["adopt", "--all", "--dry-run"])
+        .exits(INCOMPLETE);
     let left = all.json["left"][0]["consumer"].as_str().unwrap();
     assert_eq!(left, path.to_str().unwrap(), "{all}");
     // As rclone takes it from a program.

@@ -14,9 +14,9 @@ mod edits;
 mod ways;
 mod whose;
 
-use std::{path::PathBuf, process::Command, sync::Arc};
+use std::{cell::OnceCell, path::PathBuf, process::Command, sync::Arc};
 
-use bascule_tests::{Answer, Minio, World, cli};
+use bascule_tests::{Answer, Containers, Minio, World, cli};
 
 /// A tool with its files, before anything of Bascule's.
 struct Way {
@@ -30,6 +30,8 @@ struct Way {
 
 /// A home with a tool in it.
 struct Stage {
+    /// For a tool in a container. Dropped before the home that it lies in.
+    containers: OnceCell<Option<Containers>>,
     world: World,
     bucket: String,
     files: Vec<(PathBuf, &'static str)>,
@@ -46,6 +48,7 @@ impl Stage {
         s3.put(&bucket, "there.txt", "there").unwrap();
         let user = world.minio.user()?;
         let mut stage = Self {
+            containers: OnceCell::new(),
             world,
             bucket,
             files: Vec::new(),
@@ -74,6 +77,13 @@ impl Stage {
 
     fn home(&self, name: &str) -> PathBuf {
         self.world.home.path("home").join(name)
+    }
+
+    fn containers(&self) -> Option<&Containers> {
+        let containers = self
+            .containers
+            .get_or_init(|| Containers::new(&self.world.home));
+        containers.as_ref()
     }
 
     fn minio(&self) -> &Arc<Minio> {

@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
-use bascule_tests::tools;
+use bascule_tests::{
+    cli::{self, REFUSED},
+    tools,
+};
 
 use crate::{Stage, Way, lives};
 
@@ -301,6 +304,11 @@ fn a_line_of_a_crontab() {
     );
 }
 
+const STACK: (&str, &str) = (
+    ".config/systemd/user/stack.service",
+    "[Service]\nWorkingDirectory=<HOME>/stack\nExecStart=docker compose run --rm backup\n",
+);
+
 #[test]
 fn the_environment_of_a_compose_file() {
     lives(&Way {
@@ -308,26 +316,43 @@ fn the_environment_of_a_compose_file() {
         files: &[
             (
                 "stack/compose.yaml",
-                "services:\n  backup:\n    image: restic/restic\n    network_mode: host\n    command: backup /data   # every night\n    environment:\n      AWS_ACCESS_KEY_ID: <ID>\n      AWS_SECRET_ACCESS_KEY: \"<SECRET>\"\n      RESTIC_REPOSITORY: s3:<ENDPOINT>/<BUCKET>/restic\n      RESTIC_PASSWORD: a-password\n",
+                "services:\n  backup:\n    image: restic/restic\n    network_mode: host\n    command: backup /data   # every night\n    environment:\n      AWS_ACCESS_KEY_ID: <ID>\n      AWS_SECRET_ACCESS_KEY: \"<SECRET>\"\n      RESTIC_REPOSITORY: s3:<ENDPOINT>/<BUCKET>/restic\n      RESTIC_PASSWORD: a-password\n    volumes:\n      - <HOME>/data:/data:ro\n",
             ),
-            (
-                ".config/systemd/user/stack.service",
-                "[Service]\nWorkingDirectory=<HOME>/stack\nExecStart=docker compose up\n",
-            ),
+            STACK,
         ],
         run: |stage| {
-            // What Compose would set, without a container around it.
-            let text = std::fs::read_to_string(stage.home("stack/compose.yaml")).ok()?;
-            let (_, variables) = text.split_once("environment:\n")?;
-            let mut line = String::new();
-            for one in variables.lines() {
-                let (name, value) = one.trim().split_once(": ")?;
-                line.push_str(&format!("export {name}={value}\n"));
+            let containers = stage.containers()?;
+            let stack = stage.home("stack");
+            let run = ["run", "-T", "--rm", "backup"];
+            let repository = stage.minio().s3().get(&stage.bucket, "restic/config");
+            if repository.is_err() {
+                // Once, as its user does.
+                let init = containers.compose(&stack, &[&run[..], &["init"]].concat());
+                let _ = cli::finish(init, "", "(compose run init)".to_owned()).exits(0);
             }
-            line.push_str("restic cat config >/dev/null 2>&1 || restic init && restic backup data");
-            shell(stage, &line).map(in_home(stage))
+            Some(containers.compose(&stack, &run))
         },
     });
+}
+
+#[test]
+fn a_service_with_a_network_of_its_own_is_left_and_told_why() {
+    let Some(stage) = Stage::new(&[
+        (
+            "stack/compose.yaml",
+            "services:\n  backup:\n    image: restic/restic\n    command: backup /data\n    environment:\n      AWS_ACCESS_KEY_ID: <ID>\n      AWS_SECRET_ACCESS_KEY: <SECRET>\n      RESTIC_REPOSITORY: s3:<ENDPOINT>/<BUCKET>/restic\n",
+        ),
+        STACK,
+    ]) else {
+        return;
+    };
+    let before = stage.text();
+    let answer = stage.bascule(&["adopt", "restic:backup", "--yes"]);
+    assert_eq!(answer.code, Some(REFUSED), "{answer}");
+    assert!(answer.text().contains("network_mode: host"), "{answer}");
+    assert_eq!(stage.text(), before);
+    let keys = stage.bascule(&["key", "list"]).ok();
+    assert_eq!(keys["keys"].as_array().map(Vec::len), Some(0), "{keys}");
 }
 
 #[test]

@@ -12,6 +12,16 @@ pub(super) enum Scope {
     System,
 }
 
+impl Scope {
+    /// The command that sets it up.
+    pub(super) const fn install(self) -> &'static str {
+        match self {
+            Self::User => "bascule service install",
+            Self::System => "sudo bascule service install --system",
+        }
+    }
+}
+
 /// A file that a service consists of.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UnitFile {
@@ -22,6 +32,8 @@ pub(super) struct UnitFile {
 
 /// The units, that which is started by the others last.
 pub(super) const UNITS: [&str; 3] = ["bascule.socket", GATEWAY_UNIT, SERVICE_UNIT];
+/// Those of them that are sockets.
+pub(super) const SOCKETS: [&str; 2] = ["bascule.socket", GATEWAY_UNIT];
 pub(super) const SERVICE_UNIT: &str = "bascule.service";
 pub(super) const GATEWAY_UNIT: &str = "bascule-gateway.socket";
 /// What lets a system's daemon look into everything.

@@ -75,6 +75,9 @@ pub(super) async fn install(scope: Scope) -> Result<Installed, Error> {
         )
         .next("end it, then again: bascule service install"));
     }
+    if let Some(closed) = &told.closed {
+        closed.refuse_unless_it_opens(scope)?;
+    }
     let path = scope.property_list()?;
     let client = own_program()?;
     let plan = Plan {
@@ -110,6 +113,8 @@ pub(super) async fn install(scope: Scope) -> Result<Installed, Error> {
             .unwrap_or_default(),
         socket: told.socket,
         state_dir: Some(told.state_dir),
+        restarted: Vec::new(),
+        waits_for: told.closed.map(|closed| closed.cause),
         lingers: None,
         undo: match scope {
             Scope::User => "bascule service uninstall",

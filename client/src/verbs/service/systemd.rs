@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::Write,
     net::SocketAddr,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Output as Ended, Stdio},
 };
@@ -14,8 +15,8 @@ use bascule_proto::v1::{
 use tokio::process::Command;
 
 use super::{
-    AskedAs, Change, Condition, Context, Installed, Uninstalled, daemon_program,
-    files::{self, GATEWAY_UNIT, Plan, SERVICE_UNIT, Scope, UNITS, WHOLE_MACHINE},
+    AskedAs, Change, Condition, Context, Installed, Opens, Touched, Uninstalled, daemon_program,
+    files::{self, GATEWAY_UNIT, Plan, SERVICE_UNIT, SOCKETS, Scope, UNITS, WHOLE_MACHINE},
     finish, own_program, remove, user_home, whereabouts, write,
 };
 use crate::{
@@ -162,10 +163,17 @@ pub(super) async fn install(scope: Scope, whole_machine: bool) -> Result<Install
         )
         .next("end it (Ctrl-C, or kill its process: bascule status), then again: bascule service install"));
     }
-    // What systemd holds can't be tried out; it is where it was.
-    let gateway = match told.as_ref().and_then(|told| told.gateway) {
-        Some(gateway) => gateway,
-        None => present_address(scope, &folder)?,
+    let closed = told.as_ref().and_then(|told| told.closed.as_ref());
+    if let Some(closed) = closed {
+        closed.refuse_unless_it_opens(scope)?;
+    }
+    let gateway = match (told.as_ref().and_then(|told| told.gateway), closed) {
+        (Some(gateway), _) => gateway,
+        (None, Some(closed)) => installed_address(scope, &folder)
+            .await?
+            .ok_or_else(|| closed.port_unknown(scope))?,
+        // What systemd holds can't be tried out; it is where it was.
+        (None, None) => present_address(scope, &folder)?,
     };
     let environment = match scope {
         Scope::User => asked.environment.clone(),
@@ -194,18 +202,47 @@ pub(super) async fn install(scope: Scope, whole_machine: bool) -> Result<Install
         touched.push(gone);
     }
     order(scope, &["daemon-reload"]).await?;
-    let changed = touched.iter().any(|file| file.change != Change::Unchanged);
-    if changed && (runs || listens) {
-        // All of them, since the service keeps the sockets that it was started with.
-        order(scope, &["stop", SERVICE_UNIT, UNITS[0], UNITS[1]]).await?;
+    let mut restarted = Vec::new();
+    for unit in SOCKETS {
+        if is_active(scope, unit).await? && has_changed(scope, unit, &folder, &touched).await? {
+            restarted.push(unit);
+        }
     }
+    let changed = touched.iter().any(|file| file.change != Change::Unchanged);
     order(scope, &["enable", UNITS[0], UNITS[1], UNITS[2]]).await?;
     order(scope, &["reset-failed", UNITS[0], UNITS[1], UNITS[2]])
         .await
         .ok();
+    if !restarted.is_empty() {
+        // In one go, which ends the service before, since that keeps the sockets that it was started with:
+        // systemd binds again at once what it gives up, and a socket that stays the same is never given up.
+        order(scope, &[&["restart"], &restarted[..]].concat()).await?;
+    }
     order(scope, &["start", UNITS[0], UNITS[1]]).await?;
-    // Comes back when the daemon serves.
-    order(scope, &["start", SERVICE_UNIT]).await?;
+    if let Some(closed) = closed.filter(|closed| closed.opens == Opens::Later) {
+        // Nobody knows when it will serve.
+        order(scope, &["start", "--no-block", SERVICE_UNIT]).await?;
+        return Ok(Installed {
+            installed: true,
+            system: scope == Scope::System,
+            files: touched,
+            program: program.display().to_string(),
+            gateway: format!("http://{gateway}"),
+            socket: socket(scope)?.display().to_string(),
+            state_dir: told.as_ref().map(|told| told.state_dir.clone()),
+            restarted,
+            waits_for: Some(closed.cause.clone()),
+            lingers: lingers(scope),
+            undo: scope.undo(),
+        });
+    }
+    // With its sockets it has been started anew. Comes back when the daemon serves.
+    let verb = if changed && runs && restarted.is_empty() {
+        "restart"
+    } else {
+        "start"
+    };
+    order(scope, &[verb, SERVICE_UNIT]).await?;
     let mut status = state_of(scope).await?;
     if status.version != env!("CARGO_PKG_VERSION") {
         // It was started before its program was replaced.
@@ -220,9 +257,68 @@ pub(super) async fn install(scope: Scope, whole_machine: bool) -> Result<Install
         gateway: status.gateways.join(", "),
         socket: socket(scope)?.display().to_string(),
         state_dir: Some(status.state_dir),
+        restarted,
+        waits_for: None,
         lingers: lingers(scope),
         undo: scope.undo(),
     })
+}
+
+/// Whether a socket that is there was bound before what its unit says now: that takes effect only once it
+/// begins anew.
+async fn has_changed(
+    scope: Scope,
+    unit: &str,
+    folder: &Path,
+    touched: &[Touched],
+) -> Result<bool, Error> {
+    let own = folder.join(unit).display().to_string();
+    if touched
+        .iter()
+        .any(|file| file.path == own && file.change != Change::Unchanged)
+    {
+        return Ok(true);
+    }
+    const ASKED: &str = "--property=ActiveEnterTimestamp,FragmentPath,DropInPaths";
+    // One that is too old for that way of telling the time has nothing to compare.
+    let asked = systemctl(scope, &["show", "--timestamp=us+utc", ASKED, unit]).await?;
+    Ok(is_older_than_its_files(
+        &String::from_utf8_lossy(&asked.stdout),
+        |path| {
+            let file = std::fs::metadata(path).ok()?;
+            jiff::Timestamp::new(file.mtime(), i32::try_from(file.mtime_nsec()).ok()?).ok()
+        },
+    ))
+}
+
+/// Whether a unit was started before the files that make it up were last written, which a package has done
+/// long before they come here. A setting that was taken away has changed its folder.
+fn is_older_than_its_files(
+    shown: &str,
+    modified: impl Fn(&Path) -> Option<jiff::Timestamp>,
+) -> bool {
+    let value = |name: &str| {
+        let lines = shown.lines().filter_map(|line| line.split_once('='));
+        lines
+            .filter(|(is, _)| *is == name)
+            .map(|(_, value)| value)
+            .next()
+            .unwrap_or_default()
+    };
+    let began = value("ActiveEnterTimestamp");
+    let Ok(began) = jiff::civil::DateTime::strptime("%a %Y-%m-%d %H:%M:%S%.f UTC", began) else {
+        return false;
+    };
+    let Ok(began) = jiff::tz::Offset::UTC.to_timestamp(began) else {
+        return false;
+    };
+    let files = value("DropInPaths").split(' ').map(Path::new);
+    let folders = files.clone().filter_map(Path::parent);
+    let all = files
+        .chain(folders)
+        .chain([Path::new(value("FragmentPath"))]);
+    all.filter(|path| path.is_absolute())
+        .any(|path| modified(path).is_some_and(|modified| modified > began))
 }
 
 /// As whom the daemon's program is asked, with the folders that its service will have.
@@ -283,19 +379,33 @@ async fn id(flag: &str) -> Result<u32, Error> {
         .map_err(|_| Error::new(Kind::Failed, "there is no user bascule"))
 }
 
+/// The address in the unit that is there, if it was in use: one that a package brings and nobody has enabled
+/// says nothing of the port that tools have.
+async fn installed_address(scope: Scope, folder: &Path) -> Result<Option<SocketAddr>, Error> {
+    let own = folder.join(GATEWAY_UNIT).exists();
+    let state = show(scope, GATEWAY_UNIT).await?;
+    let enabled = state
+        .get("UnitFileState")
+        .is_some_and(|state| state == "enabled");
+    Ok((own || enabled).then(|| address(scope, folder)).flatten())
+}
+
 /// The address in the unit that is there.
+fn address(scope: Scope, folder: &Path) -> Option<SocketAddr> {
+    let read = |folder: &&Path| std::fs::read_to_string(folder.join(GATEWAY_UNIT)).ok();
+    let unit = [folder, scope.packaged()].iter().find_map(read)?;
+    files::address_in(&unit)
+}
+
+/// The address in the unit that runs.
 fn present_address(scope: Scope, folder: &Path) -> Result<SocketAddr, Error> {
-    [folder, scope.packaged()]
-        .iter()
-        .find_map(|folder| std::fs::read_to_string(folder.join(GATEWAY_UNIT)).ok())
-        .and_then(|unit| files::address_in(&unit))
-        .ok_or_else(|| {
-            Error::new(
-                Kind::Refused,
-                format!("a {GATEWAY_UNIT} runs that names no address of the gateway"),
-            )
-            .next("systemctl stop it, then again: bascule service install")
-        })
+    address(scope, folder).ok_or_else(|| {
+        Error::new(
+            Kind::Refused,
+            format!("a {GATEWAY_UNIT} runs that names no address of the gateway"),
+        )
+        .next("systemctl stop it, then again: bascule service install")
+    })
 }
 
 fn socket(scope: Scope) -> Result<PathBuf, Error> {
@@ -527,6 +637,35 @@ fn entry(line: &str) -> Option<serde_json::Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_is_older_than_its_files_once_one_of_them_was_written_or_taken_away() {
+        let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+        let shown = "FragmentPath=/u/bascule.socket\nDropInPaths=/u/bascule.socket.d/a.conf /v/b.conf\n\
+            ActiveEnterTimestamp=Thu 2026-11-26 13:31:03.500000 UTC\n";
+        let (before, after) = (at("2026-11-26T13:31:03.4Z"), at("2026-11-26T13:31:03.6Z"));
+        let with = |changed: &str| {
+            is_older_than_its_files(shown, |path| {
+                Some(if path == Path::new(changed) {
+                    after
+                } else {
+                    before
+                })
+            })
+        };
+        assert!(!with(""));
+        for changed in [
+            "/u/bascule.socket",
+            "/u/bascule.socket.d/a.conf",
+            "/v/b.conf",
+            "/u/bascule.socket.d",
+        ] {
+            assert!(with(changed), "{changed}");
+        }
+        // One that never ran, or a systemd that tells it in another way.
+        let unknown = shown.replace("Thu 2026-11-26 13:31:03.500000 UTC", "");
+        assert!(!is_older_than_its_files(&unknown, |_| Some(after)));
+    }
 
     #[test]
     fn consumers_that_are_adopted_and_no_others_stand_in_the_way_of_uninstalling() {

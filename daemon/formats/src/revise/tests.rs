@@ -576,3 +576,25 @@ fn nothing_that_is_shown_holds_a_value() {
     );
     assert!(!format!("{error:?}").contains("hunter2"));
 }
+
+#[test]
+fn two_wishes_for_one_setting_that_differ_are_refused() {
+    // To the AWS tools both are one; found by the fuzzer.
+    let profile = || {
+        let text = "[default]\naws_access_key_id = OLD";
+        (text, Syntax::AwsCredentials, Scope::Section("default"))
+    };
+    let gone = ("aws_access_key_id", None);
+    let refusal = |name| format!("there is no way to write the value of {name} here");
+    for wanted in [
+        [gone, set("AWS_ACCESS_KEY_ID", "NEW")],
+        [set("AWS_ACCESS_KEY_ID", "NEW"), gone],
+    ] {
+        refused(profile(), &wanted, &refusal("AWS_ACCESS_KEY_ID"));
+    }
+    refused(
+        profile(),
+        &[set("aws_access_key_id", "A"), set("AWS_ACCESS_KEY_ID", "B")],
+        &refusal("aws_access_key_id"),
+    );
+}

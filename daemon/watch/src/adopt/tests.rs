@@ -474,6 +474,23 @@ fn consumers_are_called_what_a_person_calls_them() {
 }
 
 #[test]
+fn two_of_one_name_are_told_apart_by_their_files() {
+    let unit = |conf: &str| format!("[Service]\nExecStart=rclone --config {conf} lsf r2:\n");
+    let conf = "[r2]\ntype = s3\naccess_key_id = <ID>\nsecret_access_key = <SECRET>\n";
+    let home = Home::with(&[
+        (CONF, conf),
+        ("/home/ann/second.conf", &format!("# mine\n{conf}")),
+        (UNIT, &unit("/home/ann/second.conf")),
+    ]);
+    let consumers = home.with_key(ID);
+    let names: Vec<_> = consumers.iter().map(|one| one.name.as_str()).collect();
+    // The shorter path has the name alone.
+    let other = format!("rclone:r2@{}", home.path(CONF).display());
+    assert!(names.contains(&"rclone:r2"), "{names:?}");
+    assert!(names.contains(&other.as_str()), "{names:?}");
+}
+
+#[test]
 fn keys_on_command_lines_are_told_apart_by_their_lines() {
     let line = "rclone lsf :s3,access_key_id=<ID>,secret_access_key=<SECRET>:";
     let job = format!("#!/bin/sh\n{line}photos\n{line}films\n");
@@ -491,6 +508,8 @@ fn keys_on_command_lines_are_told_apart_by_their_lines() {
     let found = home.with_key(ID);
     let places: Vec<_> = found.iter().map(|one| one.stands().clone()).collect();
     assert_eq!(found.len(), 3, "{places:?}");
+    let names: BTreeSet<_> = found.iter().map(|one| &one.name).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
     let again = home.with_key(ID);
     for (at, one) in found.iter().enumerate() {
         for (other_at, other) in again.iter().enumerate() {
