@@ -4,7 +4,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use bascule_tests::{
-    cli::{self, REFUSED, STEPS_REMAIN},
+    cli::{self, INCOMPLETE, REFUSED, STEPS_REMAIN},
     tools, wait,
 };
 
@@ -436,6 +436,10 @@ fn what_an_existing_connection_does_not_reach_is_told_and_a_job_that_needs_it_is
         .cli()
         .say(&["adopt", "rclone:r2", "--dry-run"])
         .exits(0);
+    // Nobody has named it, and no command line tells that the rest is not needed.
+    assert!(said.text().contains("new connection r2"), "{said}");
+    let named = ["adopt", "rclone:r2", "--connection", "narrow", "--dry-run"];
+    let said = stage.world.cli().say(&named).exits(0);
     assert!(
         said.text().contains("lost:") && said.text().contains(&other),
         "{said}"
@@ -565,7 +569,22 @@ fn an_encrypted_configuration_is_changed_by_rclone_itself() {
         with_password(command, args)
     };
     let locked = stage.bascule(&["adopt", path.to_str().unwrap(), "--yes"]);
-    assert_ne!(locked.code, Some(0), "{locked}");
+    let next = locked.error()["next"].as_str().unwrap().to_owned();
+    assert!(
+        next.contains("RCLONE_CONFIG_PASS") && next.contains("--unlock"),
+        "{next}"
+    );
+    let all = stage
+        .bascule(&["adopt", "--all", "--dry-run"])
+        .exits(INCOMPLETE);
+    let left = all.json["left"][0]["consumer"].as_str().unwrap();
+    assert_eq!(left, path.to_str().unwrap(), "{all}");
+    // As rclone takes it from a program.
+    let mut command = stage.world.cli().command();
+    command.args(["--json", "adopt", "rclone:r2", "--dry-run", "--unlock"]);
+    command.env("RCLONE_PASSWORD_COMMAND", "echo \"a password\"");
+    let unlocked = cli::finish(command, "", "adopt --unlock".into()).ok();
+    assert_eq!(unlocked["moved"][0]["consumer"], "rclone:r2", "{unlocked}");
 
     let adopted = bascule(&["adopt", "rclone:r2", "--yes"]).ok();
     assert!(
