@@ -145,26 +145,20 @@ fn what_another_program_manages_is_left_and_told() {
 
 #[test]
 fn what_would_not_work_is_put_back_and_its_key_is_revoked() {
-    let Some(stage) = Stage::new(&[
-        (CONF, REMOTE),
-        ("nightly.env", "RCLONE_S3_ENDPOINT=<ENDPOINT>\n"),
-        (
-            ".config/systemd/user/nightly.service",
-            "[Service]\nEnvironmentFile=<HOME>/nightly.env\nExecStart=rclone sync <HOME>/data r2:<BUCKET>\n",
-        ),
-        (
-            ".config/systemd/user/other.service",
-            "[Service]\nExecStart=rclone ls r2:<BUCKET>\n",
-        ),
-    ]) else {
-        return;
-    };
+    let Some(stage) = stage() else { return };
+    let one = stage.text();
+    let two = format!("{one}\n{}", one.replace("[r2]", "[other]"));
+    std::fs::write(stage.home(CONF), two).unwrap();
+    let adopted = stage.bascule(&["adopt", "rclone:r2", "--yes"]).ok();
+    let connection = adopted["moved"][0]["connection"].as_str().unwrap();
     let before = stage.text();
-    let answer = stage.bascule(&["adopt", "rclone:r2", "--yes"]);
+    // The trial listing is refused.
+    stage.bascule(&["pause", connection]).ok();
+    let answer = stage.bascule(&["adopt", "rclone:other", "--yes"]);
     assert_ne!(answer.code, Some(0), "{answer}");
     assert_eq!(stage.text(), before);
-    let keys = stage.bascule(&["list"]).ok();
-    assert!(!keys.to_string().contains("\"living_keys\": 1"), "{keys}");
+    let listed = stage.bascule(&["list"]).ok();
+    assert_eq!(listed["connections"][0]["living_keys"], 1, "{listed}");
 }
 
 #[test]
