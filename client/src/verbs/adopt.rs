@@ -31,11 +31,12 @@ use crate::{
 
 /// Move tools from the provider's key to keys of their own
 ///
-/// Names what to move: rclone:REMOTE, aws:PROFILE, restic:UNIT, TOOL:NAME for any other tool, a file, or
-/// --all. Shows first which settings of which files would change. Then a connection is made if none has the
-/// tool's own credentials (one for all tools that share them, probed first), each tool gets a key with the
-/// least right that its command lines need, the files are changed (only the values; the daemon keeps
-/// what stood there, sealed), and a listing is tried with each new key. What does not work is put back.
+/// Names what to move: rclone:REMOTE, aws:PROFILE, restic:UNIT, TOOL:NAME for any other tool, a
+/// file, or --all. Shows first which settings of which files would change. Then a connection is
+/// made if none has the tool's own credentials (one for all tools that share them, probed first),
+/// each tool gets a key with the least right that its command lines need, the files are changed
+/// (only the values; the daemon keeps what stood there, sealed), and a listing is tried with each
+/// new key. What does not work is put back.
 ///
 /// Examples:
 ///   bascule adopt --all --dry-run

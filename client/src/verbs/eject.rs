@@ -37,10 +37,11 @@ use crate::{
 /// Give tools their provider's key back
 ///
 /// The way back from adopt: key, secret, server and what else was changed are put back from the
-/// connection's credentials, or from what stood there if the tool had others, so that it works without Bascule. What you changed in its files since
-/// stays. A listing is tried with the provider; then the tool's own key is revoked. Of a tool whose files are
-/// gone, also one whose move was interrupted, only the record is closed, and its key revoked; where their folder
-/// is missing too, which may just not be mounted, only with --gone.
+/// connection's credentials, or from what stood there if the tool had others, so that it works
+/// without Bascule. What you changed in its files since stays. A listing is tried with the
+/// provider; then the tool's own key is revoked. Of a tool whose files are gone, also one whose
+/// move was interrupted, only the record is closed, and its key revoked; where their folder is
+/// missing too, which may just not be mounted, only with --gone.
 ///
 /// Examples:
 ///   bascule eject rclone:r2

@@ -36,10 +36,11 @@ use crate::{
 
 /// Give tools whose key is dead or retires one that works
 ///
-/// Names a finding, a key, or a tool as adopt names it; --all means every one with a dead or retiring key.
-/// A key that was rotated has a successor: the tool gets that one, as long as it lives and may do what the
-/// old one might. Else it gets a new key: of the same connection if that lives, or of a living one that
-/// reaches the same bucket; where there are several, --connection says which.
+/// Names a finding, a key, or a tool as adopt names it; --all means every one with a dead or
+/// retiring key. A key that was rotated has a successor: the tool gets that one, as long as it
+/// lives and may do what the old one might. Else it gets a new key: of the same connection if that
+/// lives, or of a living one that reaches the same bucket; where there are several, --connection
+/// says which.
 ///
 /// Examples:
 ///   bascule repair --all --dry-run

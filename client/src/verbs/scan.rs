@@ -32,10 +32,11 @@ use crate::{
 
 /// Find every S3 key on this machine, and the jobs behind it
 ///
-/// Looks at the configurations of your tools, at jobs and at processes, and searches your home, /etc,
-/// /opt and /srv for what none of them explains. Tells each key (masked) with what leads to it:
-/// job → command → entry → file and line. Nothing is sent anywhere, no other program is run, and no
-/// daemon is needed; if one runs, it is asked which keys are dead. With PATHs, only these are searched.
+/// Looks at the configurations of your tools, at jobs and at processes, and searches your home,
+/// /etc, /opt and /srv for what none of them explains. Tells each key (masked) with what leads to
+/// it: job → command → entry → file and line. Nothing is sent anywhere, no other program is run,
+/// and no daemon is needed; if one runs, it is asked which keys are dead. With PATHs, only these
+/// are searched.
 ///
 /// Examples:
 ///   bascule scan
