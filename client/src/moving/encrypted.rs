@@ -38,6 +38,8 @@ pub(crate) const LOCKED: &str = "it is encrypted: give its password in RCLONE_CO
 
 /// The variable that rclone takes the password from.
 pub(crate) const PASSWORD: &str = "RCLONE_CONFIG_PASS";
+/// What prints it, to rclone.
+const PASSWORD_COMMAND: &str = "RCLONE_PASSWORD_COMMAND";
 
 /// What the user's password command has said, once in a run of this program.
 static SAID: OnceLock<Zeroizing<String>> = OnceLock::new();
@@ -45,7 +47,7 @@ static SAID: OnceLock<Zeroizing<String>> = OnceLock::new();
 /// Has the password command of the user's own surroundings say the password, as rclone itself would:
 /// without a shell, words between blanks, double quotes around those that hold some.
 pub(crate) fn unlock(environment: &Environment) -> Result<(), Error> {
-    let Some(line) = environment.variable("RCLONE_PASSWORD_COMMAND") else {
+    let Some(line) = environment.variable(PASSWORD_COMMAND) else {
         if environment.variable(PASSWORD).is_some() {
             return Ok(());
         }
@@ -191,6 +193,8 @@ fn start(path: &Path, socket: &Path) -> Result<Child, String> {
         .arg(path)
         .args(["--ask-password=false", "--rc-no-auth", "--rc-addr"])
         .arg(format!("unix://{}", socket.display()))
+        // Run only with the user's consent, and then not by rclone.
+        .env_remove(PASSWORD_COMMAND)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

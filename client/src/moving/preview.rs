@@ -240,7 +240,7 @@ const OPEN: [&str; 24] = [
 fn masked(line: &str) -> String {
     let sets = line.find(['=', ':']).map(|at| line.split_at(at + 1));
     match sets {
-        Some((name, value)) if is_open(name) && !value.contains('@') => line.to_owned(),
+        Some((name, value)) if is_open(name) && is_one_word(value) => line.to_owned(),
         Some((name, value)) if !value.trim().is_empty() && name.len() < 64 => {
             let blank = value.len() - value.trim_start().len();
             format!("{name}{}{DOTS}", &value[..blank])
@@ -248,6 +248,14 @@ fn masked(line: &str) -> String {
         _ if line.trim_start().len() > 24 => DOTS.to_owned(),
         _ => line.to_owned(),
     }
+}
+
+/// Whether no second setting can hide in it: a command behind a variable, a connection string, a query.
+fn is_one_word(value: &str) -> bool {
+    let value = value.trim().trim_matches(['"', '\'']);
+    let hides =
+        |c: char| c.is_whitespace() || matches!(c, '=' | ',' | ';' | '@' | '?' | '"' | '\'');
+    !value.contains(hides)
 }
 
 fn is_open(name: &str) -> bool {
@@ -281,6 +289,19 @@ mod tests {
             ("endpoint = http://h:9000", "endpoint = http://h:9000"),
             ("endpoint = http://id:word@h", "endpoint = ••••"),
             ("export AWS_REGION=eu-1", "export AWS_REGION=eu-1"),
+            (
+                "AWS_REGION=eu AWS_SECRET_ACCESS_KEY=abc aws s3 ls",
+                "AWS_REGION=••••",
+            ),
+            (
+                "RESTIC_REPOSITORY=s3:http://h/b RESTIC_PASSWORD=hunter2 restic backup /",
+                "RESTIC_REPOSITORY=••••",
+            ),
+            (
+                "remote = :s3,access_key_id=AKIA1,secret_access_key=abc:b",
+                "remote = ••••",
+            ),
+            ("remote = r2:photos", "remote = r2:photos"),
         ] {
             assert_eq!(masked(line), shown);
         }

@@ -162,6 +162,36 @@ fn what_would_not_work_is_put_back_and_its_key_is_revoked() {
 }
 
 #[test]
+fn a_tool_whose_server_stands_where_anothers_does_is_left_and_the_other_goes_on() {
+    const ONE: &str = "[Service]\nEnvironmentFile=<HOME>/a.env\nExecStart=<HOME>/backup.sh\n";
+    const TWO: &str = "[Service]\nEnvironmentFile=<HOME>/b.env\nExecStart=<HOME>/backup.sh\n";
+    let other = "AWS_ACCESS_KEY_ID=AKIAOTHERS00000007F3Q\nAWS_SECRET_ACCESS_KEY=another\n";
+    let script = "#!/bin/sh\naws --endpoint-url <ENDPOINT> s3 ls s3://<BUCKET>\n";
+    let Some(stage) = Stage::new(&[
+        (
+            "a.env",
+            "AWS_ACCESS_KEY_ID=<ID>\nAWS_SECRET_ACCESS_KEY=<SECRET>\n",
+        ),
+        ("b.env", other),
+        ("backup.sh", script),
+        (".config/systemd/user/one.service", ONE),
+        (".config/systemd/user/two.service", TWO),
+    ]) else {
+        return;
+    };
+    let texts = || {
+        ["a.env", "b.env", "backup.sh"]
+            .map(|file| std::fs::read_to_string(stage.home(file)).unwrap())
+    };
+    let before = texts();
+    let file = stage.home("a.env");
+    let answer = stage.bascule(&["adopt", file.to_str().unwrap(), "--yes"]);
+    assert_ne!(answer.code, Some(0), "{answer}");
+    assert!(answer.text().contains("sent elsewhere"), "{answer}");
+    assert_eq!(texts(), before);
+}
+
+#[test]
 fn two_tools_in_one_file_are_moved_one_after_the_other() {
     let Some(stage) = Stage::new(&[(
         CONF,

@@ -243,7 +243,7 @@ pub(super) async fn undo(
     let holders = Holders::of(adoption, &seen);
     let plan = match shared.is_empty() {
         true => None,
-        false => Some(own_part(adoption, &holders, originals, &connections)?),
+        false => Some(own_part(&links, &holders, originals, &connections)?),
     };
     let paths: Vec<_> = match &plan {
         Some(plan) => files::paths(plan),
@@ -384,12 +384,17 @@ fn left_by(links: &[&Adoption], path: &Path) -> Result<String, Error> {
 }
 
 /// What takes back an adoption's own settings, and nothing beside them.
+///
+/// Of a tool that was moved from one connection to another what it had is the first one's.
 fn own_part(
-    adoption: &Adoption,
+    links: &[&Adoption],
     holders: &Holders<'_>,
     originals: &BTreeMap<PathBuf, Zeroizing<String>>,
     connections: &[v1::Connection],
 ) -> Result<Plan, Error> {
+    let (Some(adoption), Some(first)) = (links.first(), links.last()) else {
+        return Err(Error::new(Kind::Failed, "there is no such adoption"));
+    };
     let refused = |why: String| {
         let message = format!(
             "other tools were moved in the files of {} since, and what is its own can't be told apart: {why}; nothing was changed",
@@ -405,7 +410,7 @@ fn own_part(
     };
     let mut there = connections.iter();
     let connection = there
-        .find(|there| there.id == adoption.connection_id)
+        .find(|there| there.id == first.connection_id)
         .ok_or_else(|| refused("its connection is gone".into()))?;
     let had = before::had(consumer, originals, connection);
     let access = had.and_then(|had| before::access(&had, connection));

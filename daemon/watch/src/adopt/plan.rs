@@ -207,6 +207,11 @@ pub enum CannotPlan {
         "its server is set by {0}, which is not changed here; set it to {1} there, and try again"
     )]
     ServerElsewhere(Place, String),
+    /// Its uses go to different servers, and a key of ours is good at one.
+    #[error(
+        "its key is used at {0} and at {1}, and one key of its own can't reach both: give what goes to the one a configuration of its own, and try again"
+    )]
+    SeveralServers(Endpoint, Endpoint),
     /// The variable that holds the server serves others too.
     #[error(
         "its server is in the variable {name}, which line {line} of {} uses too, but not with this key: give the lines of this key a variable of their own, and try again", .path.display()
@@ -267,6 +272,16 @@ pub fn plan(
     goal: Goal<'_>,
     read: impl Fn(&Path) -> Result<Zeroizing<String>, String>,
 ) -> Result<Plan, CannotPlan> {
+    if let Goal::Gateway(access) = goal {
+        let named = consumer.all_taken();
+        let named = named.filter_map(|found| found.key.endpoint.as_ref());
+        let mut named = named.filter(|endpoint| **endpoint != access.endpoint);
+        if let Some(one) = named.next()
+            && let Some(other) = named.find(|other| *other != one)
+        {
+            return Err(CannotPlan::SeveralServers(one.clone(), other.clone()));
+        }
+    }
     let mut planning = Planning::new(consumer, goal, &read);
     if let Goal::Gateway(access) = goal
         && access.endpoint.is_loopback()

@@ -36,6 +36,8 @@ impl Planning<'_> {
             None => {
                 let own = &now[logical(&now, line)];
                 let secret = key.secret.as_ref()?;
+                // Lines that came or went may have moved it.
+                let line = (was.lines().count() == now.lines().count()).then_some(line);
                 (
                     word(own, key.id.as_str(), was, line)?,
                     word(own, secret.expose(), was, line)?,
@@ -50,9 +52,9 @@ impl Planning<'_> {
     }
 }
 
-/// What stood where a value stands on a line now: behind the same words, on the same line, or else on the only
-/// one that has them.
-fn word(now: &str, value: &str, was: &str, line: u32) -> Option<String> {
+/// What stood where a value stands on a line now: behind the same words, on the same line if that is known, or
+/// else on the only one that has them.
+fn word(now: &str, value: &str, was: &str, line: Option<u32>) -> Option<String> {
     let (before, _) = now.split_once(value)?;
     let before = before.rsplit('\n').next().unwrap_or(before);
     let from = before.char_indices().rev().take(BEFORE).last();
@@ -71,7 +73,7 @@ fn word(now: &str, value: &str, was: &str, line: u32) -> Option<String> {
             _ => None,
         }
     };
-    only(&was[logical(was, line)])
+    line.and_then(|line| only(&was[logical(was, line)]))
         .or_else(|| only(was))
         .filter(|value| !value.is_empty())
 }
@@ -87,13 +89,22 @@ mod tests {
     fn a_value_of_before_is_found_behind_the_same_words_or_not_at_all() {
         let now = "ExecStart=rclone lsf :s3,access_key_id=BSC1,secret_access_key=S1:b\n";
         let was = "ExecStart=rclone lsf :s3,access_key_id=AKIA9,secret_access_key=a/b+c=:b\n";
-        assert_eq!(word(now, "BSC1", was, 1).as_deref(), Some("AKIA9"));
+        assert_eq!(word(now, "BSC1", was, Some(1)).as_deref(), Some("AKIA9"));
         let moved = format!("# mine\n\n{was}");
-        assert_eq!(word(now, "BSC1", &moved, 1).as_deref(), Some("AKIA9"));
+        assert_eq!(word(now, "BSC1", &moved, Some(1)).as_deref(), Some("AKIA9"));
         let twice = format!("\n\n{was}{was}");
-        assert_eq!(word(now, "BSC1", &twice, 1), None);
+        assert_eq!(word(now, "BSC1", &twice, Some(1)), None);
+        let other = format!("{}{was}", was.replace("AKIA9", "AKIA8"));
+        assert_eq!(
+            word(now, "BSC1", &other, None),
+            None,
+            "which one is not known"
+        );
         let secret = "AWS_SECRET_ACCESS_KEY=S1 tool\n";
         let before = "AWS_SECRET_ACCESS_KEY=a/b+c= tool\n";
-        assert_eq!(word(secret, "S1", before, 1).as_deref(), Some("a/b+c="));
+        assert_eq!(
+            word(secret, "S1", before, Some(1)).as_deref(),
+            Some("a/b+c=")
+        );
     }
 }
