@@ -106,6 +106,8 @@ pub struct Error {
     pub message: String,
     /// What to do next, usually a command.
     pub next: Option<String>,
+    /// More of it, for programs.
+    pub details: Option<Box<serde_json::Value>>,
 }
 
 impl Error {
@@ -116,7 +118,15 @@ impl Error {
             kind,
             message: message.into(),
             next: None,
+            details: None,
         }
+    }
+
+    /// Adds more of it, for programs.
+    #[must_use]
+    pub(crate) fn details(mut self, details: &impl serde::Serialize) -> Self {
+        self.details = serde_json::to_value(details).ok().map(Box::new);
+        self
     }
 
     /// Adds the next step.
@@ -137,6 +147,7 @@ impl From<tonic::Status> for Error {
                 kind,
                 message: status.message().to_owned(),
                 next: info.metadata.get("next").cloned(),
+                details: None,
             };
         }
         // Without our details it did not come from a verb: the transport, or another release.

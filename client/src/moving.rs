@@ -4,6 +4,7 @@
 
 pub(crate) mod absent;
 pub(crate) mod adopted;
+pub(crate) mod before;
 pub(crate) mod carry;
 pub(crate) mod connection;
 pub(crate) mod encrypted;
@@ -12,6 +13,7 @@ pub(crate) mod formerly;
 pub(crate) mod interrupted;
 pub(crate) mod issue;
 pub(crate) mod preview;
+mod reach;
 pub(crate) mod record;
 pub(crate) mod restart;
 pub(crate) mod rights;
@@ -19,7 +21,7 @@ pub(crate) mod verify;
 pub(crate) mod way_back;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::ControlFlow,
     path::{Path, PathBuf},
 };
@@ -51,6 +53,8 @@ pub(crate) struct Seen {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) home: Option<PathBuf>,
     pub(crate) consumers: Vec<Consumer>,
+    /// Encrypted configurations that nobody could look into.
+    pub(crate) locked: Vec<PathBuf>,
     /// Of each key that was found.
     pub(crate) known: BTreeMap<AccessKeyId, Known>,
 }
@@ -100,6 +104,7 @@ impl Seen {
         })?;
         Ok(Self {
             consumers: consumers(&picture, home.as_deref()),
+            locked: locked(&picture),
             home,
             known: judged
                 .into_iter()
@@ -158,6 +163,13 @@ impl Seen {
             .map(|consumer| consumer.name.as_str())
             .collect();
         names.truncate(8);
+        if let Some(path) = self.locked.first() {
+            let path = shown(path, self.home.as_deref());
+            let message = format!(
+                "no consumer that can be seen here is called {asked}, and {path} can't be looked into"
+            );
+            return Error::new(Kind::NotFound, message).next(encrypted::LOCKED);
+        }
         let next = match names.as_slice() {
             [] => "see every key of this machine: bascule scan".to_owned(),
             names => format!("name one of: {}", names.join(", ")),
@@ -199,6 +211,16 @@ fn elsewhere(machine: &Machine) -> Vec<PathBuf> {
     });
     let paths = taken.filter_map(|found| Some(found.key.place.file()?.0.to_owned()));
     paths.filter(|path| !known.contains(path)).collect()
+}
+
+/// Files that a look could not look into, since they are encrypted.
+fn locked(picture: &Picture) -> Vec<PathBuf> {
+    let paths = picture.gaps.iter().map(|gap| PathBuf::from(&gap.what));
+    let encrypted = |path: &PathBuf| {
+        path.is_absolute() && files::bytes(path).is_ok_and(|bytes| files::is_encrypted(&bytes))
+    };
+    let paths: BTreeSet<_> = paths.collect();
+    paths.into_iter().filter(encrypted).collect()
 }
 
 /// What a look comes to, with files in it that no known place leads to.
@@ -247,6 +269,17 @@ impl Left {
             consumer: consumer.name.clone(),
             key: consumer.id().masked(),
             why: why.into(),
+            next: None,
+            is_done: false,
+        }
+    }
+
+    /// An encrypted file that nobody could look into.
+    pub(crate) fn locked(path: &Path) -> Self {
+        Self {
+            consumer: path.display().to_string(),
+            key: String::new(),
+            why: encrypted::LOCKED.to_owned(),
             next: None,
             is_done: false,
         }

@@ -151,6 +151,17 @@ impl Minio {
         Some((id, secret))
     }
 
+    /// Makes a user of this name that may do what a policy of the server says.
+    pub fn limited_user(&self, id: &str, policy: &str) -> Option<(String, String)> {
+        let secret = random_hex(20);
+        let file = self.home.path(&format!("{id}.json"));
+        std::fs::write(&file, policy).ok()?;
+        self.mc(&["admin", "user", "add", "here", id, &secret])?;
+        self.mc(&["admin", "policy", "create", "here", id, file.to_str()?])?;
+        self.mc(&["admin", "policy", "attach", "here", id, "--user", id])?;
+        Some((id.to_owned(), secret))
+    }
+
     /// Disables a user: its requests are refused from now on.
     pub fn disable(&self, id: &str) {
         self.mc(&["admin", "user", "disable", "here", id]);

@@ -36,8 +36,8 @@ fn uses(answer: &Answer, end: &str) -> Vec<Value> {
 #[test]
 fn what_no_rule_explains_is_found_in_the_home_with_its_line() {
     let home = Home::new();
-    let env = "# mine\nDEBUG=1\nexport AWS_ACCESS_KEY_ID=AKIAQ7ZK4M2WX5VT7F3Q\nAWS_SECRET_ACCESS_KEY=hunter2\n";
-    write(&home, "home/projects/shop/deploy.settings", env);
+    let settings = "# mine\ndebug yes\nuploads with AKIAQ7ZK4M2WX5VT7F3Q hunter2\n";
+    write(&home, "home/projects/shop/deploy.settings", settings);
     write(
         &home,
         "home/.s3cfg",

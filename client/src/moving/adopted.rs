@@ -162,6 +162,8 @@ pub(crate) struct Known {
     /// A name may be another connection's by now.
     pub(crate) connection_id: String,
     pub(crate) label: String,
+    /// The connections whose own key at their provider it is.
+    pub(crate) own_key_of: Vec<String>,
 }
 
 impl From<v1::Judgement> for Known {
@@ -171,6 +173,7 @@ impl From<v1::Judgement> for Known {
             connection: wire.connection,
             connection_id: wire.connection_id,
             label: wire.label,
+            own_key_of: wire.own_key_of,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
     files::{self, Failure},
     issue::{self, Issued},
     preview::FileDocument,
-    record,
+    record::{self, Since},
     restart::{self, Restart},
     rights::Rights,
     verify::{self, NotWorking},
@@ -32,6 +32,8 @@ pub(crate) enum Gets<'g> {
     New {
         connection: &'g str,
         rights: Option<&'g Rights>,
+        /// Whether what the consumer holds now is a key at its provider which is not the connection's own.
+        is_foreign: bool,
     },
     /// The one that took the place of the key that it holds.
     Successor,
@@ -63,8 +65,14 @@ pub(crate) struct Moved {
     pub(crate) files: Vec<FileDocument>,
     /// What goes on with the old key until it is started anew.
     pub(crate) restart: Vec<Restart>,
-    /// Files that others than their owner can read.
+    /// Files that hold its key, and that others than their owner can read.
     pub(crate) readable_by_others: Vec<PathBuf>,
+    /// What it can do now that it could not before; for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gained: Option<String>,
+    /// What it could do before and can't do now; for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lost: Option<String>,
 }
 
 impl Moved {
@@ -82,6 +90,8 @@ impl Moved {
             files: plan.files.iter().map(Into::into).collect(),
             restart: restart::needed(consumer, &files::paths(plan)),
             readable_by_others: Vec::new(),
+            gained: None,
+            lost: None,
         }
     }
 
@@ -112,16 +122,20 @@ pub(crate) async fn move_to(
     former: Option<&Adoption>,
     way: &Way<'_>,
 ) -> Result<Moved, Failure> {
-    let (connection, rights) = match gets {
-        Gets::New { connection, rights } => (connection, rights),
+    let (connection, rights, is_foreign) = match gets {
+        Gets::New {
+            connection,
+            rights,
+            is_foreign,
+        } => (connection, rights, is_foreign),
         Gets::Successor => {
             // Whatever becomes of it, others may hold it.
             let issued = issue::successor(way.client, consumer, way.reason).await?;
-            return give(consumer, &issued, former, way).await;
+            return give(consumer, &issued, former, false, way).await;
         }
     };
     let issued = issue::issue(way.client, connection, consumer, rights, way.reason).await?;
-    let moved = give(consumer, &issued, former, way).await;
+    let moved = give(consumer, &issued, former, is_foreign, way).await;
     // Of what is half done a file holds it.
     if matches!(moved, Err(Failure::PutBack(_))) {
         let revoked = record::revoke(way.client, &issued.key.id, "its adoption failed").await;
@@ -131,11 +145,13 @@ pub(crate) async fn move_to(
     moved
 }
 
-/// Gives a consumer a key that there is already.
+/// Gives a consumer a key that there is already. `is_foreign` as in [`Gets::New`]; of a consumer that was
+/// adopted before, what it held at first counts.
 pub(crate) async fn give(
     consumer: &Consumer,
     issued: &Issued,
     former: Option<&Adoption>,
+    is_foreign: bool,
     way: &Way<'_>,
 ) -> Result<Moved, Failure> {
     let (client, reason) = (way.client, way.reason);
@@ -144,7 +160,8 @@ pub(crate) async fn give(
     let plan = plan(consumer, Goal::Gateway(&issued.access), files::text)
         .map_err(|why| Failure::PutBack(Error::new(Kind::Refused, why.to_string())))?;
     let key = &issued.key.id;
-    let adoption = record::prepare(client, key, &consumer.name, &plan, former, reason)
+    let since = Since { former, is_foreign };
+    let adoption = record::prepare(client, key, &consumer.name, &plan, since, reason)
         .await
         .map_err(Failure::PutBack)?;
     let done = write_and_try(consumer, issued, &plan, &adoption, way).await;
@@ -179,10 +196,14 @@ pub(crate) async fn give(
         key: Some(issued.key.access_key_id.clone()),
         files: plan.files.iter().map(Into::into).collect(),
         restart,
-        readable_by_others: paths
-            .into_iter()
-            .filter(|path| files::readable_by_others(path))
+        readable_by_others: plan
+            .files
+            .iter()
+            .filter(|file| file.holds_a_key() && files::readable_by_others(&file.path))
+            .map(|file| file.path.clone())
             .collect(),
+        gained: None,
+        lost: None,
     })
 }
 

@@ -1,7 +1,8 @@
-//! Through which connection a consumer reaches its buckets: one that is there already, or a new one with
-//! the credentials that the consumer has.
+//! Through which connection a consumer reaches its buckets: one that has the consumer's own credentials, a new
+//! one with them, or the one that the user names. Without being named, none with other credentials is ever
+//! taken: what they may do is somebody else's choice.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bascule_adapters::{Checker, Health, Server};
 use bascule_domain::{
@@ -10,6 +11,10 @@ use bascule_domain::{
 use bascule_proto::v1;
 use bascule_watch::adopt::Consumer;
 
+use super::{
+    adopted::Known,
+    reach::{self, names_bucket},
+};
 use crate::{
     channel::Client,
     clock,
@@ -22,7 +27,11 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) enum Destination {
     /// A connection that is there.
-    There(Box<v1::Connection>),
+    There {
+        connection: Box<v1::Connection>,
+        /// Whether the consumer's credentials are the connection's own.
+        is_own: bool,
+    },
     /// One that is made; its place among the new ones.
     New(usize),
 }
@@ -55,6 +64,14 @@ pub(crate) async fn there(client: &Client) -> Result<Vec<v1::Connection>, Error>
     Ok(answer.connections)
 }
 
+/// What the user says about connections.
+pub(crate) struct Asked<'a> {
+    /// The connection to use, or what to call a new one.
+    pub(crate) connection: Option<&'a str>,
+    /// Buckets besides those that the consumer names.
+    pub(crate) buckets: &'a [String],
+}
+
 impl Connections {
     pub(crate) const fn of(there: Vec<v1::Connection>) -> Self {
         Self {
@@ -63,70 +80,92 @@ impl Connections {
         }
     }
 
-    /// Decides for one consumer. `named` is a connection that the user names, `buckets` are those that
-    /// the user adds. The text says why there is none.
-    pub(crate) fn destination(
+    /// Decides for one consumer. The text says why there is none.
+    pub(crate) async fn destination(
         &mut self,
         consumer: &Consumer,
-        named: Option<&str>,
-        buckets: &[String],
+        known: Option<&Known>,
+        asked: &Asked<'_>,
     ) -> Result<Destination, String> {
         let key = &consumer.first().key;
         let server = Server::of(key.endpoint.as_ref(), key.region.as_ref(), &key.id)
             .ok_or("its configuration names no server that can be read")?;
         let mut wanted: Vec<String> = consumer.buckets().into_iter().map(str::to_owned).collect();
-        wanted.extend(buckets.iter().cloned());
+        wanted.extend(asked.buckets.iter().cloned());
         wanted.sort();
         wanted.dedup();
-        if let Some(named) = named
+        // By the whole id: two that end alike are two people's.
+        let is_own = |there: &v1::Connection| {
+            known.is_some_and(|known| known.own_key_of.contains(&there.id))
+                && reaches(there, server.endpoint(), &[])
+        };
+        if let Some(named) = asked.connection
             && let Some(there) = self.there.iter().find(|there| there.name == named)
         {
-            return match reaches(there, server.endpoint(), &wanted) {
-                true => Ok(Destination::There(Box::new(there.clone()))),
-                false => Err(format!(
+            if !reaches(there, server.endpoint(), &wanted) {
+                return Err(format!(
                     "the connection {named} does not reach {} at {}",
                     list(&wanted),
                     server.endpoint()
-                )),
-            };
+                ));
+            }
+            return Ok(Destination::There {
+                connection: Box::new(there.clone()),
+                is_own: is_own(there),
+            });
         }
-        if named.is_none() {
+        if asked.connection.is_none() {
             let fits = |there: &&v1::Connection| {
-                there.deletion_id.is_empty() && reaches(there, server.endpoint(), &wanted)
+                there.deletion_id.is_empty()
+                    && is_own(there)
+                    && reaches(there, server.endpoint(), &wanted)
             };
-            let fitting: Vec<_> = self.there.iter().filter(fits).collect();
-            let own = |there: &&&v1::Connection| there.brought_key == key.id.masked();
-            match (fitting.iter().find(own), fitting.as_slice()) {
-                (Some(there), _) => return Ok(Destination::There(Box::new((**there).clone()))),
-                // Without a bucket's name the same server is not enough.
-                (None, [there]) if !wanted.is_empty() => {
-                    return Ok(Destination::There(Box::new((*there).clone())));
+            for there in self.there.iter().filter(fits) {
+                if Lost::by(consumer, there).await.is_bearable() {
+                    return Ok(Destination::There {
+                        connection: Box::new(there.clone()),
+                        is_own: true,
+                    });
                 }
-                (None, [_, _, ..]) if !wanted.is_empty() => {
-                    let names: Vec<_> = fitting.iter().map(|there| there.name.clone()).collect();
-                    return Err(format!(
-                        "several connections reach {}: say which, with --connection {}",
-                        list(&wanted),
-                        names.join("|")
-                    ));
-                }
-                _ => {}
             }
         }
-        self.make(consumer, server, named, wanted)
+        let credentials = Credentials {
+            access_key_id: key.id.clone(),
+            secret: key.secret.clone().ok_or("no secret stands beside the id")?,
+        };
+        if let Some(why) = obstacle(&server, &credentials, &wanted).await {
+            return Err(self.without_its_own(&why, &server, &wanted));
+        }
+        Ok(self.make(consumer, server, credentials, asked.connection, wanted))
+    }
+
+    /// Why no connection can have the consumer's own credentials, and which others could serve it.
+    fn without_its_own(&self, why: &str, server: &Server, wanted: &[String]) -> String {
+        let fits = |there: &&v1::Connection| {
+            there.deletion_id.is_empty() && reaches(there, server.endpoint(), wanted)
+        };
+        let names: Vec<_> = self.there.iter().filter(fits).collect();
+        let names: Vec<_> = names.iter().map(|there| there.name.as_str()).collect();
+        match names.as_slice() {
+            [] => format!("{why}: bascule check --all"),
+            names => format!(
+                "{why}; to let it use other credentials: --connection {}",
+                names.join("|")
+            ),
+        }
     }
 
     fn make(
         &mut self,
         consumer: &Consumer,
         server: Server,
+        credentials: Credentials,
         named: Option<&str>,
         wanted: Vec<String>,
-    ) -> Result<Destination, String> {
+    ) -> Destination {
         let key = &consumer.first().key;
-        let secret = key.secret.clone().ok_or("no secret stands beside the id")?;
         let same = |new: &New| {
-            *new.server.endpoint() == *server.endpoint() && new.credentials.access_key_id == key.id
+            *new.server.endpoint() == *server.endpoint() && new.credentials == credentials
         };
         let all = consumer.is_entry() || wanted.is_empty();
         if let Some(at) = self.new.iter().position(same) {
@@ -135,7 +174,7 @@ impl Connections {
             new.buckets.sort();
             new.buckets.dedup();
             new.all |= all;
-            return Ok(Destination::New(at));
+            return Destination::New(at);
         }
         let own = consumer
             .name
@@ -155,15 +194,12 @@ impl Connections {
                 .as_ref()
                 .map(ToString::to_string)
                 .unwrap_or_default(),
-            credentials: Credentials {
-                access_key_id: key.id.clone(),
-                secret,
-            },
+            credentials,
             server,
             buckets: wanted,
             all,
         });
-        Ok(Destination::New(self.new.len() - 1))
+        Destination::New(self.new.len() - 1)
     }
 
     /// The name, or the next one that is free.
@@ -184,7 +220,7 @@ impl Connections {
     /// What a destination is called.
     pub(crate) fn name<'a>(&'a self, destination: &'a Destination) -> &'a str {
         match destination {
-            Destination::There(there) => &there.name,
+            Destination::There { connection, .. } => &connection.name,
             Destination::New(at) => &self.new[*at].name,
         }
     }
@@ -260,61 +296,168 @@ impl New {
     }
 }
 
+/// Why a connection can't be made of credentials, as far as one question tells.
+async fn obstacle(server: &Server, credentials: &Credentials, wanted: &[String]) -> Option<String> {
+    let endpoint = server.endpoint();
+    let bucket = names(wanted).into_iter().next();
+    let checker = Checker::new(Arc::new(clock::now));
+    match checker.check(server, credentials, bucket.as_ref()).await {
+        Health::Dead => Some(format!("{endpoint} does not know its key")),
+        Health::WrongSecret => Some(format!("{endpoint} knows its key with another secret")),
+        Health::Alive {
+            lacks: Some(bucket),
+        } => Some(format!("{endpoint} has no bucket {}", bucket.as_str())),
+        Health::Denied => bucket.map(|bucket| {
+            let bucket = bucket.as_str();
+            format!("its own key may not list {bucket}, which a connection must be able to")
+        }),
+        Health::Alive { lacks: None } | Health::Unreachable(_) | Health::Unknown(_) => None,
+    }
+}
+
 /// What a consumer would lose with the key of a connection that is there.
 pub(crate) struct Lost {
-    /// Buckets that its own credentials may list, and the connection does not have.
-    pub(crate) buckets: Vec<String>,
-    /// One of them that its command lines name, if they do.
+    /// Buckets that its own credentials may list.
+    listed: Vec<String>,
+    /// Those of them that the connection does not have.
+    buckets: Vec<String>,
+    /// One of these that its command lines name, if they do.
     needed: Option<String>,
+    /// Whether command lines are known that use it.
+    is_used: bool,
 }
 
 impl Lost {
     /// Asks the consumer's server what its own credentials may list. None for what is no remote or profile:
     /// that is used with the buckets that it names.
     pub(crate) async fn by(consumer: &Consumer, there: &v1::Connection) -> Self {
-        let buckets = match consumer.is_entry() {
+        let listed = match consumer.is_entry() {
             true => listed(consumer).await,
             false => Vec::new(),
         };
-        let buckets: Vec<_> = buckets
-            .into_iter()
-            .filter(|bucket| !there.buckets.contains(bucket))
-            .collect();
+        let lacks = |bucket: &&String| !there.buckets.contains(bucket);
+        let buckets: Vec<_> = listed.iter().filter(lacks).cloned().collect();
         let commands: Vec<_> = consumer.commands().collect();
         let is_named = |bucket: &&String| commands.iter().any(|line| names_bucket(line, bucket));
         Self {
             needed: buckets.iter().find(is_named).cloned(),
+            is_used: !commands.is_empty(),
             buckets,
+            listed,
         }
     }
 
-    /// Why the consumer must not be moved there.
-    pub(crate) fn forbids(&self, there: &v1::Connection) -> Option<String> {
-        let needed = self.needed.as_ref()?;
-        Some(format!(
-            "its command line uses {needed}, which {} does not have: {}",
-            there.name,
-            Self::KEEP
-        ))
+    /// Whether what is known to use it goes on as before. Of a tool that is used by hand nothing is known.
+    pub(crate) const fn is_bearable(&self) -> bool {
+        self.buckets.is_empty() || self.is_used && self.needed.is_none()
+    }
+
+    /// Why the consumer must not be moved there: a command line needs what it would lose, or none is known and
+    /// nobody has named the connection for this one alone.
+    pub(crate) fn forbids(&self, there: &v1::Connection, is_one_of_many: bool) -> Option<String> {
+        if let Some(needed) = &self.needed {
+            return Some(format!(
+                "its command line uses {needed}, which {} does not have: {KEEP}",
+                there.name
+            ));
+        }
+        match is_one_of_many && !self.is_bearable() {
+            true => self.told(there),
+            false => None,
+        }
     }
 
     /// For the preview; `None` when nothing is lost.
     pub(crate) fn told(&self, there: &v1::Connection) -> Option<String> {
-        let some = self.buckets.iter().take(MOST_TOLD).cloned();
-        let mut some = some.collect::<Vec<_>>().join(", ");
-        if let more @ 1.. = self.buckets.len().saturating_sub(MOST_TOLD) {
-            some.push_str(&format!(" and {more} more"));
-        }
         (!self.buckets.is_empty()).then(|| {
             format!(
-                "it reaches {some} now, which {} does not have; to keep that: {}",
+                "it reaches {} now, which {} does not have; to keep that: {KEEP}",
+                some(&self.buckets),
                 there.name,
-                Self::KEEP
             )
         })
     }
 
-    const KEEP: &str = "give it a connection of its own, with --connection NEWNAME";
+    /// What a key with other credentials behind it may be used for: what the command lines name, else
+    /// whatever the consumer's own credentials may list.
+    pub(crate) fn limits(&self, consumer: &Consumer, there: &v1::Connection) -> Limits {
+        let commands: Vec<_> = consumer.commands().collect();
+        let has = |bucket: &&String| there.buckets.contains(bucket);
+        let own = consumer.buckets().into_iter().map(str::to_owned);
+        let mut named: BTreeSet<String> = own.filter(|bucket| has(&bucket)).collect();
+        let on_lines = there.buckets.iter();
+        let on_lines =
+            on_lines.filter(|bucket| commands.iter().any(|line| names_bucket(line, bucket)));
+        named.extend(on_lines.cloned());
+        if self.is_used && !named.is_empty() && !consumer.reaches_any_bucket() {
+            return Limits {
+                buckets: named.into_iter().collect(),
+                prefixes: reach::prefixes(consumer),
+            };
+        }
+        named.extend(self.listed.iter().filter(has).cloned());
+        Limits {
+            buckets: named.into_iter().collect(),
+            prefixes: Vec::new(),
+        }
+    }
+
+    /// What a key with these limits may do that the consumer's own credentials are not known to allow; `None`
+    /// when they list all of it.
+    pub(crate) fn gained(&self, limits: &Limits, there: &v1::Connection) -> Option<String> {
+        let reached = match limits.buckets.as_slice() {
+            [] => &there.buckets,
+            buckets => buckets,
+        };
+        let known = |bucket: &String| self.listed.contains(bucket);
+        let more: Vec<_> = reached
+            .iter()
+            .filter(|bucket| !known(bucket))
+            .cloned()
+            .collect();
+        let below = match limits.prefixes.as_slice() {
+            [] => String::new(),
+            prefixes => format!(" below {}", prefixes.join(", ")),
+        };
+        Some(match (more.is_empty(), self.listed.is_empty()) {
+            (true, _) => format!(
+                "the credentials of {} are others than its own, and may do more in {}{below}",
+                there.name,
+                some(reached)
+            ),
+            (false, true) => format!(
+                "it reaches {}{below} with the credentials of {}; what its own may do there, its server does not tell",
+                some(reached),
+                there.name
+            ),
+            (false, false) => format!(
+                "it reaches {}{below} with the credentials of {}, which its own do not list",
+                some(&more),
+                there.name
+            ),
+        })
+    }
+}
+
+/// To what a consumer's key is limited.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Empty: every bucket of the connection.
+    pub(crate) buckets: Vec<String>,
+    /// Empty: every object.
+    pub(crate) prefixes: Vec<String>,
+}
+
+const KEEP: &str = "give it a connection of its own, with --connection NEWNAME";
+
+/// The first few of some buckets.
+fn some(buckets: &[String]) -> String {
+    let first = buckets.iter().take(MOST_TOLD).cloned();
+    let mut told = first.collect::<Vec<_>>().join(", ");
+    if let more @ 1.. = buckets.len().saturating_sub(MOST_TOLD) {
+        told.push_str(&format!(" and {more} more"));
+    }
+    told
 }
 
 /// Buckets that are told by name.
@@ -334,32 +477,6 @@ async fn listed(consumer: &Consumer) -> Vec<String> {
     let checker = Checker::new(Arc::new(clock::now));
     let buckets = checker.buckets(&server, &credentials).await;
     buckets.iter().map(ToString::to_string).collect()
-}
-
-/// Whether a command line names a bucket where a bucket can stand: behind a remote (`r2:bucket`), in an
-/// address (`s3://bucket`, `s3:https://host/bucket`), behind an alias (`nas/bucket`, as mc writes it), or as
-/// what `--bucket` is given.
-fn names_bucket(line: &str, bucket: &str) -> bool {
-    let words: Vec<_> = line
-        .split([' ', '\t', '='])
-        .map(|word| word.trim_matches(['"', '\'']))
-        .collect();
-    let first = |path: &str| path.trim_start_matches('/').split('/').next() == Some(bucket);
-    let in_word = |word: &str| match word.split_once("://") {
-        Some((scheme, rest)) if scheme.ends_with("http") || scheme.ends_with("https") => {
-            rest.split_once('/').is_some_and(|(_, path)| first(path))
-        }
-        Some((_, rest)) => first(rest),
-        None => match word.rsplit_once(':') {
-            Some((_, path)) => first(path),
-            // A path of this machine begins with a slash or a dot.
-            None => word.split_once('/').is_some_and(|(alias, path)| {
-                !alias.is_empty() && !alias.starts_with('.') && first(path)
-            }),
-        },
-    };
-    let given = |pair: &[&str]| matches!(pair[0], "--bucket" | "-b") && pair[1] == bucket;
-    words.iter().any(|word| in_word(word)) || words.windows(2).any(given)
 }
 
 /// Why a connection can't serve anybody now.
@@ -449,33 +566,4 @@ pub(crate) fn names(buckets: &[String]) -> Vec<BucketName> {
         .iter()
         .filter_map(|bucket| bucket.parse().ok())
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bucket_is_named_only_where_one_can_stand() {
-        for line in [
-            "rclone sync /srv/x r2:photos",
-            "rclone sync /srv/x 'r2:photos/2026'",
-            "aws s3 sync . s3://photos/x",
-            "restic -r s3:https://s3.example.com/photos backup /",
-            "mc mirror /srv nas/photos",
-            "tool --bucket photos",
-            "tool --bucket=photos",
-        ] {
-            assert!(names_bucket(line, "photos"), "{line}");
-        }
-        for line in [
-            "rclone sync /srv/photos r2:films",
-            "photos --all",
-            "mc mirror ./photos nas/films",
-            "aws s3 sync /photos s3://films/photos",
-            "restic -r s3:https://photos.example.com/films backup /photos",
-        ] {
-            assert!(!names_bucket(line, "photos"), "{line}");
-        }
-    }
 }

@@ -1,19 +1,22 @@
 //! Changes settings of a remote in an encrypted rclone.conf. Only rclone itself writes such a file: it is
 //! started for that, told over a socket of its own in a private folder, so that no secret is in argv, and
-//! ended again. Its password is the one that the user's surroundings hold (`RCLONE_CONFIG_PASS`).
+//! ended again. Its password is the one that the user's surroundings hold (`RCLONE_CONFIG_PASS`), or that the
+//! user's own command says, which runs only where that was asked for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     process::Stdio,
+    sync::OnceLock,
     time::Duration,
 };
 
 use bascule_formats::{
     Dialect, Document,
-    rclone::{is_encrypted, unlock},
+    rclone::{self, is_encrypted},
     revise::{self, Scope, Syntax},
 };
+use bascule_watch::Environment;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
@@ -30,17 +33,74 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two tries to reach it.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Of a file whose password is not known: what to do.
+pub(crate) const LOCKED: &str = "it is encrypted: give its password in RCLONE_CONFIG_PASS, or have your RCLONE_PASSWORD_COMMAND print it with --unlock";
+
+/// The variable that rclone takes the password from.
+pub(crate) const PASSWORD: &str = "RCLONE_CONFIG_PASS";
+/// What prints it, to rclone.
+const PASSWORD_COMMAND: &str = "RCLONE_PASSWORD_COMMAND";
+
+/// What the user's password command has said, once in a run of this program.
+static SAID: OnceLock<Zeroizing<String>> = OnceLock::new();
+
+/// Has the password command of the user's own surroundings say the password, as rclone itself would:
+/// without a shell, words between blanks, double quotes around those that hold some.
+pub(crate) fn unlock(environment: &Environment) -> Result<(), Error> {
+    let Some(line) = environment.variable(PASSWORD_COMMAND) else {
+        if environment.variable(PASSWORD).is_some() {
+            return Ok(());
+        }
+        return Err(Error::new(
+            Kind::Invalid,
+            "--unlock needs RCLONE_PASSWORD_COMMAND or RCLONE_CONFIG_PASS, as rclone does",
+        )
+        .next("RCLONE_PASSWORD_COMMAND='pass show rclone' bascule … --unlock"));
+    };
+    let words = rclone::list(line);
+    let Some((program, arguments)) = words.split_first() else {
+        return Err(Error::new(
+            Kind::Invalid,
+            "RCLONE_PASSWORD_COMMAND is empty",
+        ));
+    };
+    let failed = |why: String| {
+        Error::new(
+            Kind::Failed,
+            format!("RCLONE_PASSWORD_COMMAND ({program}) gave no password: {why}"),
+        )
+    };
+    let output = std::process::Command::new(program.as_ref())
+        .args(arguments.iter().map(AsRef::<str>::as_ref))
+        .stdin(Stdio::inherit())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(output.status.to_string()));
+    }
+    let password = String::from_utf8(output.stdout).map(Zeroizing::new);
+    let password = password.map_err(|_| failed("what it printed is no text".into()))?;
+    SAID.set(Zeroizing::new(password.trim_end().to_owned()))
+        .ok();
+    Ok(())
+}
+
+/// The password of encrypted files, if it is known.
+pub(crate) fn password() -> Option<Zeroizing<String>> {
+    let set = || std::env::var(PASSWORD).ok().map(Zeroizing::new);
+    SAID.get().cloned().or_else(set)
+}
+
 /// What an encrypted file holds; `None` for one that is not encrypted. The text says why it stays locked.
 pub(crate) fn opened(text: &str) -> Option<Result<Zeroizing<String>, String>> {
     if !is_encrypted(text) {
         return None;
     }
-    let Ok(password) = std::env::var("RCLONE_CONFIG_PASS").map(Zeroizing::new) else {
-        return Some(Err(
-            "it is encrypted: set RCLONE_CONFIG_PASS to its password, and try again".into(),
-        ));
+    let Some(password) = password() else {
+        return Some(Err(LOCKED.into()));
     };
-    Some(unlock(text, &password).map_err(|why| why.to_string()))
+    Some(rclone::unlock(text, &password).map_err(|why| why.to_string()))
 }
 
 /// How two encrypted files differ, in words: the names of settings, none of what they hold.
@@ -126,16 +186,23 @@ pub(crate) async fn set(
 }
 
 fn start(path: &Path, socket: &Path) -> Result<Child, String> {
-    Command::new("rclone")
+    let mut rclone = Command::new("rclone");
+    rclone
         .arg("rcd")
         .arg("--config")
         .arg(path)
         .args(["--ask-password=false", "--rc-no-auth", "--rc-addr"])
         .arg(format!("unix://{}", socket.display()))
+        // Run only with the user's consent, and then not by rclone.
+        .env_remove(PASSWORD_COMMAND)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .kill_on_drop(true)
+        .kill_on_drop(true);
+    if let Some(password) = password() {
+        rclone.env(PASSWORD, password.as_str());
+    }
+    rclone
         .spawn()
         .map_err(|error| format!("rclone can't be started: {error}"))
 }

@@ -55,6 +55,12 @@ pub(crate) fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     Ok(Zeroizing::new(bytes.to_vec()))
 }
 
+/// What tells the files, as they are now, from others.
+pub(crate) fn digests(paths: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, Error> {
+    let of = |path: &PathBuf| Ok((path.clone(), digest_of(&bytes(path)?)));
+    paths.iter().map(of).collect()
+}
+
 /// Whether a file is one that only its tool writes.
 pub(crate) fn is_encrypted(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(bascule_formats::rclone::is_encrypted)

@@ -86,7 +86,11 @@ pub(crate) fn consumer(consumer: &Consumer, to: &str, plan: &Plan, home: Option<
 pub(crate) fn left(left: &[Left]) -> String {
     let mut text = String::new();
     for left in left {
-        let told = format!("{} ({}): {}", left.consumer, left.key, left.why);
+        let key = match left.key.as_str() {
+            "" => String::new(),
+            key => format!(" ({key})"),
+        };
+        let told = format!("{}{key}: {}", left.consumer, left.why);
         text.push_str(&format!(
             "{} {}\n",
             styled(WARN, "left as it is:"),
@@ -117,28 +121,126 @@ fn file(file: &FilePlan, home: Option<&Path>) -> String {
     text
 }
 
-/// The difference between two texts for people, line by line, with everything masked that may be a key.
-pub(crate) fn between(before: &str, after: &str) -> String {
+/// A line that only one of two texts has.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct LineChange {
+    /// Its number there, from 1.
+    pub(crate) line: usize,
+    /// Whether it is new; else it is gone.
+    pub(crate) is_new: bool,
+    /// The line, with everything masked that may be a key.
+    pub(crate) text: String,
+}
+
+/// More pairs of lines than that are not compared; the texts are told as they stand.
+const MOST_PAIRS: usize = 4_000_000;
+
+/// The lines in which two texts differ.
+pub(crate) fn between(before: &str, after: &str) -> Vec<LineChange> {
     let (old, new): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
     let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let (old, new) = (&old[same..], &new[same..]);
     let ends = old.iter().rev().zip(new.iter().rev());
     let same_end = ends.take_while(|(a, b)| a == b).count();
     let (old, new) = (&old[..old.len() - same_end], &new[..new.len() - same_end]);
-    let mut text = format!("  {}\n", styled(DIM, &format!("from line {}", same + 1)));
-    for (sign, lines, style) in [('-', old, BAD), ('+', new, GOOD)] {
-        for line in lines {
-            let told = format!("{sign} {}", masked(line));
-            text.push_str(&format!("  {}\n", styled(style, &escape(&told))));
+    let change = |at: usize, is_new: bool, line: &str| LineChange {
+        line: same + at + 1,
+        is_new,
+        text: masked(line),
+    };
+    let mut changes = Vec::new();
+    let mut at = (0, 0);
+    for (next_old, next_new) in common(old, new).into_iter().chain([(old.len(), new.len())]) {
+        changes.extend((at.0..next_old).map(|at| change(at, false, old[at])));
+        changes.extend((at.1..next_new).map(|at| change(at, true, new[at])));
+        at = (next_old + 1, next_new + 1);
+    }
+    changes
+}
+
+/// The places of a longest common subsequence.
+fn common(old: &[&str], new: &[&str]) -> Vec<(usize, usize)> {
+    if old.len().saturating_mul(new.len()) > MOST_PAIRS {
+        return Vec::new();
+    }
+    let width = new.len() + 1;
+    let mut lengths = vec![0_u32; (old.len() + 1) * width];
+    for (i, line) in old.iter().enumerate().rev() {
+        for (j, other) in new.iter().enumerate().rev() {
+            let (down, right) = (lengths[(i + 1) * width + j], lengths[i * width + j + 1]);
+            lengths[i * width + j] = match line == other {
+                true => lengths[(i + 1) * width + j + 1] + 1,
+                false => down.max(right),
+            };
         }
+    }
+    let (mut i, mut j, mut places) = (0, 0, Vec::new());
+    while i < old.len() && j < new.len() {
+        if old[i] == new[j] {
+            places.push((i, j));
+            (i, j) = (i + 1, j + 1);
+        } else if lengths[(i + 1) * width + j] >= lengths[i * width + j + 1] {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    places
+}
+
+/// Lines that differ, for people.
+pub(crate) fn lines(changes: &[LineChange]) -> String {
+    let mut text = String::new();
+    for change in changes {
+        let (sign, style) = if change.is_new {
+            ('+', GOOD)
+        } else {
+            ('-', BAD)
+        };
+        let told = format!("{sign} {}", change.text);
+        text.push_str(&format!(
+            "  {} {}\n",
+            styled(DIM, &format!("{:>4}", change.line)),
+            styled(style, &escape(&told))
+        ));
     }
     text
 }
 
-/// A line with what it sets masked: everything behind its first `=` or `:`, and long words before.
+/// Settings that hold no key: their values may be shown.
+const OPEN: [&str; 24] = [
+    "type",
+    "provider",
+    "region",
+    "endpoint",
+    "endpoint_url",
+    "location_constraint",
+    "env_auth",
+    "force_path_style",
+    "addressing_style",
+    "acl",
+    "output",
+    "host_base",
+    "host_bucket",
+    "use_https",
+    "remote",
+    "upstreams",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "S3_ENDPOINT_URL",
+    "S3_ENDPOINT",
+    "RCLONE_S3_ENDPOINT",
+    "RESTIC_REPOSITORY",
+];
+
+/// A line with what it sets masked: everything behind its first `=` or `:`, and long words before. Of settings
+/// that hold no key the value is shown, unless it could hold one all the same.
 fn masked(line: &str) -> String {
     let sets = line.find(['=', ':']).map(|at| line.split_at(at + 1));
     match sets {
+        Some((name, value)) if is_open(name) && is_one_word(value) => line.to_owned(),
         Some((name, value)) if !value.trim().is_empty() && name.len() < 64 => {
             let blank = value.len() - value.trim_start().len();
             format!("{name}{}{DOTS}", &value[..blank])
@@ -146,6 +248,20 @@ fn masked(line: &str) -> String {
         _ if line.trim_start().len() > 24 => DOTS.to_owned(),
         _ => line.to_owned(),
     }
+}
+
+/// Whether no second setting can hide in it: a command behind a variable, a connection string, a query.
+fn is_one_word(value: &str) -> bool {
+    let value = value.trim().trim_matches(['"', '\'']);
+    let hides =
+        |c: char| c.is_whitespace() || matches!(c, '=' | ',' | ';' | '@' | '?' | '"' | '\'');
+    !value.contains(hides)
+}
+
+fn is_open(name: &str) -> bool {
+    let name = name.trim_end_matches(['=', ':']).trim();
+    let name = name.strip_prefix("export ").unwrap_or(name).trim();
+    OPEN.contains(&name.trim_matches('"'))
 }
 
 #[cfg(test)]
@@ -156,10 +272,11 @@ mod tests {
     fn a_difference_shows_lines_but_no_key() {
         let before = "[r2]\naccess_key_id = AKIAIOSFODNN7EXAMPLE\nregion = auto\n";
         let after = "[r2]\naccess_key_id = BSCABCDEFGH234567890\n# mine\nregion = auto\n";
-        let text = anstream::adapter::strip_str(&between(before, after)).to_string();
+        let text = lines(&between(before, after));
+        let text = anstream::adapter::strip_str(&text).to_string();
         assert_eq!(
             text,
-            "  from line 2\n  - access_key_id = ••••\n  + access_key_id = ••••\n  + # mine\n"
+            "     2 - access_key_id = ••••\n     2 + access_key_id = ••••\n     3 + # mine\n"
         );
         for (line, shown) in [
             (
@@ -169,8 +286,31 @@ mod tests {
             ("pass: obscured-word", "pass: ••••"),
             ("AKIAIOSFODNN7EXAMPLEAKIAIOSFODNN7EXAMPLE", "••••"),
             ("[r2]", "[r2]"),
+            ("endpoint = http://h:9000", "endpoint = http://h:9000"),
+            ("endpoint = http://id:word@h", "endpoint = ••••"),
+            ("export AWS_REGION=eu-1", "export AWS_REGION=eu-1"),
+            (
+                "AWS_REGION=eu AWS_SECRET_ACCESS_KEY=abc aws s3 ls",
+                "AWS_REGION=••••",
+            ),
+            (
+                "RESTIC_REPOSITORY=s3:http://h/b RESTIC_PASSWORD=hunter2 restic backup /",
+                "RESTIC_REPOSITORY=••••",
+            ),
+            (
+                "remote = :s3,access_key_id=AKIA1,secret_access_key=abc:b",
+                "remote = ••••",
+            ),
+            ("remote = r2:photos", "remote = r2:photos"),
         ] {
             assert_eq!(masked(line), shown);
         }
+    }
+
+    #[test]
+    fn lines_in_between_that_are_the_same_are_not_told() {
+        let changes = between("a\nb\nc\nd\n", "a\nx\nc\nd\ne\n");
+        let told: Vec<_> = changes.iter().map(|one| (one.line, one.is_new)).collect();
+        assert_eq!(told, [(2, false), (2, true), (5, true)]);
     }
 }

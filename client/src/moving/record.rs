@@ -35,16 +35,35 @@ pub(crate) struct Kept {
     pub(crate) files: Vec<KeptFile>,
     /// How the settings were before the consumer was adopted first.
     pub(crate) layout: Layout,
+    /// Whether the key that stood there at first was not the connection's own: that key is the way back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_foreign: bool,
+    /// How the files were changed when it ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) back: Vec<Step>,
     /// Who changes the files, until it is settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) by: Option<Mover>,
+}
+
+/// A file that one change of Bascule's took from one state to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) path: PathBuf,
+    /// SHA-256 of its bytes before.
+    pub(crate) before: String,
+    /// And afterwards.
+    pub(crate) after: String,
 }
 
 /// A file as it was left.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct KeptFile {
     pub(crate) path: PathBuf,
-    /// SHA-256 of its bytes; empty for an encrypted one until its tool has written it, as it likes.
+    /// SHA-256 of its bytes before; empty where an earlier release moved it.
+    #[serde(default)]
+    pub(crate) before: String,
+    /// SHA-256 of its bytes afterwards; empty for an encrypted one until its tool has written it, as it likes.
     pub(crate) after: String,
     /// Whether nobody else changed it since the consumer was adopted first: each move found what the one
     /// before it had left. Else what stood there at first is no way back.
@@ -90,19 +109,30 @@ impl Turn {
     }
 }
 
+/// What a consumer held before a move.
+#[derive(Clone, Copy)]
+pub(crate) struct Since<'s> {
+    /// The adoption whose place the move takes.
+    pub(crate) former: Option<&'s Adoption>,
+    /// Without one: whether its key is another one at its provider than the connection's own.
+    pub(crate) is_foreign: bool,
+}
+
 /// Has the daemon keep the originals of a plan. When it answers they are safe.
 pub(crate) async fn prepare(
     client: &Client,
     key: &str,
     consumer: &str,
     plan: &Plan,
-    former: Option<&Adoption>,
+    Since { former, is_foreign }: Since<'_>,
     reason: &str,
 ) -> Result<Adoption, Error> {
     let before = former.map(Adoption::kept).transpose()?;
     let mut kept = Kept {
         files: Vec::new(),
         layout: plan.layout.clone(),
+        is_foreign,
+        back: Vec::new(),
         by: Some(Mover::this()),
     };
     let mut originals = Vec::new();
@@ -159,6 +189,7 @@ impl Kept {
             !former.layout.0.iter().any(known)
         });
         self.layout.0.extend(former.layout.0);
+        self.is_foreign = former.is_foreign;
         for file in former.files {
             if self.files.iter().all(|own| own.path != file.path) {
                 self.files.push(file);
@@ -207,6 +238,34 @@ pub(crate) async fn settle(
         outcome: outcome.as_str().to_owned(),
         reason: reason.to_owned(),
         layout: String::new(),
+    };
+    client.adoptions().settle(request).await?;
+    Ok(())
+}
+
+/// As [`settle`], of what was taken back: how the files were changed for it is kept, so that it is not taken for
+/// somebody else's doing. `before` are the digests from before.
+pub(crate) async fn settle_back(
+    client: &Client,
+    adoption: &Adoption,
+    outcome: State,
+    before: Vec<(PathBuf, String)>,
+    reason: &str,
+) -> Result<(), Error> {
+    let mut kept = adoption.kept()?;
+    for (path, before) in before {
+        let after = digest_of(&files::bytes(&path)?);
+        kept.back.push(Step {
+            path,
+            before,
+            after,
+        });
+    }
+    let request = v1::SettleAdoptionRequest {
+        id: adoption.id.clone(),
+        outcome: outcome.as_str().to_owned(),
+        reason: reason.to_owned(),
+        layout: kept.as_text()?,
     };
     client.adoptions().settle(request).await?;
     Ok(())

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bascule_domain::Timestamp;
+use bascule_domain::{Timestamp, key::Permission};
 use bascule_proto::v1;
 use bascule_watch::adopt::Consumer;
 
-use super::{adopted::Adoption, issue::wire};
+use super::{adopted::Adoption, connection::Limits, issue::wire};
 use crate::{
     channel::Client,
     error::{Error, Kind},
@@ -52,6 +52,18 @@ impl From<&v1::Key> for Rights {
 }
 
 impl Rights {
+    /// These, within limits, of a key that takes no other one's place.
+    pub(crate) fn within(limits: &Limits, permission: Permission) -> Self {
+        Self {
+            permission: wire(permission),
+            buckets: limits.buckets.clone(),
+            prefixes: limits.prefixes.clone(),
+            addresses: Vec::new(),
+            expires_at: None,
+            reached: Vec::new(),
+        }
+    }
+
     /// Those of a consumer's key of Bascule's: of a dead one the audit tells them until its connection is
     /// erased, and then the adoption that gave it. `None` where nothing does.
     pub(crate) async fn of(

@@ -1,7 +1,7 @@
 //! Whether a consumer works after it was moved: what its tool would read now is looked at as any other
 //! look does, and the key is tried with one listing.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bascule_adapters::{Checker, Health, Server};
 use bascule_domain::{
@@ -22,6 +22,27 @@ use crate::{clock, verbs::look};
 /// Why a consumer would not work. For people.
 pub(crate) struct NotWorking(pub(crate) String);
 
+/// A consumer that still has its key and would take it to another server than before the move.
+fn sent_elsewhere<'s>(
+    before: &'s [Consumer],
+    after: &[Consumer],
+    moved: &Consumer,
+) -> Option<&'s Consumer> {
+    let servers = |of: &Consumer| -> BTreeSet<String> {
+        let named = of.all_taken();
+        let named = named.filter_map(|found| found.key.endpoint.as_ref());
+        named.map(ToString::to_string).collect()
+    };
+    let mut others = before
+        .iter()
+        .filter(|other| !other.stands_exactly_where(moved));
+    others.find(|other| {
+        let mut now = after.iter();
+        let now = now.find(|now| now.id() == other.id() && now.stands_exactly_where(other));
+        now.is_some_and(|now| servers(now) != servers(other))
+    })
+}
+
 /// What was looked at after a move.
 pub(crate) async fn check(
     seen: &Seen,
@@ -40,9 +61,9 @@ pub(crate) async fn check(
     })
     .await
     .map_err(|error| NotWorking(error.message))?;
-    let found = consumers(&picture, seen.home.as_deref());
+    let all = consumers(&picture, seen.home.as_deref());
     // Others may hold the same key, each in its own way.
-    let mut found: Vec<_> = found
+    let mut found: Vec<_> = all
         .iter()
         .filter(|found| found.id().as_str() == access.id && found.stands_where(moved))
         .collect();
@@ -52,6 +73,12 @@ pub(crate) async fn check(
     // A line that was added before it, beside its key, moves it.
     if found.iter().any(|found| found.stands_exactly_where(moved)) {
         found.retain(|found| found.stands_exactly_where(moved));
+    }
+    if let Some(other) = sent_elsewhere(&seen.consumers, &all, moved) {
+        return Err(NotWorking(format!(
+            "{} would be sent elsewhere with its own key, since both take the server from one place: give each a place of its own",
+            other.name
+        )));
     }
     let consumer = &moved.name;
     let first = found.first().ok_or_else(|| {

@@ -2,7 +2,7 @@
 //! is one. It decides alone, and reads nothing.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{
     adopted::{Adoption, ConnectionState},
-    record::{self, Kept, KeptFile},
+    record::{self, Kept, KeptFile, Step},
 };
 use crate::{
     channel::Client,
@@ -149,9 +149,38 @@ pub(crate) fn following(
     let left = former.and_then(|former| former.files.iter().find(|left| left.path == path));
     KeptFile {
         path: path.to_owned(),
+        before: before.to_owned(),
         after,
         is_unbroken: left.is_none_or(|left| left.is_unbroken && left.after == before),
         mount: left.and_then(|left| left.mount.clone()),
+    }
+}
+
+/// Whether nothing but moves of Bascule's own took a file from one state to another one, by what is kept of them.
+pub(crate) fn is_ours(path: &Path, from: &str, to: &str, known: &[Adoption]) -> bool {
+    let kept = known.iter().filter_map(|adoption| adoption.kept().ok());
+    let steps: Vec<_> = kept
+        .flat_map(|kept| {
+            let moves = kept.files.into_iter().map(|file| Step {
+                path: file.path,
+                before: file.before,
+                after: file.after,
+            });
+            moves.chain(kept.back).collect::<Vec<_>>()
+        })
+        .filter(|step| step.path == path && !step.before.is_empty() && !step.after.is_empty())
+        .collect();
+    let mut reached = BTreeSet::from([from]);
+    loop {
+        let size = reached.len();
+        for step in &steps {
+            if reached.contains(step.before.as_str()) {
+                reached.insert(&step.after);
+            }
+        }
+        if reached.contains(to) || reached.len() == size {
+            return !from.is_empty() && reached.contains(to);
+        }
     }
 }
 
@@ -224,6 +253,38 @@ mod tests {
             files,
             ..Kept::default()
         }
+    }
+
+    #[test]
+    fn a_file_is_ours_as_far_as_moves_and_ways_back_lead_without_a_gap() {
+        let path = Path::new("/rclone.conf");
+        let one = |id: &str, state, before: &str, after: &str, back: Option<(&str, &str)>| {
+            let file = following(path, before, after.to_owned(), None);
+            let back = back.map(|(before, after)| Step {
+                path: path.to_owned(),
+                before: before.into(),
+                after: after.into(),
+            });
+            let kept = Kept {
+                back: back.into_iter().collect(),
+                ..kept(vec![file])
+            };
+            adoption(id, state, None, &kept)
+        };
+        let known = [
+            one("A1", State::Adopted, "o", "a", None),
+            one("A2", State::Undone, "a", "b", Some(("c", "d"))),
+            one("A3", State::Adopted, "b", "c", None),
+        ];
+        assert!(is_ours(path, "a", "c", &known));
+        assert!(is_ours(path, "a", "d", &known), "the second was taken back");
+        assert!(!is_ours(path, "a", "e", &known), "somebody wrote since");
+        assert!(!is_ours(path, "c", "b", &known), "not against the time");
+        assert!(!is_ours(Path::new("/other"), "a", "c", &known));
+        assert!(
+            !is_ours(path, "", "c", &known),
+            "what is not known leads nowhere"
+        );
     }
 
     /// A file that several moves change: what each finds in it, and how it leaves it.

@@ -37,6 +37,8 @@ struct ErrorBody<'a> {
     kind: &'a str,
     message: &'a str,
     next: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'a serde_json::Value>,
 }
 
 impl Output {
@@ -121,6 +123,7 @@ fn render_error(error: &Error, as_json: bool) -> String {
                 kind: error.kind.as_str(),
                 message: &error.message,
                 next: error.next.as_deref(),
+                details: error.details.as_deref(),
             },
         };
         // Three texts always have a JSON form.

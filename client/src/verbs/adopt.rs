@@ -8,7 +8,7 @@ use bascule_watch::adopt::{Consumer, Goal, Plan, Selector};
 use clap::Args;
 use serde::Serialize;
 
-use super::{Context, audit::Why, consent};
+use super::{Context, audit::Why, consent, machine};
 use crate::{
     channel::Client,
     error::{Error, Kind},
@@ -17,22 +17,26 @@ use crate::{
         Left, Seen,
         adopted::Standing,
         carry::{Gets, Moved, Way, move_to},
-        connection::{Connections, Destination, Lost, closed, there},
+        connection::{Asked, Connections, Destination, Limits, Lost, closed, there},
+        encrypted,
         issue::{gateway, placeholder},
         not_moved, plan_for, preview,
         record::{self, Turn},
-        restart, shown,
+        restart,
+        rights::Rights,
+        shown,
     },
     output::text::{BAD, DIM, GOOD, NEXT, WARN, count, escape, styled},
 };
 
 /// Move tools from the provider's key to keys of their own
 ///
-/// Names what to move: rclone:REMOTE, aws:PROFILE, restic:UNIT, TOOL:NAME for any other tool, a file, or
-/// --all. Shows first which settings of which files would change. Then a connection is made if none
-/// reaches those buckets (with the credentials that were found, probed first), each tool gets a key with the
-/// least right that its command lines need, the files are changed (only the values; the daemon keeps
-/// what stood there, sealed), and a listing is tried with each new key. What does not work is put back.
+/// Names what to move: rclone:REMOTE, aws:PROFILE, restic:UNIT, TOOL:NAME for any other tool, a
+/// file, or --all. Shows first which settings of which files would change. Then a connection is
+/// made if none has the tool's own credentials (one for all tools that share them, probed first),
+/// each tool gets a key with the least right that its command lines need, the files are changed
+/// (only the values; the daemon keeps what stood there, sealed), and a listing is tried with each
+/// new key. What does not work is put back.
 ///
 /// Examples:
 ///   bascule adopt --all --dry-run
@@ -50,7 +54,7 @@ pub(crate) struct Arguments {
     /// Every tool that uses a key which is not Bascule's
     #[arg(long, conflicts_with = "consumers")]
     all: bool,
-    /// The connection to use, or what to call a new one
+    /// The connection to use, also one with other credentials, or what to call a new one
     #[arg(long, value_name = "NAME", conflicts_with_all = ["undo", "list"])]
     connection: Option<String>,
     /// A bucket that a new connection reaches besides those that the tools name; may be given several times
@@ -71,6 +75,9 @@ pub(crate) struct Arguments {
     /// List the adoptions
     #[arg(long, conflicts_with_all = ["consumers", "all"])]
     list: bool,
+    /// Open encrypted rclone configurations: runs your RCLONE_PASSWORD_COMMAND to get their password
+    #[arg(long)]
+    unlock: bool,
     #[command(flatten)]
     why: Why,
 }
@@ -80,8 +87,30 @@ struct Chosen<'s> {
     consumer: &'s Consumer,
     destination: Destination,
     plan: Plan,
+    /// Its limits, where the credentials behind its key are not its own.
+    limits: Option<Limits>,
     /// What it reaches now and would not reach any more; for people.
     lost: Option<String>,
+    /// What it would reach that it does not reach now; for people.
+    gained: Option<String>,
+}
+
+impl Chosen<'_> {
+    /// What its key may do.
+    fn rights(&self) -> Option<Rights> {
+        let permission = self.consumer.need().permission;
+        self.limits
+            .as_ref()
+            .map(|limits| Rights::within(limits, permission))
+    }
+
+    fn told(&self, moved: Moved) -> Moved {
+        Moved {
+            lost: self.lost.clone(),
+            gained: self.gained.clone(),
+            ..moved
+        }
+    }
 }
 
 /// What a run of `adopt`, `repair` or a dry run of them tells.
@@ -96,6 +125,9 @@ pub(super) struct Document {
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    if arguments.unlock {
+        encrypted::unlock(&machine().environment)?;
+    }
     if arguments.list {
         return undo::list(context).await;
     }
@@ -124,19 +156,29 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let (chosen, left) = choose(&seen, meant, &mut connections, &gateway, &arguments).await;
     let mut document = Document::new(arguments.dry_run);
     document.left = left;
+    let locked = seen.locked.iter().filter(|_| arguments.all);
+    document.left.extend(locked.map(|path| Left::locked(path)));
+    // What can't be looked into is no refusal: the rest is done.
+    let is_locked = arguments.all && !seen.locked.is_empty();
     if chosen.is_empty() {
-        return nothing_to_do(&document, context);
+        let exit = nothing_to_do(&document, context)?;
+        return Ok(if is_locked { Exit::Incomplete } else { exit });
     }
     tell_plan(&chosen, &connections, &document.left, &seen, context);
     if arguments.dry_run {
         let planned = |one: &Chosen<'_>| {
-            Moved::planned(one.consumer, connections.name(&one.destination), &one.plan)
+            let name = connections.name(&one.destination);
+            one.told(Moved::planned(one.consumer, name, &one.plan))
         };
         document.moved = chosen.iter().map(planned).collect();
         context.output.result(&document, || {
             format!("{}\n", styled(DIM, "nothing was changed (--dry-run)"))
         })?;
-        return Ok(Exit::Ok);
+        return Ok(if is_locked {
+            Exit::Incomplete
+        } else {
+            Exit::Ok
+        });
     }
     consent::to_changes(arguments.yes, context.output).await?;
     let reason = arguments.why.text();
@@ -149,15 +191,17 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     };
     for one in chosen {
         let connection = match (&one.destination, &made) {
-            (Destination::There(there), _) => Ok((**there).clone()),
+            (Destination::There { connection, .. }, _) => Ok((**connection).clone()),
             (Destination::New(at), made) => made[*at].clone(),
         };
         let name = connections.name(&one.destination).to_owned();
         let moved = match connection {
             Ok(connection) => {
+                let rights = one.rights();
                 let gets = Gets::New {
                     connection: &connection.name,
-                    rights: None,
+                    rights: rights.as_ref(),
+                    is_foreign: one.limits.is_some(),
                 };
                 move_to(gets, one.consumer, None, &way).await
             }
@@ -168,7 +212,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         match moved {
             Ok(moved) => {
                 tell_moved(&moved, seen.home.as_deref(), context);
-                document.moved.push(moved);
+                document.moved.push(one.told(moved));
             }
             Err(error) => {
                 document
@@ -230,11 +274,17 @@ async fn choose<'s>(
             left.push(Left::of(consumer, why));
             continue;
         }
-        let planned = plan_for(consumer, Goal::Gateway(&access)).and_then(|plan| {
-            let named = arguments.connection.as_deref();
-            let destination = connections.destination(consumer, named, &arguments.buckets)?;
-            Ok((plan, destination))
-        });
+        let asked = Asked {
+            connection: arguments.connection.as_deref(),
+            buckets: &arguments.buckets,
+        };
+        let planned = match plan_for(consumer, Goal::Gateway(&access)) {
+            Ok(plan) => connections
+                .destination(consumer, seen.known(consumer), &asked)
+                .await
+                .map(|destination| (plan, destination)),
+            Err(why) => Err(why),
+        };
         let (plan, destination) = match planned {
             Ok(planned) => planned,
             Err(why) => {
@@ -242,21 +292,29 @@ async fn choose<'s>(
                 continue;
             }
         };
-        let mut lost = None;
-        if let Destination::There(there) = &destination {
-            let would_lose = Lost::by(consumer, there).await;
-            if let Some(why) = closed(there).or_else(|| would_lose.forbids(there)) {
-                left.push(Left::of(consumer, why));
-                continue;
-            }
-            lost = would_lose.told(there);
-        }
-        chosen.push(Chosen {
+        let mut one = Chosen {
             consumer,
             destination,
             plan,
-            lost,
-        });
+            limits: None,
+            lost: None,
+            gained: None,
+        };
+        if let Destination::There { connection, is_own } = &one.destination {
+            let lost = Lost::by(consumer, connection).await;
+            let why = closed(connection).or_else(|| lost.forbids(connection, arguments.all));
+            if let Some(why) = why {
+                left.push(Left::of(consumer, why));
+                continue;
+            }
+            one.lost = lost.told(connection);
+            if !is_own {
+                let limits = lost.limits(consumer, connection);
+                one.gained = lost.gained(&limits, connection);
+                one.limits = Some(limits);
+            }
+        }
+        chosen.push(one);
     }
     (chosen, left)
 }
@@ -315,8 +373,10 @@ fn tell_plan(
         );
         let home = seen.home.as_deref();
         text.push_str(&preview::consumer(one.consumer, &to, &one.plan, home));
-        if let Some(lost) = &one.lost {
-            text.push_str(&format!("  {} {}\n", styled(WARN, "lost:"), escape(lost)));
+        for (word, told) in [("gained:", &one.gained), ("lost:", &one.lost)] {
+            if let Some(told) = told {
+                text.push_str(&format!("  {} {}\n", styled(WARN, word), escape(told)));
+            }
         }
     }
     text.push_str(&preview::left(left));

@@ -19,10 +19,10 @@ use crate::{
 
 /// List the channels that tell of findings, and whether they work
 ///
-/// Each finding is told once, again when it changes, and when it is resolved: in the daemon's log, as a
-/// notification on the desktop, to a webhook, and to a command of yours. What is set under [alerts] in
-/// the daemon's settings is in force with: bascule reload. Copies that no tool reads and what
-/// you acknowledged are never told.
+/// Each finding is told once, again when it changes, and when it is resolved: in the daemon's log,
+/// as a notification on the desktop, to a webhook, and to a command of yours. What is set under
+/// [alerts] in the daemon's settings is in force with: bascule reload. Copies that no tool reads
+/// and what you acknowledged are never told.
 ///
 /// Examples:
 ///   bascule alerts

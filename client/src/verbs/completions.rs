@@ -9,7 +9,8 @@ use crate::{complete, error::Error, exit::Exit};
 
 /// Print what makes a shell complete verbs, flags, and the names of connections, keys and findings
 ///
-/// Names are asked of the daemon as you type; without one, verbs and flags are completed all the same.
+/// Names are asked of the daemon as you type; without one, verbs and flags are completed all the
+/// same.
 ///
 /// Examples:
 ///   bascule completions bash > ~/.local/share/bash-completion/completions/bascule

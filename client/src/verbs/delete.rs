@@ -35,11 +35,12 @@ use receipt_file::ReceiptFile;
 ///
 /// Keys are paused and open requests cut; the buckets are surveyed; every key is revoked in one
 /// durable step; the buckets are surveyed again and compared; the secrets are erased; a receipt
-/// says what was proven. Without --yes the plan is shown, each box of the checklist that is not met is
-/// asked for, and then the connection's name. The reconnect card is handed out with the deletion.
+/// says what was proven. Without --yes the plan is shown, each box of the checklist that is not met
+/// is asked for, and then the connection's name. The reconnect card is handed out with the
+/// deletion.
 ///
-/// With --scream the keys are paused first, and die only after so long a silence. A knock names its job
-/// and stops the countdown; bascule deletion cancel ID brings everything back.
+/// With --scream the keys are paused first, and die only after so long a silence. A knock names its
+/// job and stops the countdown; bascule deletion cancel ID brings everything back.
 ///
 /// Leaving (Ctrl-C) does not stop a deletion that has started: bascule deletion show ID
 ///

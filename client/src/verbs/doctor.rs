@@ -28,10 +28,10 @@ use crate::{
 
 /// Look whether everything is well, and say what helps where it is not
 ///
-/// Looks at versions, the daemon's socket, the configuration, the state folder and who can reach it, the
-/// store and the ledger, clocks, the gateway's port and who holds it, each provider (one harmless look
-/// each, ten seconds at most), the watcher, room, memory, alerts, and what waits: deletions, rotations,
-/// leaks. It changes nothing. Without a daemon it looks as far as that goes.
+/// Looks at versions, the daemon's socket, the configuration, the state folder and who can reach
+/// it, the store and the ledger, clocks, the gateway's port and who holds it, each provider (one
+/// harmless look each, ten seconds at most), the watcher, room, memory, alerts, and what waits:
+/// deletions, rotations, leaks. It changes nothing. Without a daemon it looks as far as that goes.
 ///
 /// Exit codes: 0 all is well; 9 something is not; 10 nothing is wrong, but not everything could be
 /// looked at.

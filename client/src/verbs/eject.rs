@@ -16,7 +16,7 @@ use super::{
     Context,
     adopt::{asked, selectors},
     audit::Why,
-    consent,
+    consent, machine,
 };
 use crate::{
     channel::Client,
@@ -26,7 +26,7 @@ use crate::{
         Left, Seen,
         adopted::Standing,
         connection::there,
-        not_moved,
+        encrypted, not_moved,
         preview::{self, FileDocument},
         record::{self, Fate, Turn},
         restart::{self, Restart},
@@ -37,10 +37,11 @@ use crate::{
 /// Give tools their provider's key back
 ///
 /// The way back from adopt: key, secret, server and what else was changed are put back from the
-/// connection's credentials, so that the tool works without Bascule. What you changed in its files since
-/// stays. A listing is tried with the provider; then the tool's own key is revoked. Of a tool whose files are
-/// gone, also one whose move was interrupted, only the record is closed, and its key revoked; where their folder
-/// is missing too, which may just not be mounted, only with --gone.
+/// connection's credentials, or from what stood there if the tool had others, so that it works
+/// without Bascule. What you changed in its files since stays. A listing is tried with the
+/// provider; then the tool's own key is revoked. Of a tool whose files are gone, also one whose
+/// move was interrupted, only the record is closed, and its key revoked; where their folder is
+/// missing too, which may just not be mounted, only with --gone.
 ///
 /// Examples:
 ///   bascule eject rclone:r2
@@ -64,9 +65,15 @@ pub(crate) struct Arguments {
     /// Restart units of the user's own that still run with the old key
     #[arg(long)]
     restart: bool,
+    /// Give the connection's own key also to tools that had another one, which then may do what that one may
+    #[arg(long)]
+    connection_key: bool,
     /// Also close the records of tools whose folder is not there, or not mounted, and won't come back
     #[arg(long)]
     gone: bool,
+    /// Open encrypted rclone configurations: runs your RCLONE_PASSWORD_COMMAND to get their password
+    #[arg(long)]
+    unlock: bool,
     #[command(flatten)]
     why: Why,
 }
@@ -86,6 +93,8 @@ struct Ejected {
     consumer: String,
     connection: String,
     former_key: String,
+    /// Whether it gets the connection's own key at the provider, and not another one that it had.
+    connection_key: bool,
     files: Vec<FileDocument>,
     restart: Vec<Restart>,
     /// Whether its key of Bascule's was not revoked, since something uses it still.
@@ -102,6 +111,9 @@ struct Closed {
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    if arguments.unlock {
+        encrypted::unlock(&machine().environment)?;
+    }
     let selectors = selectors(&arguments.consumers, arguments.all)?;
     let asked = asked(&selectors);
     let client = context.client().await?;
@@ -130,7 +142,15 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     };
     let mut chosen = Vec::new();
     for consumer in meant {
-        match choose(consumer, &seen, &connections, &adoptions, &client).await {
+        let choice = choose(
+            consumer,
+            &seen,
+            &connections,
+            &adoptions,
+            &arguments,
+            &client,
+        );
+        match choice.await {
             Ok(Some(one)) => chosen.push(one),
             Ok(None) if arguments.all => {}
             // Its user has set it back: only the record is left of it.
@@ -320,7 +340,7 @@ fn meant<'s>(
 fn told(chosen: &[Chosen<'_>], over: &[Over], left: &[Left], seen: &Seen) -> String {
     let mut text = String::new();
     for one in chosen {
-        let to = format!("the key of {} at its provider", one.connection.name);
+        let to = one.told();
         let home = seen.home.as_deref();
         text.push_str(&preview::consumer(one.consumer, &to, &one.plan, home));
     }

@@ -14,8 +14,8 @@ use crate::{error::Error, exit::Exit};
 
 /// Print what was counted since the daemon started, in the text format of Prometheus
 ///
-/// Nothing listens for it unless the daemon's settings ask for that: listen under [metrics], a Unix socket
-/// or a loopback port. Or write it to a file that the node exporter collects, from a timer.
+/// Nothing listens for it unless the daemon's settings ask for that: listen under [metrics], a Unix
+/// socket or a loopback port. Or write it to a file that the node exporter collects, from a timer.
 ///
 /// Examples:
 ///   bascule metrics

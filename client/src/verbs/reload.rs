@@ -9,10 +9,10 @@ use crate::{error::Error, exit::Exit};
 
 /// Have the daemon read its configuration again
 ///
-/// The file is checked as a whole first. If anything in it is wrong, nothing changes, and every mistake
-/// is told with its line; bascule status tells it too until the file is mended. What was opened or bound
-/// at the start (folders, addresses, the ledger) needs a restart, and is told by name. SIGHUP does the
-/// same; what came of it is in the daemon's log.
+/// The file is checked as a whole first. If anything in it is wrong, nothing changes, and every
+/// mistake is told with its line; bascule status tells it too until the file is mended. What was
+/// opened or bound at the start (folders, addresses, the ledger) needs a restart, and is told by
+/// name. SIGHUP does the same; what came of it is in the daemon's log.
 ///
 /// Examples:
 ///   bascule reload

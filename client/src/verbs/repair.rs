@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use bascule_proto::v1;
-use bascule_watch::adopt::{Consumer, Goal, Plan, Selector};
+use bascule_watch::adopt::{Consumer, Goal, NotMovable, Plan, Selector};
 use clap::Args;
 
 use super::{
     Context,
     adopt::{self, Document, finish, tell_moved},
     audit::Why,
-    consent,
+    consent, machine,
 };
 use crate::{
     channel::Client,
@@ -21,6 +21,7 @@ use crate::{
         adopted::{Adoption, Standing},
         carry::{Gets, Moved, Way, move_to},
         connection::there,
+        encrypted,
         formerly::Formerly,
         issue::{self, Successor, gateway, placeholder},
         not_moved, plan_for, preview,
@@ -35,10 +36,11 @@ use crate::{
 
 /// Give tools whose key is dead or retires one that works
 ///
-/// Names a finding, a key, or a tool as adopt names it; --all means every one with a dead or retiring key.
-/// A key that was rotated has a successor: the tool gets that one, as long as it lives and may do what the
-/// old one might. Else it gets a new key: of the same connection if that lives, or of a living one that
-/// reaches the same bucket; where there are several, --connection says which.
+/// Names a finding, a key, or a tool as adopt names it; --all means every one with a dead or
+/// retiring key. A key that was rotated has a successor: the tool gets that one, as long as it
+/// lives and may do what the old one might. Else it gets a new key: of the same connection if that
+/// lives, or of a living one that reaches the same bucket; where there are several, --connection
+/// says which.
 ///
 /// Examples:
 ///   bascule repair --all --dry-run
@@ -66,6 +68,9 @@ pub(crate) struct Arguments {
     /// Restart units of the user's own that still run with the old key
     #[arg(long)]
     restart: bool,
+    /// Open encrypted rclone configurations: runs your RCLONE_PASSWORD_COMMAND to get their password
+    #[arg(long)]
+    unlock: bool,
     #[command(flatten)]
     why: Why,
 }
@@ -99,7 +104,8 @@ impl Destination {
         }
     }
 
-    fn gets(&self) -> Gets<'_> {
+    /// `is_foreign` as in [`Gets::New`].
+    fn gets(&self, is_foreign: bool) -> Gets<'_> {
         match self {
             Self::Successor(_) => Gets::Successor,
             Self::New {
@@ -107,6 +113,7 @@ impl Destination {
             } => Gets::New {
                 connection,
                 rights: rights.as_ref(),
+                is_foreign,
             },
         }
     }
@@ -141,6 +148,9 @@ impl Destination {
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
+    if arguments.unlock {
+        encrypted::unlock(&machine().environment)?;
+    }
     let client = context.client().await?;
     let turn = match arguments.dry_run {
         true => None,
@@ -158,7 +168,8 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
     let mut chosen = Vec::new();
     for consumer in meant {
         let named = arguments.connection.as_deref();
-        let planned = match needs_repair(&seen, consumer) {
+        let repairable = needs_repair(&seen, consumer).and_then(|()| can_change(consumer));
+        let planned = match repairable {
             Ok(()) => {
                 let there = (&connections[..], &adoptions[..]);
                 destination(&seen, consumer, there, named, &client).await?
@@ -221,7 +232,9 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit,
         reason: &reason,
     };
     for one in &chosen {
-        let gets = one.destination.gets();
+        // The user marked it as dead; the others are ours, or a connection's own.
+        let is_foreign = seen.standing(one.consumer) == Standing::MarkedDead;
+        let gets = one.destination.gets(is_foreign);
         let moved = move_to(gets, one.consumer, one.former.as_ref(), &way).await;
         match moved {
             Ok(moved) => {
@@ -349,6 +362,26 @@ fn needs_repair(seen: &Seen, consumer: &Consumer) -> Result<(), String> {
                 .into(),
         ),
     }
+}
+
+/// Whether a key can be put into a consumer's place at all, whichever it would be.
+fn can_change(consumer: &Consumer) -> Result<(), String> {
+    let Err(why) = consumer.movable() else {
+        return Ok(());
+    };
+    Err(match &why {
+        NotMovable::Leftover
+        | NotMovable::Unused(_)
+        | NotMovable::Unknown
+        | NotMovable::NoSecret => format!(
+            "{why}, so there is nothing to repair: delete the line {} once you don't need it, or put another key there by hand",
+            consumer.first().key.place
+        ),
+        NotMovable::Surroundings(_)
+        | NotMovable::Shadowed(_)
+        | NotMovable::Temporary
+        | NotMovable::SomebodyElses(_) => why.to_string(),
+    })
 }
 
 /// The key that takes the place of the old one. The text says why there is none.

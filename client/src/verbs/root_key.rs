@@ -20,9 +20,9 @@ use crate::{
 /// A move is safe to be cut off anywhere: the key opens the store before and after, and the old
 /// place is emptied last. The key itself stays the same.
 ///
-/// A credential is bound to this machine: it opens with its own key (/var/lib/systemd/credential.secret)
-/// and nowhere else. Before a move there, make a backup with a passphrase, which holds the root key:
-/// bascule backup FILE --passphrase-stdin
+/// A credential is bound to this machine: it opens with its own key
+/// (/var/lib/systemd/credential.secret) and nowhere else. Before a move there, make a backup with a
+/// passphrase, which holds the root key: bascule backup FILE --passphrase-stdin
 ///
 /// Examples:
 ///   bascule root-key show

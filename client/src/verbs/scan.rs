@@ -4,14 +4,13 @@ use std::{
     collections::BTreeMap,
     ops::ControlFlow,
     path::PathBuf,
-    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use bascule_domain::access_key::AccessKeyId;
 use bascule_proto::v1;
 use bascule_watch::{
-    Environment, Machine, Picture, Use,
+    Machine, Picture, Use,
     scan::{self, Scope},
     sweep,
 };
@@ -23,6 +22,7 @@ use crate::{
     clock,
     error::{Error, Kind},
     exit::Exit,
+    moving::encrypted::{self, unlock},
     output::{
         self, Output,
         text::{GOOD, NEXT, WARN, count, size, styled},
@@ -32,10 +32,11 @@ use crate::{
 
 /// Find every S3 key on this machine, and the jobs behind it
 ///
-/// Looks at the configurations of your tools, at jobs and at processes, and searches your home, /etc,
-/// /opt and /srv for what none of them explains. Tells each key (masked) with what leads to it:
-/// job → command → entry → file and line. Nothing is sent anywhere, no other program is run, and no
-/// daemon is needed; if one runs, it is asked which keys are dead. With PATHs, only these are searched.
+/// Looks at the configurations of your tools, at jobs and at processes, and searches your home,
+/// /etc, /opt and /srv for what none of them explains. Tells each key (masked) with what leads to
+/// it: job → command → entry → file and line. Nothing is sent anywhere, no other program is run,
+/// and no daemon is needed; if one runs, it is asked which keys are dead. With PATHs, only these
+/// are searched.
 ///
 /// Examples:
 ///   bascule scan
@@ -92,7 +93,8 @@ struct Summary {
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Error> {
     let mut machine = machine();
     if arguments.unlock {
-        unlock(&mut machine.environment)?;
+        unlock(&machine.environment)?;
+        machine = self::machine();
     }
     let home = machine.user.home.clone();
     let scope = Scope {
@@ -161,51 +163,14 @@ impl Searching {
 /// So long nobody wonders.
 const WONDER: Duration = Duration::from_secs(1);
 
-/// Has the password command of the user's own surroundings say the password, as rclone itself would:
-/// without a shell, words between blanks, double quotes around those that hold some.
-fn unlock(environment: &mut Environment) -> Result<(), Error> {
-    let Some(line) = environment.variable("RCLONE_PASSWORD_COMMAND") else {
-        if environment.variable("RCLONE_CONFIG_PASS").is_some() {
-            return Ok(());
-        }
-        return Err(Error::new(
-            Kind::Invalid,
-            "--unlock needs RCLONE_PASSWORD_COMMAND or RCLONE_CONFIG_PASS, as rclone does",
-        )
-        .next("RCLONE_PASSWORD_COMMAND='pass show rclone' bascule scan --unlock"));
-    };
-    let words = bascule_formats::rclone::list(line);
-    let Some((program, arguments)) = words.split_first() else {
-        return Err(Error::new(
-            Kind::Invalid,
-            "RCLONE_PASSWORD_COMMAND is empty",
-        ));
-    };
-    let failed = |why: String| {
-        Error::new(
-            Kind::Failed,
-            format!("RCLONE_PASSWORD_COMMAND ({program}) gave no password: {why}"),
-        )
-    };
-    let output = Command::new(program.as_ref())
-        .args(arguments.iter().map(AsRef::<str>::as_ref))
-        .stdin(Stdio::inherit())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(output.status.to_string()));
-    }
-    let password = String::from_utf8(output.stdout)
-        .map_err(|_| failed("what it printed is no text".into()))?;
-    environment.set("RCLONE_CONFIG_PASS", password.trim_end());
-    Ok(())
-}
-
 /// This machine, as whoever asks sees it.
 pub(crate) fn machine() -> Machine {
     let uid = bascule_os::effective_uid();
-    Machine::local(source::environment(), uid, clock::now())
+    let mut environment = source::environment();
+    if let Some(password) = encrypted::password() {
+        environment.set(encrypted::PASSWORD, password.as_str());
+    }
+    Machine::local(environment, uid, clock::now())
 }
 
 /// Runs a look, which reads many files, beside the client's own loop.

@@ -36,9 +36,9 @@ pub(super) const MACHINE_FOLDERS: [(&str, &str); 4] = [
 /// Run the daemon as a service: installed, started, and started again when it fails
 ///
 /// Without --system the service is yours: it runs as you while you are logged in, or always with
-/// `loginctl enable-linger`. With --system (as root) it is the machine's and runs as the user bascule.
-/// It begins with the first command or the first request, listens on loopback only, and is watched:
-/// when it hangs it is started anew.
+/// `loginctl enable-linger`. With --system (as root) it is the machine's and runs as the user
+/// bascule. It begins with the first command or the first request, listens on loopback only, and is
+/// watched: when it hangs it is started anew.
 ///
 /// Examples:
 ///   bascule service install

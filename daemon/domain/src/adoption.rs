@@ -538,7 +538,8 @@ impl Adoptions {
     }
 
     /// The records that an outcome changes, as they are then, the one that was asked about first; none
-    /// if it has this outcome already. `layout` is what an adopted one is known by from now on.
+    /// if it has this outcome already. `layout` is what the one that was
+    /// asked about is known by from now on.
     pub fn settle(
         &self,
         id: AdoptionId,
@@ -566,10 +567,10 @@ impl Adoptions {
             ..adoption.clone()
         };
         let mut changed = vec![settled(adoption, outcome)];
+        if let Some(layout) = layout {
+            changed[0].layout = layout;
+        }
         if outcome == State::Adopted {
-            if let Some(layout) = layout {
-                changed[0].layout = layout;
-            }
             if let Some(between) = self.between(adoption) {
                 changed[0].replaces = between.replaces;
                 changed.push(settled(between, State::Replaced));

@@ -213,12 +213,15 @@ impl Consumers {
         }
         told.extend(board.not_noticed.iter().map(|what| what.told.clone()));
         told.extend(board.not_probed.clone());
-        told.extend(
-            board
-                .gaps
-                .iter()
-                .map(|gap| format!("{}: {}", gap.what, gap.why)),
-        );
+        told.extend(board.gaps.iter().map(|gap| {
+            // What leads there tells which one is meant.
+            let ways = gap.chain.iter().map(|link| link.name.as_str());
+            let mut steps: Vec<_> = ways.collect();
+            if steps.last() != Some(&gap.what.as_str()) {
+                steps.push(&gap.what);
+            }
+            format!("{}: {}", steps.join(" → "), gap.why)
+        }));
         told
     }
 }

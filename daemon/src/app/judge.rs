@@ -135,6 +135,15 @@ impl App {
             .map_or(Judgement::Unknown, Judgement::Marked)
     }
 
+    /// The living connections whose own key at their provider this is now, by the whole id: its end, which is
+    /// shown, may be another one's too.
+    pub(crate) fn own_key_of(&self, id: &AccessKeyId) -> Vec<ConnectionId> {
+        let living = self.registry.living();
+        let own = living.into_iter();
+        let own = own.filter(|entry| entry.credentials.access_key_id == *id);
+        own.map(|entry| entry.connection.id).collect()
+    }
+
     fn judge_issued(&self, key: &Key) -> Judgement {
         let entry = self.registry.get(key.connection);
         let closed = entry

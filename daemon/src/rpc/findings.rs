@@ -127,9 +127,17 @@ impl Findings for Service {
                 "{MOST_JUDGED} ids at most"
             )));
         }
-        let judgements = ids.iter().map(|id| {
-            let known = id.parse().ok().map(|id| self.0.judge(&id));
-            judgement(known.unwrap_or(Judgement::Unknown))
+        let judgements = ids.iter().map(|id| match id.parse() {
+            Ok(id) => v1::Judgement {
+                own_key_of: self
+                    .0
+                    .own_key_of(&id)
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+                ..judgement(self.0.judge(&id))
+            },
+            Err(_) => judgement(Judgement::Unknown),
         });
         Ok(Response::new(v1::JudgeResponse {
             judgements: judgements.collect(),
@@ -153,6 +161,7 @@ fn judgement(found: Judgement) -> v1::Judgement {
                 label: key.label,
                 at: key.died_at,
                 why: key.cause,
+                ..v1::Judgement::default()
             }
         }
         Judgement::Marked(marked) => v1::Judgement {
@@ -196,7 +205,7 @@ fn judgement(found: Judgement) -> v1::Judgement {
                 connection,
                 label,
                 at: at.map(convert::time),
-                why: String::new(),
+                ..v1::Judgement::default()
             }
         }
     }

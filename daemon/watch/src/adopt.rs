@@ -23,7 +23,8 @@ use bascule_domain::access_key::AccessKeyId;
 
 pub use need::Need;
 pub use plan::{
-    Access, CannotPlan, Change, FilePlan, Goal, Layout, Plan, Role, ServerSettings, Was, plan,
+    Access, CannotPlan, Change, FilePlan, Goal, Layout, Plan, Role, ServerSettings, Was,
+    held_before, plan,
 };
 
 use crate::{

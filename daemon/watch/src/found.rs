@@ -199,6 +199,10 @@ impl NotUsable {
     /// The whole text, causes included.
     #[must_use]
     pub fn told(&self) -> String {
+        // Its own text says what to do where a key is wanted of it; what would let it be looked at is `remedy`.
+        if let Self::Encrypted { path } = self {
+            return format!("{} is encrypted", path.display());
+        }
         let mut text = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {

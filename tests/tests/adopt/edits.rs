@@ -4,7 +4,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use bascule_tests::{
-    cli::{self, REFUSED, STEPS_REMAIN},
+    cli::{self, INCOMPLETE, REFUSED, STEPS_REMAIN},
     tools, wait,
 };
 
@@ -145,26 +145,50 @@ fn what_another_program_manages_is_left_and_told() {
 
 #[test]
 fn what_would_not_work_is_put_back_and_its_key_is_revoked() {
+    let Some(stage) = stage() else { return };
+    let one = stage.text();
+    let two = format!("{one}\n{}", one.replace("[r2]", "[other]"));
+    std::fs::write(stage.home(CONF), two).unwrap();
+    let adopted = stage.bascule(&["adopt", "rclone:r2", "--yes"]).ok();
+    let connection = adopted["moved"][0]["connection"].as_str().unwrap();
+    let before = stage.text();
+    // The trial listing is refused.
+    stage.bascule(&["pause", connection]).ok();
+    let answer = stage.bascule(&["adopt", "rclone:other", "--yes"]);
+    assert_ne!(answer.code, Some(0), "{answer}");
+    assert_eq!(stage.text(), before);
+    let listed = stage.bascule(&["list"]).ok();
+    assert_eq!(listed["connections"][0]["living_keys"], 1, "{listed}");
+}
+
+#[test]
+fn a_tool_whose_server_stands_where_anothers_does_is_left_and_the_other_goes_on() {
+    const ONE: &str = "[Service]\nEnvironmentFile=<HOME>/a.env\nExecStart=<HOME>/backup.sh\n";
+    const TWO: &str = "[Service]\nEnvironmentFile=<HOME>/b.env\nExecStart=<HOME>/backup.sh\n";
+    let other = "AWS_ACCESS_KEY_ID=AKIAOTHERS00000007F3Q\nAWS_SECRET_ACCESS_KEY=another\n";
+    let script = "#!/bin/sh\naws --endpoint-url <ENDPOINT> s3 ls s3://<BUCKET>\n";
     let Some(stage) = Stage::new(&[
-        (CONF, REMOTE),
-        ("nightly.env", "RCLONE_S3_ENDPOINT=<ENDPOINT>\n"),
         (
-            ".config/systemd/user/nightly.service",
-            "[Service]\nEnvironmentFile=<HOME>/nightly.env\nExecStart=rclone sync <HOME>/data r2:<BUCKET>\n",
+            "a.env",
+            "AWS_ACCESS_KEY_ID=<ID>\nAWS_SECRET_ACCESS_KEY=<SECRET>\n",
         ),
-        (
-            ".config/systemd/user/other.service",
-            "[Service]\nExecStart=rclone ls r2:<BUCKET>\n",
-        ),
+        ("b.env", other),
+        ("backup.sh", script),
+        (".config/systemd/user/one.service", ONE),
+        (".config/systemd/user/two.service", TWO),
     ]) else {
         return;
     };
-    let before = stage.text();
-    let answer = stage.bascule(&["adopt", "rclone:r2", "--yes"]);
+    let texts = || {
+        ["a.env", "b.env", "backup.sh"]
+            .map(|file| std::fs::read_to_string(stage.home(file)).unwrap())
+    };
+    let before = texts();
+    let file = stage.home("a.env");
+    let answer = stage.bascule(&["adopt", file.to_str().unwrap(), "--yes"]);
     assert_ne!(answer.code, Some(0), "{answer}");
-    assert_eq!(stage.text(), before);
-    let keys = stage.bascule(&["list"]).ok();
-    assert!(!keys.to_string().contains("\"living_keys\": 1"), "{keys}");
+    assert!(answer.text().contains("sent elsewhere"), "{answer}");
+    assert_eq!(texts(), before);
 }
 
 #[test]
@@ -436,6 +460,10 @@ fn what_an_existing_connection_does_not_reach_is_told_and_a_job_that_needs_it_is
         .cli()
         .say(&["adopt", "rclone:r2", "--dry-run"])
         .exits(0);
+    // Nobody has named it, and no command line tells that the rest is not needed.
+    assert!(said.text().contains("new connection r2"), "{said}");
+    let named = ["adopt", "rclone:r2", "--connection", "narrow", "--dry-run"];
+    let said = stage.world.cli().say(&named).exits(0);
     assert!(
         said.text().contains("lost:") && said.text().contains(&other),
         "{said}"
@@ -565,7 +593,22 @@ fn an_encrypted_configuration_is_changed_by_rclone_itself() {
         with_password(command, args)
     };
     let locked = stage.bascule(&["adopt", path.to_str().unwrap(), "--yes"]);
-    assert_ne!(locked.code, Some(0), "{locked}");
+    let next = locked.error()["next"].as_str().unwrap().to_owned();
+    assert!(
+        next.contains("RCLONE_CONFIG_PASS") && next.contains("--unlock"),
+        "{next}"
+    );
+    let all = stage
+        .bascule(&["adopt", "--all", "--dry-run"])
+        .exits(INCOMPLETE);
+    let left = all.json["left"][0]["consumer"].as_str().unwrap();
+    assert_eq!(left, path.to_str().unwrap(), "{all}");
+    // As rclone takes it from a program.
+    let mut command = stage.world.cli().command();
+    command.args(["--json", "adopt", "rclone:r2", "--dry-run", "--unlock"]);
+    command.env("RCLONE_PASSWORD_COMMAND", "echo \"a password\"");
+    let unlocked = cli::finish(command, "", "adopt --unlock".into()).ok();
+    assert_eq!(unlocked["moved"][0]["consumer"], "rclone:r2", "{unlocked}");
 
     let adopted = bascule(&["adopt", "rclone:r2", "--yes"]).ok();
     assert!(

@@ -12,6 +12,7 @@
 mod back;
 mod edits;
 mod ways;
+mod whose;
 
 use std::{cell::OnceCell, path::PathBuf, process::Command, sync::Arc};
 

@@ -1,13 +1,15 @@
 //! `bascule adopt --undo` and `--list`: the exact bytes from before an adoption, and which there are.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
 use bascule_domain::adoption::State;
-use bascule_watch::adopt::Consumer;
+use bascule_proto::v1;
+use bascule_watch::adopt::{Consumer, Goal, Plan, ServerSettings, plan};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::super::{Context, consent};
 use crate::{
@@ -19,6 +21,7 @@ use crate::{
         Seen,
         absent::{self, Absent, Away},
         adopted::{Adoption, ConnectionState},
+        before,
         connection::there,
         encrypted,
         files::{self, digest_of},
@@ -201,8 +204,10 @@ pub(super) async fn undo(
     let connections = there(&client).await?;
     let outdated = way_back::outdated(&links, &connections);
     let WayBack { files, originals } = &back;
-    let mut differences = String::new();
+    let mut differences = Vec::new();
     let mut changes = Vec::new();
+    // Files in which other moves of Bascule's lie behind this one.
+    let mut shared = Vec::new();
     for file in files.iter().rev() {
         let path = file.path.display();
         let original = originals
@@ -224,62 +229,50 @@ pub(super) async fn undo(
             changes.push((file.path.clone(), now, original));
             continue;
         }
-        differences.push_str(&format!("{}\n", styled(HEAD, &escape(&path.to_string()))));
-        differences.push_str(&match (encrypted, std::str::from_utf8(&now)) {
-            (false, Ok(now)) => preview::between(original, now),
-            (_, now) => {
-                let told = match now {
-                    Ok(now) => encrypted::difference(original, now),
-                    Err(_) => "it is not text any more".to_owned(),
-                };
-                format!("  {}\n", escape(&told))
-            }
-        });
+        let left = left_by(&links, &file.path)?;
+        if outdated.is_none() && way_back::is_ours(&file.path, &left, &digest_of(&now), &known) {
+            shared.push(file.path.clone());
+            continue;
+        }
+        differences.push(Difference::of(&file.path, original, &now));
     }
     if !differences.is_empty() {
-        let (why, message) = match outdated {
-            Some(connection) => (
-                "What is there now differs from what was there before the adoption",
-                format!(
-                    "the credentials of {} were replaced since, so what stood in the files of {} may hold a dead key; nothing was changed",
-                    connection.name, adoption.consumer
-                ),
-            ),
-            None => (
-                "What is there now differs from what was there before the adoption, and not only by what was adopted",
-                format!(
-                    "the files of {} have changed since, so nothing was changed",
-                    adoption.consumer
-                ),
-            ),
-        };
-        if !context.output.is_json() {
-            context.output.stderr(&format!("{why}:\n{differences}"));
-        }
-        return Err(Error::new(Kind::Refused, message).next(format!(
-            "give the tool its provider's key back and keep your changes: bascule eject {}",
-            quoted(Path::new(&adoption.consumer))
-        )));
+        return Err(refused(adoption, outdated, differences, context));
     }
     let seen = Seen::now(context, &[], &known).await?;
     let holders = Holders::of(adoption, &seen);
-    let told: Vec<_> = changes
+    let plan = match shared.is_empty() {
+        true => None,
+        false => Some(own_part(&links, &holders, originals, &connections)?),
+    };
+    let paths: Vec<_> = match &plan {
+        Some(plan) => files::paths(plan),
+        None => changes.iter().map(|(path, ..)| path.clone()).collect(),
+    };
+    let told: Vec<_> = paths
         .iter()
-        .map(|(path, ..)| path.display().to_string())
+        .map(|path| path.display().to_string())
         .collect();
     if !context.output.is_json() {
+        let what = match &plan {
+            Some(_) => "would go back to what it set there, beside what others were given since:",
+            None => "would go back to what stood there:",
+        };
         for path in &told {
-            context
-                .output
-                .status(&format!("back to what stood there: {}", escape(path)));
+            context.output.status(&format!("{what} {}", escape(path)));
         }
     }
     consent::to_changes(yes, context.output).await?;
-    for (path, now, original) in &changes {
-        files::replace(path, now, original.as_bytes())?;
+    let before = files::digests(&paths)?;
+    match &plan {
+        Some(plan) => files::write(plan).await.map_err(Error::from)?,
+        None => {
+            for (path, now, original) in &changes {
+                files::replace(path, now, original.as_bytes())?;
+            }
+        }
     }
-    record::settle(&client, &adoption.id, outcome, reason).await?;
-    let paths: Vec<_> = changes.iter().map(|(path, ..)| path.clone()).collect();
+    record::settle_back(&client, adoption, outcome, before, reason).await?;
     let mut restart = holders.restart(&paths);
     if restarts {
         restart = restart::perform(restart);
@@ -297,14 +290,139 @@ pub(super) async fn undo(
         key_lives: fate.lives(),
     };
     context.output.result(&document, || {
+        let extent = match plan.is_some() {
+            true => "beside what others were given since",
+            false => "byte for byte",
+        };
         let told = format!(
-            "{} is as it was before, byte for byte; {}",
+            "{} is as it was before, {extent}; {}",
             adoption.consumer,
             fate.told()
         );
         format!("{}\n", styled(GOOD, &escape(&told)))
     })?;
     Ok(Exit::Ok)
+}
+
+/// How a file differs from what stood there, for programs.
+#[derive(Serialize)]
+struct Difference {
+    path: String,
+    changes: Vec<preview::LineChange>,
+    /// Of a file that is no text: in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<String>,
+}
+
+impl Difference {
+    fn of(path: &Path, original: &str, now: &[u8]) -> Self {
+        let path = path.display().to_string();
+        let in_words = |told: String| (Vec::new(), Some(told));
+        let (changes, told) = match std::str::from_utf8(now) {
+            Ok(now) if files::is_encrypted(now.as_bytes()) => {
+                in_words(encrypted::difference(original, now))
+            }
+            Ok(now) => (preview::between(original, now), None),
+            Err(_) => in_words("it is not text any more".to_owned()),
+        };
+        Self {
+            path,
+            changes,
+            told,
+        }
+    }
+}
+
+/// Why nothing is undone, with the difference.
+fn refused(
+    adoption: &Adoption,
+    outdated: Option<&v1::Connection>,
+    differences: Vec<Difference>,
+    context: &Context,
+) -> Error {
+    let consumer = &adoption.consumer;
+    let (why, message) = match outdated {
+        Some(connection) => (
+            "What is there now differs from what was there before the adoption",
+            format!(
+                "the credentials of {} were replaced since, so what stood in the files of {consumer} may hold a dead key; nothing was changed",
+                connection.name
+            ),
+        ),
+        None => (
+            "What is there now differs from what was there before the adoption, and not only by what Bascule did",
+            format!("the files of {consumer} have changed since, so nothing was changed"),
+        ),
+    };
+    if !context.output.is_json() {
+        let mut text = format!("{why}:\n");
+        for one in &differences {
+            text.push_str(&format!("{}\n", styled(HEAD, &escape(&one.path))));
+            text.push_str(&preview::lines(&one.changes));
+            if let Some(told) = &one.told {
+                text.push_str(&format!("  {}\n", escape(told)));
+            }
+        }
+        context.output.stderr(&text);
+    }
+    Error::new(Kind::Refused, message)
+        .next(format!(
+            "give the tool its provider's key back and keep your changes: bascule eject {}",
+            quoted(Path::new(consumer))
+        ))
+        .details(&differences)
+}
+
+/// How the first of several adoptions left a file.
+fn left_by(links: &[&Adoption], path: &Path) -> Result<String, Error> {
+    let mut files = Vec::new();
+    for link in links.iter().rev() {
+        files.extend(link.kept()?.files);
+    }
+    let file = files.into_iter().find(|file| file.path == path);
+    Ok(file.map(|file| file.after).unwrap_or_default())
+}
+
+/// What takes back an adoption's own settings, and nothing beside them.
+///
+/// Of a tool that was moved from one connection to another what it had is the first one's.
+fn own_part(
+    links: &[&Adoption],
+    holders: &Holders<'_>,
+    originals: &BTreeMap<PathBuf, Zeroizing<String>>,
+    connections: &[v1::Connection],
+) -> Result<Plan, Error> {
+    let (Some(adoption), Some(first)) = (links.first(), links.last()) else {
+        return Err(Error::new(Kind::Failed, "there is no such adoption"));
+    };
+    let refused = |why: String| {
+        let message = format!(
+            "other tools were moved in the files of {} since, and what is its own can't be told apart: {why}; nothing was changed",
+            adoption.consumer
+        );
+        Error::new(Kind::Refused, message).next(format!(
+            "undo the later ones first, the latest of them before the others (bascule adopt --list), or: bascule eject {}",
+            quoted(Path::new(&adoption.consumer))
+        ))
+    };
+    let [consumer] = holders.own.as_slice() else {
+        return Err(refused("it is not seen just once".into()));
+    };
+    let mut there = connections.iter();
+    let connection = there
+        .find(|there| there.id == first.connection_id)
+        .ok_or_else(|| refused("its connection is gone".into()))?;
+    let had = before::had(consumer, originals, connection);
+    let access = had.and_then(|had| before::access(&had, connection));
+    let access = access.ok_or_else(|| refused("which key it had can't be told".into()))?;
+    let layout = adoption.kept()?.layout;
+    let goal = Goal::Provider {
+        access: &access,
+        settings: &ServerSettings::default(),
+        layout: &layout,
+        originals,
+    };
+    plan(consumer, goal, files::text).map_err(|why| refused(why.to_string()))
 }
 
 /// Who was seen with the key that an adoption gave.

@@ -14,6 +14,7 @@ use crate::{
     moving::{
         Seen,
         adopted::{Adoption, Standing},
+        before::{self, GoesBack, goes_back},
         connection::names,
         files::{self, Failure},
         record,
@@ -30,6 +31,8 @@ pub(super) struct Chosen<'s> {
     layout: Layout,
     originals: BTreeMap<PathBuf, Zeroizing<String>>,
     settings: ServerSettings,
+    /// The key that it had, where that goes back and is not the connection's own.
+    its_own: Option<Access>,
     pub(super) plan: Plan,
 }
 
@@ -39,6 +42,7 @@ pub(super) async fn choose<'s>(
     seen: &Seen,
     connections: &[v1::Connection],
     adoptions: &[Adoption],
+    arguments: &Arguments,
     client: &Client,
 ) -> Result<Option<Chosen<'s>>, String> {
     let Some(known) = seen.known(consumer) else {
@@ -94,11 +98,23 @@ pub(super) async fn choose<'s>(
             connection.name
         )
     })?;
-    let access = Access {
+    let goes_back = goes_back(consumer, former.as_ref(), adoptions, &connection, client);
+    let its_own = match goes_back.await.map_err(|error| error.message)? {
+        GoesBack::Connections => None,
+        _ if arguments.connection_key => None,
+        GoesBack::Former(had) => before::access(&had, &connection),
+        GoesBack::Neither(why) => {
+            let name = &connection.name;
+            return Err(format!(
+                "{why}; that of {name} is another one, and may do more: give it that one all the same with --connection-key"
+            ));
+        }
+    };
+    let access = its_own.clone().unwrap_or_else(|| Access {
         id: connection.brought_key.trim_start_matches('…').to_owned(),
         secret: Zeroizing::new("A".repeat(40)),
         endpoint,
-    };
+    });
     let settings = ServerSettings {
         region: connection.region.clone(),
         is_virtual_host: connection.addressing == "virtual-host",
@@ -117,16 +133,27 @@ pub(super) async fn choose<'s>(
         layout,
         originals,
         settings,
+        its_own,
         plan,
     }))
 }
 
 impl Chosen<'_> {
+    /// What it gets, for people.
+    pub(super) fn told(&self) -> String {
+        let name = &self.connection.name;
+        match &self.its_own {
+            Some(_) => format!("the key that it had before, not that of {name}"),
+            None => format!("the key of {name} at its provider"),
+        }
+    }
+
     pub(super) fn document(&self, plan: &Plan, restart: Vec<Restart>) -> Ejected {
         Ejected {
             consumer: self.consumer.name.clone(),
             connection: self.connection.name.clone(),
             former_key: self.consumer.id().masked(),
+            connection_key: self.its_own.is_none(),
             files: plan.files.iter().map(Into::into).collect(),
             restart,
             key_lives: false,
@@ -140,7 +167,10 @@ impl Chosen<'_> {
         arguments: &Arguments,
     ) -> Result<Ejected, Failure> {
         let reason = arguments.why.text();
-        let access = access(client, &self.connection.name, &self.consumer.name, &reason).await?;
+        let access = match &self.its_own {
+            Some(had) => had.clone(),
+            None => access(client, &self.connection.name, &self.consumer.name, &reason).await?,
+        };
         let goal = Goal::Provider {
             access: &access,
             settings: &self.settings,
@@ -151,6 +181,7 @@ impl Chosen<'_> {
         let consumer = &seen.again(self.consumer).await?;
         let plan = plan(consumer, goal, files::text)
             .map_err(|why| Error::new(Kind::Refused, why.to_string()))?;
+        let before = files::digests(&files::paths(&plan))?;
         files::write(&plan).await?;
         let buckets = names(&self.connection.buckets);
         let checked = verify::check(seen, consumer, &access, &buckets).await;
@@ -158,7 +189,8 @@ impl Chosen<'_> {
             return Err(files::after(Error::new(Kind::Failed, why), &plan.files).await);
         }
         if let Some(former) = &self.former
-            && let Err(error) = record::settle(client, &former.id, State::Ejected, &reason).await
+            && let Err(error) =
+                record::settle_back(client, former, State::Ejected, before, &reason).await
         {
             return Err(files::after(error, &plan.files).await);
         }

@@ -32,8 +32,8 @@ use crate::{
 /// The new key has the same label and everything that restricts the old one. Both work during the
 /// grace: twice the longest interval seen between uses, at least a day, unless --grace says so.
 /// Asked again, it goes on with the rotation that is under way and makes no further key. --grace
-/// can then only bring the old key's end nearer, and --now ends it. CONNECTION/LABEL stands for the old
-/// key until it is dead, and with --now also as long as nobody has used the new one.
+/// can then only bring the old key's end nearer, and --now ends it. CONNECTION/LABEL stands for the
+/// old key until it is dead, and with --now also as long as nobody has used the new one.
 ///
 /// Examples:
 ///   bascule key rotate BSC… --format rclone

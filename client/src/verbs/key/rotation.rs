@@ -68,7 +68,8 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
             "--reason is for --end, --cancel or --go-on",
         ));
     }
-    let mut rotations = context.client().await?.rotations();
+    let client = context.client().await?;
+    let mut rotations = client.rotations();
     let (rotation, doubtful) = if end {
         let request = v1::EndRotationRequest {
             access_key_id,
@@ -93,6 +94,8 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> Result<(), E
             vec![],
         )
     } else {
+        // A tool that was moved a moment ago is not told with what it had before.
+        client.findings().look(v1::LookRequest::default()).await?;
         let request = v1::ShowRotationRequest { access_key_id };
         (rotations.show(request).await?.into_inner().rotation, vec![])
     };

@@ -3,6 +3,7 @@
 //! is put back, so what is adopted can be ejected. Where settings have names `settings` plans, and on command
 //! lines `words`; `servers` knows all places that name the server.
 
+mod former;
 mod servers;
 mod settings;
 mod words;
@@ -12,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bascule_domain::{access_key::AccessKeyId, endpoint::Endpoint};
+use bascule_domain::{access_key::AccessKeyId, endpoint::Endpoint, secret::Credentials};
 use bascule_formats::revise::CannotRevise;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -162,6 +163,17 @@ pub struct FilePlan {
     pub changes: Vec<Change>,
 }
 
+impl FilePlan {
+    /// Whether the new key stands in it afterwards.
+    #[must_use]
+    pub fn holds_a_key(&self) -> bool {
+        let of_key = |change: &Change| {
+            change.after.is_some() && matches!(change.role, Role::Id | Role::Secret)
+        };
+        self.changes.iter().any(of_key)
+    }
+}
+
 /// What moves a consumer.
 #[derive(Clone)]
 pub struct Plan {
@@ -174,8 +186,8 @@ pub struct Plan {
 /// Why a consumer can't be moved here. No text holds a file's content.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotPlan {
-    /// The file can't be read, or not any more.
-    #[error("{} can't be read: {why}", .path.display())]
+    /// The file can't be read, or may not be changed.
+    #[error("{} is not changed: {why}", .path.display())]
     Read {
         /// Which file.
         path: PathBuf,
@@ -195,6 +207,11 @@ pub enum CannotPlan {
         "its server is set by {0}, which is not changed here; set it to {1} there, and try again"
     )]
     ServerElsewhere(Place, String),
+    /// Its uses go to different servers, and a key of ours is good at one.
+    #[error(
+        "its key is used at {0} and at {1}, and one key of its own can't reach both: give what goes to the one a configuration of its own, and try again"
+    )]
+    SeveralServers(Endpoint, Endpoint),
     /// The variable that holds the server serves others too.
     #[error(
         "its server is in the variable {name}, which line {line} of {} uses too, but not with this key: give the lines of this key a variable of their own, and try again", .path.display()
@@ -255,15 +272,17 @@ pub fn plan(
     goal: Goal<'_>,
     read: impl Fn(&Path) -> Result<Zeroizing<String>, String>,
 ) -> Result<Plan, CannotPlan> {
-    let mut planning = Planning {
-        consumer,
-        found: consumer.first(),
-        goal,
-        read: &read,
-        texts: Vec::new(),
-        layout: Layout::default(),
-        places: BTreeMap::new(),
-    };
+    if let Goal::Gateway(access) = goal {
+        let named = consumer.all_taken();
+        let named = named.filter_map(|found| found.key.endpoint.as_ref());
+        let mut named = named.filter(|endpoint| **endpoint != access.endpoint);
+        if let Some(one) = named.next()
+            && let Some(other) = named.find(|other| *other != one)
+        {
+            return Err(CannotPlan::SeveralServers(one.clone(), other.clone()));
+        }
+    }
+    let mut planning = Planning::new(consumer, goal, &read);
     if let Goal::Gateway(access) = goal
         && access.endpoint.is_loopback()
         && consumer.first().key.endpoint.as_ref() != Some(&access.endpoint)
@@ -275,6 +294,16 @@ pub fn plan(
     }
     planning.key()?;
     Ok(planning.done())
+}
+
+/// The pair that stood in a consumer's place before it was adopted, as the originals that the goal comes with
+/// tell. `None` where they tell none, or not beyond doubt. `read` is as for [`plan`].
+pub fn held_before(
+    consumer: &Consumer,
+    goal: Goal<'_>,
+    read: impl Fn(&Path) -> Result<Zeroizing<String>, String>,
+) -> Option<Credentials> {
+    Planning::new(consumer, goal, &read).held_before()
 }
 
 /// A file as it is planned so far.
@@ -298,7 +327,23 @@ struct Planning<'p> {
     places: BTreeMap<PathBuf, usize>,
 }
 
-impl Planning<'_> {
+impl<'p> Planning<'p> {
+    fn new(
+        consumer: &'p Consumer,
+        goal: Goal<'p>,
+        read: &'p dyn Fn(&Path) -> Result<Zeroizing<String>, String>,
+    ) -> Self {
+        Self {
+            consumer,
+            found: consumer.first(),
+            goal,
+            read,
+            texts: Vec::new(),
+            layout: Layout::default(),
+            places: BTreeMap::new(),
+        }
+    }
+
     fn key(&mut self) -> Result<(), CannotPlan> {
         let key = &self.found.key;
         if let Place::File { path, line } = key.place.clone() {

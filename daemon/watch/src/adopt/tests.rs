@@ -652,6 +652,10 @@ fn a_server_that_serves_others_too_is_left_and_the_reason_told() {
             "several times",
         ),
         (
+            "restic -r s3:https://s3.example.com/b backup /\nrestic -r s3:https://replica.example.com/b backup /\n",
+            "https://replica.example.com",
+        ),
+        (
             "URL=https://s3.example.com\naws --endpoint-url $URL s3 ls s3://photos\nAWS_ACCESS_KEY_ID=OTHERKEYID AWS_SECRET_ACCESS_KEY=othersecret aws --endpoint-url $URL s3 ls\n",
             "the variable URL",
         ),

@@ -14,7 +14,7 @@ use crate::{
     exit::Exit,
     moving::{
         Left, Seen,
-        carry::{Moved, Way, give},
+        carry::{Gets, Moved, Way, give, move_to},
         issue::{Issued, gateway, placeholder},
         not_moved, plan_for, preview,
         record::{self, Turn},
@@ -46,11 +46,10 @@ pub(super) async fn run(
     context: &Context,
 ) -> Result<Exit, Error> {
     let _turn = Turn::begin(client, context.output).await?;
-    let show_request = v1::ShowKeyRequest {
-        key: request.access_key_id.clone(),
-    };
-    let old = client.keys().show(show_request).await?.into_inner();
-    let old = old.key.unwrap_or_default();
+    let old = old_key(&request.access_key_id, client).await?;
+    if old.state() == v1::KeyState::Retiring {
+        return go_on(request, old, changes, client, context).await;
+    }
     let adoptions = record::all(client).await?;
     let seen = Seen::now(context, &[], &adoptions).await?;
     let holds = |consumer: &&Consumer| consumer.id().as_str() == old.access_key_id;
@@ -104,7 +103,7 @@ pub(super) async fn run(
     let mut moved = Vec::new();
     for consumer in chosen {
         let former = record::current(&adoptions, &seen, consumer, &old.connection, &old.label);
-        match give(consumer, &issued, former, &way).await {
+        match give(consumer, &issued, former, false, &way).await {
             Ok(one) => {
                 tell_moved(&one, seen.home.as_deref(), context);
                 moved.push(one);
@@ -158,6 +157,101 @@ pub(super) async fn run(
         context.output.status(&line);
     }
     Ok(Exit::Ok)
+}
+
+/// The key that is rotated: of two with one label the one that is to die.
+async fn old_key(asked: &str, client: &Client) -> Result<v1::Key, Error> {
+    let request = v1::ShowKeyRequest {
+        key: asked.to_owned(),
+    };
+    match client.keys().show(request).await.map_err(Error::from) {
+        Ok(answer) => Ok(answer.into_inner().key.unwrap_or_default()),
+        Err(error) if error.kind == Kind::Invalid && asked.contains('/') => {
+            let request = v1::ShowRotationRequest {
+                access_key_id: asked.to_owned(),
+            };
+            // Whatever it is, it is not being rotated.
+            let Ok(answer) = client.rotations().show(request).await else {
+                return Err(error);
+            };
+            let rotation = answer.into_inner().rotation.unwrap_or_default();
+            rotation.old.ok_or(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Goes on with a rotation that is under way: whoever holds the old key still gets the one that took its place.
+async fn go_on(
+    request: v1::RotateRequest,
+    old: v1::Key,
+    changes: &Changes,
+    client: &Client,
+    context: &Context,
+) -> Result<Exit, Error> {
+    let adoptions = record::all(client).await?;
+    let seen = Seen::now(context, &[], &adoptions).await?;
+    let access = placeholder(&gateway(client).await?);
+    let (mut chosen, mut left) = (Vec::new(), Vec::new());
+    let mut told = String::new();
+    let holds = |consumer: &&Consumer| consumer.id().as_str() == old.access_key_id;
+    for consumer in seen.consumers.iter().filter(holds) {
+        match plan_for(consumer, Goal::Gateway(&access)) {
+            Ok(plan) => {
+                let home = seen.home.as_deref();
+                told.push_str(&preview::consumer(consumer, "the new key", &plan, home));
+                chosen.push(consumer);
+            }
+            Err(why) => left.push(Left::of(consumer, why)),
+        }
+    }
+    told.push_str(&preview::left(&left));
+    if !context.output.is_json() {
+        context.output.stderr(&told);
+    }
+    if !chosen.is_empty() {
+        consent::to_changes(changes.yes, context.output).await?;
+    }
+    let way = Way {
+        client,
+        seen: &seen,
+        restarts: changes.restarts,
+        reason: &request.reason,
+    };
+    let mut moved = Vec::new();
+    for consumer in chosen {
+        let former = record::current(&adoptions, &seen, consumer, &old.connection, &old.label);
+        match move_to(Gets::Successor, consumer, former, &way).await {
+            Ok(one) => {
+                tell_moved(&one, seen.home.as_deref(), context);
+                moved.push(one);
+            }
+            Err(failure) => left.push(not_moved(consumer, failure, context.output)),
+        }
+    }
+    let silent_is_given = request.until_silent.is_some() || request.now;
+    let request = v1::RotateRequest {
+        access_key_id: old.access_key_id.clone(),
+        ..request
+    };
+    let reason = request.reason.clone();
+    let mut response = client.rotations().rotate(request).await?.into_inner();
+    let all_moved = left.is_empty();
+    if all_moved && !silent_is_given {
+        let rotation = response.rotation.take();
+        response.rotation =
+            Some(end_when_silent(&old.access_key_id, rotation, client, &reason).await?);
+    }
+    let more = More { moved, left };
+    show(&Done::from(response), changes.format, &more, context)?;
+    if all_moved {
+        return Ok(Exit::Ok);
+    }
+    context.output.status(&format!(
+        "{} what is left, once it can be changed: bascule repair --all",
+        styled(NEXT, "next:")
+    ));
+    Ok(Exit::StepsRemain)
 }
 
 /// The grace is twice the longest pause between uses; everybody has moved when half of it is silent.

@@ -70,8 +70,8 @@ const VIRTUAL_HOSTS: [&str; 6] = [
 
 /// The names of a pair's settings and of the server's.
 pub(super) struct Names {
-    id: String,
-    secret: String,
+    pub(super) id: String,
+    pub(super) secret: String,
     /// Where a server goes that is not set yet; empty: nowhere in this file.
     server: String,
 }
