@@ -237,7 +237,7 @@ pub(super) async fn undo(
         differences.push(Difference::of(&file.path, original, &now));
     }
     if !differences.is_empty() {
-        return Err(refused(adoption, outdated, differences, context));
+        return Err(refused(adoption, outdated, &differences, context));
     }
     let seen = Seen::now(context, &[], &known).await?;
     let holders = Holders::of(adoption, &seen);
@@ -337,7 +337,7 @@ impl Difference {
 fn refused(
     adoption: &Adoption,
     outdated: Option<&v1::Connection>,
-    differences: Vec<Difference>,
+    differences: &[Difference],
     context: &Context,
 ) -> Error {
     let consumer = &adoption.consumer;
@@ -356,7 +356,7 @@ fn refused(
     };
     if !context.output.is_json() {
         let mut text = format!("{why}:\n");
-        for one in &differences {
+        for one in differences {
             text.push_str(&format!("{}\n", styled(HEAD, &escape(&one.path))));
             text.push_str(&preview::lines(&one.changes));
             if let Some(told) = &one.told {

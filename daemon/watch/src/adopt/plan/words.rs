@@ -20,6 +20,9 @@ const BARE: &str = "bare ";
 /// What s3fs needs behind its server to put no bucket into the host's name.
 const STYLE: &str = ",use_path_request_style";
 
+/// An address with a key in it, and the one that takes its place.
+type Addresses = (Zeroizing<String>, Zeroizing<String>);
+
 impl Planning<'_> {
     /// A key that stands word for word on a line.
     pub(super) fn words(&mut self, path: &Path, line: u32) -> Result<(), CannotPlan> {
@@ -86,7 +89,7 @@ impl Planning<'_> {
         path: &Path,
         line: u32,
         secret: &str,
-    ) -> Result<Option<(Zeroizing<String>, Zeroizing<String>)>, CannotPlan> {
+    ) -> Result<Option<Addresses>, CannotPlan> {
         let Some(endpoint) = self.found.key.endpoint.clone() else {
             return Ok(None);
         };
