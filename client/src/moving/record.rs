@@ -425,7 +425,9 @@ pub(crate) async fn revoke_if_its_own(
 fn whose_else(key: &v1::Key, is_used: bool, adoptions: &[Adoption]) -> Option<String> {
     let mut open = adoptions.iter().filter(|other| other.state.is_open());
     if is_used {
-        return Some("something uses it still".into());
+        return Some(
+            "something has it still, at least until what was named is restarted or reloaded".into(),
+        );
     }
     if let Some(other) = open.find(|other| other.key_id == key.id) {
         return Some(format!("{} was given it too", other.consumer));

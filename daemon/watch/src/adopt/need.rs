@@ -19,6 +19,9 @@ struct Does {
     adds: bool,
     overwrites: bool,
     deletes: bool,
+    /// Sets a lock and takes it away again, which only the key of somebody who appends may do (below
+    /// `locks/`), or that of somebody who may delete.
+    locks: bool,
 }
 
 const READS: Does = Does {
@@ -26,6 +29,7 @@ const READS: Does = Does {
     adds: false,
     overwrites: false,
     deletes: false,
+    locks: false,
 };
 /// Uploads look first at what is there.
 const WRITES: Does = Does {
@@ -33,18 +37,21 @@ const WRITES: Does = Does {
     adds: true,
     overwrites: true,
     deletes: false,
+    locks: false,
 };
 const ADDS: Does = Does {
     reads: true,
     adds: true,
     overwrites: false,
     deletes: false,
+    locks: false,
 };
 const EVERYTHING: Does = Does {
     reads: true,
     adds: true,
     overwrites: true,
     deletes: true,
+    locks: false,
 };
 
 /// What all command lines together need.
@@ -60,6 +67,7 @@ pub(super) fn of<'c>(commands: impl Iterator<Item = &'c str>) -> Need {
                 all.adds |= does.adds;
                 all.overwrites |= does.overwrites;
                 all.deletes |= does.deletes;
+                all.locks |= does.locks;
             }
             None => known = false,
         }
@@ -71,7 +79,12 @@ pub(super) fn of<'c>(commands: impl Iterator<Item = &'c str>) -> Need {
         };
     }
     let permission = match all {
-        Does { deletes: true, .. } => Permission::ReadWrite,
+        Does { deletes: true, .. }
+        | Does {
+            overwrites: true,
+            locks: true,
+            ..
+        } => Permission::ReadWrite,
         Does {
             overwrites: true, ..
         } => Permission::ReadWriteNoDelete,
@@ -203,13 +216,15 @@ fn restic(words: &[&str]) -> Option<Does> {
         "rebuild-index",
     ];
     let (verb, _) = verb(words, &verbs)?;
-    // Each run sets a lock and takes it away, which append keys may do below locks/.
     match verb {
         "forget" | "prune" | "tag" | "rewrite" | "repair" | "key" | "migrate" | "rebuild-index" => {
             Some(EVERYTHING)
         }
         _ if has(words, "--no-lock") && !matches!(verb, "backup" | "init" | "copy") => Some(READS),
-        _ => Some(ADDS),
+        _ => Some(Does {
+            locks: true,
+            ..ADDS
+        }),
     }
 }
 
@@ -431,5 +446,9 @@ mod tests {
         }
         let both = of(["rclone lsf r2:b", "rclone copy /d r2:b"].into_iter());
         assert_eq!(both.permission, Permission::ReadWriteNoDelete);
+        // A lock that stays keeps everybody from pruning.
+        let with_locks =
+            of(["restic -r s3:http://h/b backup /d", "aws s3 sync /d s3://b"].into_iter());
+        assert_eq!(with_locks.permission, Permission::ReadWrite);
     }
 }
