@@ -78,7 +78,7 @@ impl Runner {
     pub(crate) fn restart(self) -> &'static str {
         let macos = cfg!(target_os = "macos");
         match (self, is_root()) {
-            (Self::Nobody, _) => "end the daemon (Ctrl-C), and start it again: basculed",
+            (Self::Nobody, _) => "restart the daemon: end it (Ctrl-C), then: basculed",
             (Self::User, _) if macos => {
                 "restart your service: launchctl kickstart -k gui/$(id -u)/org.bascule.basculed"
             }

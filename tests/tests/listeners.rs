@@ -203,7 +203,7 @@ fn a_certificate_that_cannot_be_used_is_named_at_the_start() {
     let secure = start(&home).gateway("https://127.0.0.1:0");
     let key = home.path("work/gateway.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-    let said = refused(&home, &secure, 1);
+    let said = refused(&home, &secure, CONFIGURATION);
     assert!(
         said.contains("chmod 600") && said.contains("gateway.key"),
         "{said}"
@@ -212,10 +212,10 @@ fn a_certificate_that_cannot_be_used_is_named_at_the_start() {
     fs::copy(home.path("work/gateway.pem"), home.path("work/kept.pem")).unwrap();
     renew(&home, "two");
     fs::copy(home.path("work/kept.pem"), home.path("work/gateway.pem")).unwrap();
-    let said = refused(&home, &secure, 1);
+    let said = refused(&home, &secure, CONFIGURATION);
     assert!(said.contains("can't be used together"), "{said}");
     fs::remove_file(home.path("work/gateway.pem")).unwrap();
-    let said = refused(&home, &secure, 1);
+    let said = refused(&home, &secure, CONFIGURATION);
     assert!(said.contains("gateway.pem"), "{said}");
 
     let said = refused(

@@ -17,7 +17,7 @@ use std::{
     process::Command,
 };
 
-use bascule_tests::{Home, process::Process, tools, wait};
+use bascule_tests::{Home, cli::CONFIGURATION, process::Process, tools, wait};
 use rustix::process::{Pid, Signal, kill_process};
 
 const NOBODY: u32 = 65_534;
@@ -104,10 +104,10 @@ fn d11_no_process_of_the_same_user_reads_the_daemon_and_no_abort_leaves_a_core()
 fn g6_without_a_folder_to_write_to_the_daemon_says_so_and_serves_nothing() {
     let Some(plain) = Plain::new() else { return };
     let home = &plain.0;
-    let refused = |state: &Path, runs_into: &Path| {
+    let refused = |state: &Path, runs_into: &Path, code: i32| {
         let mut daemon = plain.daemon(state);
         let status = daemon.wait("the daemon to refuse");
-        assert_eq!(status.code(), Some(1), "{}", daemon.output());
+        assert_eq!(status.code(), Some(code), "{}", daemon.output());
         let said = daemon.output();
         assert!(said.contains(runs_into.to_str().unwrap()), "{said}");
         assert!(!said.contains("ready"), "{said}");
@@ -118,12 +118,12 @@ fn g6_without_a_folder_to_write_to_the_daemon_says_so_and_serves_nothing() {
     // Nobody may make a folder in one of root's.
     let roots = home.path("roots");
     fs::create_dir(&roots).unwrap();
-    refused(&roots.join("state"), &roots.join("state"));
+    refused(&roots.join("state"), &roots.join("state"), CONFIGURATION);
     assert!(!roots.join("state").exists());
     // A file stands where the folder should be.
     let file = home.path("work/file");
     fs::write(&file, "mine").unwrap();
-    refused(&file, &file);
+    refused(&file, &file, CONFIGURATION);
     assert_eq!(fs::read(&file).unwrap(), b"mine");
     // A store that was good can't be written to any more.
     let state = home.state();
@@ -135,7 +135,7 @@ fn g6_without_a_folder_to_write_to_the_daemon_says_so_and_serves_nothing() {
     let store = state.join("store.redb");
     let before = fs::read(&store).unwrap();
     fs::set_permissions(&store, Permissions::from_mode(0o400)).unwrap();
-    refused(&state, &store);
+    refused(&state, &store, 1);
     assert!(fs::read(&store).unwrap() == before, "it was changed");
     fs::set_permissions(&store, Permissions::from_mode(0o600)).unwrap();
     wait_until_ready(&mut plain.daemon(&state));

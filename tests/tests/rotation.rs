@@ -140,10 +140,7 @@ fn both_keys_work_until_the_deadline_and_then_the_old_one_is_dead_by_itself() {
     // The look at the machine may not be done yet, or not be whole.
     let mut not_known = shown["not_known"].as_array().unwrap().iter();
     assert!(
-        not_known.all(|what| what
-            .as_str()
-            .unwrap()
-            .starts_with("which key is held where")),
+        not_known.all(|what| what.as_str().unwrap().starts_with("which key is held")),
         "{shown}"
     );
     assert_eq!(shown["old"]["access_key_id"], old.id.as_str());

@@ -47,7 +47,7 @@ pub(crate) struct New {
     /// Those that consumers name.
     pub(crate) buckets: Vec<String>,
     /// Whether a consumer may reach others of the server's too.
-    all: bool,
+    pub(crate) all: bool,
 }
 
 /// The connections that there are, and those that are to be made.

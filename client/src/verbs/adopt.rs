@@ -348,9 +348,13 @@ fn tell_plan(
     }
     let mut text = String::new();
     for new in &connections.new {
-        let told = match new.buckets.as_slice() {
-            [] => "the buckets that its credentials may list".to_owned(),
-            buckets => buckets.join(", "),
+        let told = match (new.buckets.as_slice(), new.all) {
+            ([], _) => "the buckets that its credentials may list".to_owned(),
+            (buckets, true) => format!(
+                "{}, and what else its credentials may list",
+                buckets.join(", ")
+            ),
+            (buckets, false) => buckets.join(", "),
         };
         text.push_str(&format!(
             "{} {} ({})\n",

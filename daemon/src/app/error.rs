@@ -112,7 +112,7 @@ impl Error {
 /// How whoever reads it restarts this daemon. The machine's unit names its runtime folder.
 pub(crate) fn restart() -> &'static str {
     if !bascule_os::service::has_manager() {
-        "end the daemon (Ctrl-C), and start it again: basculed"
+        "restart the daemon: end it (Ctrl-C), then: basculed"
     } else if std::env::var_os("RUNTIME_DIRECTORY").is_some_and(|folder| folder == "/run/bascule") {
         "restart the machine's service: sudo systemctl restart bascule"
     } else {

@@ -145,7 +145,9 @@ fn adoptions_of_one_file_are_undone_in_any_order_and_no_other_change_is_lost() {
     let remotes = ["one", "two", "three"].map(|name| remote(&stage, name, &stage.user));
     let before = remotes.join("\n");
     write(&stage, &before);
-    let adopted = stage.bascule(&["adopt", "--all", "--yes"]).ok();
+    let file = stage.home(CONF);
+    let adopted = stage.bascule(&["adopt", file.to_str().unwrap(), "--yes"]);
+    let adopted = adopted.ok();
     let moved = adopted["moved"].as_array().unwrap();
     let ids: Vec<_> = moved
         .iter()

@@ -598,3 +598,14 @@ fn two_wishes_for_one_setting_that_differ_are_refused() {
         &refusal("aws_access_key_id"),
     );
 }
+
+#[test]
+fn the_only_variable_of_a_compose_service_does_not_go_and_leave_an_empty_place() {
+    let text = "services:\n  web:\n    image: x\n    environment:\n      KEY_ID: abc\n";
+    let service = (text, Syntax::Compose, Scope::Section("web"));
+    refused(
+        service,
+        &[("KEY_ID", None)],
+        "line 5: KEY_ID counts in other places of the file too",
+    );
+}
