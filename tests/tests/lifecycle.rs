@@ -105,8 +105,8 @@ fn folders_and_files_are_the_owners_only_and_wider_modes_are_refused() {
     {
         let proper = mode(path);
         fs::set_permissions(path, Permissions::from_mode(proper | 0o044)).unwrap();
-        // A folder is what a setting names; a file in it is the store's.
-        let is_set = path.is_dir() && !path.ends_with("keys");
+        // The state folder is what a setting names; what lies in it is the store's.
+        let is_set = *path == world.home.state().join("");
         let code = if is_set { CONFIGURATION } else { 1 };
         let said = refused(&world.home, &again, code);
         let name = path.file_name().unwrap().to_str().unwrap();

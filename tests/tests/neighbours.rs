@@ -179,7 +179,8 @@ fn g8_an_earlier_daemon_that_tells_less_is_understood() {
     let doctor = bascule(&home, &socket, &["doctor"]);
     let text = doctor.text();
     assert!(
-        text.contains("0.0.9") && text.contains("start it again: basculed"),
+        text.contains("0.0.9")
+            && text.contains("restart the daemon: end it (Ctrl-C), then: basculed"),
         "{text}"
     );
 }
