@@ -59,10 +59,18 @@ fn masked(arguments: &[String]) -> Vec<String> {
         shown.push(match is {
             Expected::Secret => MASK.to_owned(),
             Expected::UserAndPassword => mask_password(argument),
+            Expected::Anything if at == 0 && is_path(argument) => argument.clone(),
             Expected::Anything => mask(argument),
         });
     }
     shown
+}
+
+/// Whether the first argument is where the program lies and no more: a folder's name may look random, as those
+/// of package stores do.
+fn is_path(argument: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-".contains(c);
+    argument.starts_with('/') && argument.chars().all(plain)
 }
 
 /// `mc alias set NAME URL ID SECRET` and its like name nothing.
@@ -156,6 +164,7 @@ mod tests {
             "rclone copyto /a r2:icons/star@2x.png --s3-access-key-id=BSC2ABCDEFGHIJKLMNOP",
             "restic -r s3:http://127.0.0.1:8642/bucket/restic --password-file /etc/restic/password backup /home",
             "restic key list",
+            "/store/9xk2h1lq0vz8w3c7yd5m4n6b1r2t8s0p-rclone-1.75/bin/rclone copy /a r2:b",
             "aws s3api get-object --bucket photos --key Documents/Projects/Alpha/2026/Reports.pdf out",
             "aws --endpoint-url http://127.0.0.1:8642 s3 cp x s3://photos/holiday/",
             "scp ann@host:/path /srv/passthrough/data",
