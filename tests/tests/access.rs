@@ -10,9 +10,10 @@
 
 use std::{
     fs::{self, Permissions},
+    io::{Read, Write},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use bascule_tests::{Answer, Cli, Daemon, Home, Issued, Minio, World, cli, daemon::Start, tools};
@@ -78,7 +79,7 @@ fn e1_another_user_is_refused_even_where_the_modes_would_let_it_in() {
     }
     // However many there are, and though they say nothing: those who may come do.
     let silent = format!(
-        "import socket,time\nopen=[]\nfor _ in range(100):\n s=socket.socket(socket.AF_UNIX); s.connect('{}'); open.append(s)\nprint(len(open), flush=True)\ntime.sleep(1)\nfor s in open:\n s.settimeout(30)\n while s.recv(4096): pass\nprint('closed')",
+        "import socket\nopen=[]\nfor _ in range(100):\n s=socket.socket(socket.AF_UNIX); s.connect('{}'); open.append(s)\nprint(len(open), flush=True)\ninput()\nfor s in open:\n s.settimeout(30)\n while s.recv(4096): pass\nprint('closed')",
         socket.display()
     );
     let mut command = Command::new("setpriv");
@@ -92,11 +93,17 @@ fn e1_another_user_is_refused_even_where_the_modes_would_let_it_in() {
         "-c",
         &silent,
     ]);
-    let crowd = command
-        .stdout(std::process::Stdio::piped())
+    let mut crowd = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let mut number = [0; 4];
+    let shown = crowd.stdout.as_mut().unwrap();
+    shown.read_exact(&mut number).unwrap();
+    assert_eq!(&number, b"100\n");
     Cli::new(&home).run(&["status"]).ok();
+    crowd.stdin.take().unwrap().write_all(b"\n").unwrap();
     let crowd = crowd.wait_with_output().unwrap();
     assert!(
         String::from_utf8_lossy(&crowd.stdout).contains("closed"),
