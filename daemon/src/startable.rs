@@ -47,6 +47,8 @@ impl Ours {
 /// What stands in the way of a start.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Obstacle {
+    /// Such as `gateway.listen`.
+    setting: &'static str,
     pub problem: Problem,
     /// Whether only somebody can take it away: an address may come with its network.
     pub lasts: bool,
@@ -102,10 +104,7 @@ pub(crate) fn state_dir_unfit(config: &Config, error: &dyn std::error::Error) ->
         config,
         obstacles: Vec::new(),
     };
-    found.add(
-        "state_dir",
-        format!("the state folder can't be used: {}", words(error)),
-    );
+    found.state_dir(error);
     Unstartable(found.obstacles)
 }
 
@@ -115,17 +114,25 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    fn add(&mut self, setting: &str, what: String) {
+    fn add(&mut self, setting: &'static str, what: String) {
         self.push(setting, what, true, None);
     }
 
-    fn push(&mut self, setting: &str, what: String, lasts: bool, port: Option<u16>) {
+    fn push(&mut self, setting: &'static str, what: String, lasts: bool, port: Option<u16>) {
         let place = config::place(self.config, setting);
         self.obstacles.push(Obstacle {
+            setting,
             problem: Problem { place, what },
             lasts,
             port,
         });
+    }
+
+    fn state_dir(&mut self, error: &dyn std::error::Error) {
+        self.add(
+            "state_dir",
+            format!("the state folder can't be used: {}", words(error)),
+        );
     }
 
     fn folders(&mut self, ours: &Ours) {
@@ -134,10 +141,7 @@ impl Found<'_> {
         if now.is_none_or(|now| now.state_dir != *state)
             && let Err(error) = bascule_os::look_at_private_dir(state)
         {
-            self.add(
-                "state_dir",
-                format!("the state folder can't be used: {}", words(&error)),
-            );
+            self.state_dir(&error);
         }
         let runtime = &self.config.runtime_dir;
         let is_made_here = ours.given.control.is_none();
@@ -257,7 +261,7 @@ impl Found<'_> {
     }
 
     /// Tries it, unless it overlaps with what is ours and free again at a restart.
-    fn address(&mut self, setting: &str, address: SocketAddr, ours: &[SocketAddr]) {
+    fn address(&mut self, setting: &'static str, address: SocketAddr, ours: &[SocketAddr]) {
         if ours.iter().any(|ours| overlap(*ours, address)) {
             return;
         }
@@ -342,18 +346,16 @@ pub(crate) fn check(config: &Config) -> Checked {
     let is_anothers = owner.is_ok_and(|owner| owner != us);
     let mut checked = Checked::default();
     for Obstacle {
-        mut problem, port, ..
+        setting,
+        mut problem,
+        port,
+        ..
     } in obstacles(config, &Ours::default())
     {
-        let file = [
-            "state_dir",
-            "runtime_dir",
-            "gateway.tls_certificate",
-            "gateway.tls_key",
-        ];
-        let is_of_file = file
-            .iter()
-            .any(|setting| config::place(config, setting) == problem.place);
+        let is_of_file = matches!(
+            setting,
+            "state_dir" | "runtime_dir" | "gateway.tls_certificate" | "gateway.tls_key"
+        );
         if port.is_some_and(may_be_ours) {
             problem
                 .what

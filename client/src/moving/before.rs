@@ -25,15 +25,16 @@ pub(crate) enum GoesBack {
     Neither(String),
 }
 
-/// Decides for a tool that holds a key of a connection. `former` is its adoption, if it was adopted.
+/// Decides for a tool that holds a key of a connection. `former` is its adoption with the originals of that, as
+/// far as they are kept, if it was adopted.
 pub(crate) async fn goes_back(
     consumer: &Consumer,
-    former: Option<&Adoption>,
+    former: Option<(&Adoption, &BTreeMap<PathBuf, Zeroizing<String>>)>,
     adoptions: &[Adoption],
     connection: &v1::Connection,
     client: &Client,
 ) -> Result<GoesBack, Error> {
-    let Some(former) = former else {
+    let Some((former, its_originals)) = former else {
         return Ok(GoesBack::Connections);
     };
     let is_foreign = former.kept()?.is_foreign;
@@ -51,12 +52,18 @@ pub(crate) async fn goes_back(
         // Its user has chosen this one since.
         return Ok(GoesBack::Connections);
     }
-    let originals = match record::originals(client, &first.id).await {
-        Ok(originals) => originals,
-        Err(error) if error.kind == Kind::Refused => return Ok(forgotten()),
-        Err(error) => return Err(error),
+    let of_first;
+    let originals = if first.id == former.id {
+        its_originals
+    } else {
+        of_first = match record::originals(client, &first.id).await {
+            Ok(originals) => originals,
+            Err(error) if error.kind == Kind::Refused => return Ok(forgotten()),
+            Err(error) => return Err(error),
+        };
+        &of_first
     };
-    let Some(had) = had(consumer, &originals, connection) else {
+    let Some(had) = had(consumer, originals, connection) else {
         return Ok(forgotten());
     };
     let id = &had.access_key_id;

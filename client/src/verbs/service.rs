@@ -12,6 +12,7 @@ use std::{
     process::{Output as Ended, Stdio},
 };
 
+use bascule_proto::location;
 use clap::{Args, Subcommand, builder::styling::Style};
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, process::Command};
@@ -28,11 +29,12 @@ use crate::{
 
 /// Where the system's daemon keeps things: what its unit has systemd make.
 pub(super) const MACHINE_FOLDERS: [(&str, &str); 4] = [
-    ("STATE_DIRECTORY", "/var/lib/bascule"),
+    ("STATE_DIRECTORY", location::SYSTEM_STATE),
     ("CACHE_DIRECTORY", "/var/cache/bascule"),
-    ("CONFIGURATION_DIRECTORY", "/etc/bascule"),
+    ("CONFIGURATION_DIRECTORY", location::SYSTEM_CONFIGURATION),
     ("RUNTIME_DIRECTORY", "/run/bascule"),
 ];
+
 /// Run the daemon as a service: installed, started, and started again when it fails
 ///
 /// Without --system the service is yours: it runs as you while you are logged in, or always with
@@ -361,11 +363,11 @@ impl Condition {
         }
     }
 
-    /// What it is in a few words, and the command that helps where that is not well.
-    fn standing(&self) -> (Style, String, Option<String>) {
+    /// What it is in a few words, and what helps where that is not well.
+    fn standing(&self) -> (Style, String, Option<Help>) {
         let plain = |style, text: &str| (style, text.to_owned(), None);
         if !self.installed {
-            let next = self.scope().install().to_owned();
+            let next = Help::WayOn(self.scope().install().to_owned());
             return (WARN, "not installed".to_owned(), Some(next));
         }
         if !self.masked.is_empty() {
@@ -379,7 +381,7 @@ impl Condition {
                 self.scope().install()
             );
             let told = format!("masked, so that nothing starts it: {units}");
-            return (BAD, told, Some(next));
+            return (BAD, told, Some(Help::WayOn(next)));
         }
         match (self.state.as_str(), self.listening) {
             _ if self.running => plain(GOOD, "running"),
@@ -390,14 +392,32 @@ impl Condition {
                     true => "failed; the next command or request starts it again",
                     false => "failed",
                 };
-                (BAD, told.to_owned(), Some(self.scope().logs().to_owned()))
+                let next = Help::See(self.scope().logs());
+                (BAD, told.to_owned(), Some(next))
             }
             (_, true) => plain(GOOD, "stopped; the next command or request starts it"),
             (_, false) => (
                 WARN,
                 "stopped".to_owned(),
-                Some(self.scope().install().to_owned()),
+                Some(Help::WayOn(self.scope().install().to_owned())),
             ),
+        }
+    }
+}
+
+/// A command for whoever reads how a service is.
+enum Help {
+    /// It tells more.
+    See(&'static str),
+    /// It mends that.
+    WayOn(String),
+}
+
+impl Help {
+    fn command(self) -> String {
+        match self {
+            Self::See(command) => command.to_owned(),
+            Self::WayOn(command) => command,
         }
     }
 }
@@ -415,19 +435,16 @@ pub(super) async fn told(runner: Runner) -> Option<(bool, String, Option<String>
         false => systemd::condition(scope).await,
     };
     let (style, told, next) = asked.ok()?.standing();
-    Some((style == GOOD, told, next))
+    Some((style == GOOD, told, next.map(Help::command)))
 }
 
 fn words(condition: &Condition) -> String {
     let (style, state, next) = condition.standing();
     let mut text = styled(style, &state);
-    if let Some(next) = next {
-        let see = if state.starts_with("failed") {
-            "see"
-        } else {
-            "way on"
-        };
-        text.push_str(&format!("; {see}: {next}"));
+    match next {
+        Some(Help::See(command)) => text.push_str(&format!("; see: {command}")),
+        Some(Help::WayOn(command)) => text.push_str(&format!("; way on: {command}")),
+        None => {}
     }
     if !condition.installed {
         text.push('\n');

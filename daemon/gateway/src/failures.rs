@@ -1,5 +1,5 @@
-//! Failed authentications, and users who may not connect, in the log: a few lines now and then, with how many were left out. It
-//! must never keep anything per client, nor log what a client sent.
+//! Failed authentications, and users who may not connect, in the log: a few lines now and then, with how
+//! many were left out. It must never keep anything per client, nor log what a client sent.
 //!
 //! The requests themselves are answered however many there are: on loopback every tool comes from
 //! one address, so a bound by address would let one broken tool silence all others.

@@ -11,9 +11,8 @@ pub struct Holder {
     pub command: Option<String>,
 }
 
-/// Who keeps `127.0.0.1:port` from being bound: this process, if it holds the listening socket, whoever
-/// has passed it that. Only Linux tells; elsewhere, and when nobody
-/// listens, there is no answer.
+/// Who keeps `127.0.0.1:port` from being bound: this process, if it holds the listening socket, whoever has
+/// passed it that. Only Linux tells; elsewhere, and when nobody listens, there is no answer.
 #[must_use]
 pub fn port_holder(port: u16) -> Option<Holder> {
     #[cfg(target_os = "linux")]

@@ -138,7 +138,8 @@ pub(crate) struct Peers {
 
 impl Peers {
     /// Connections of our own user, of root, who may become any user anyway, and of operators only; nothing that
-    /// others say is looked at. A failed accept, as for want of file descriptors, is waited out: tonic would end the server (threats.md H2).
+    /// others say is looked at. A failed accept, as for want of file descriptors, is waited out: tonic would end
+    /// the server (threats.md H2).
     pub(crate) fn admitted(self) -> impl Stream<Item = io::Result<UnixStream>> {
         const PAUSE: Duration = Duration::from_millis(100);
         let own = bascule_os::effective_uid();

@@ -98,7 +98,8 @@ pub(super) async fn choose<'s>(
             connection.name
         )
     })?;
-    let goes_back = goes_back(consumer, former.as_ref(), adoptions, &connection, client);
+    let former_and_its = former.as_ref().map(|former| (former, &originals));
+    let goes_back = goes_back(consumer, former_and_its, adoptions, &connection, client);
     let its_own = match goes_back.await.map_err(|error| error.message)? {
         GoesBack::Connections => None,
         _ if arguments.connection_key => None,

@@ -235,25 +235,29 @@ pub(super) async fn install(scope: Scope, whole_machine: Option<bool>) -> Result
         order(scope, &[&["restart"], &restarted[..]].concat()).await?;
     }
     order(scope, &["start", UNITS[0], UNITS[1]]).await?;
+    let done = Installed {
+        installed: true,
+        system: scope == Scope::System,
+        files: touched,
+        program: program.display().to_string(),
+        gateway: format!("http://{gateway}"),
+        socket: socket(scope)?.display().to_string(),
+        state_dir: told.as_ref().map(|told| told.state_dir.clone()),
+        restarted,
+        waits_for: None,
+        lingers: lingers(scope),
+        undo: scope.undo(),
+    };
     if let Some(closed) = closed.filter(|closed| closed.opens == Opens::Later) {
         // Nobody knows when it will serve.
         order(scope, &["start", "--no-block", SERVICE_UNIT]).await?;
         return Ok(Installed {
-            installed: true,
-            system: scope == Scope::System,
-            files: touched,
-            program: program.display().to_string(),
-            gateway: format!("http://{gateway}"),
-            socket: socket(scope)?.display().to_string(),
-            state_dir: told.as_ref().map(|told| told.state_dir.clone()),
-            restarted,
             waits_for: Some(closed.cause.clone()),
-            lingers: lingers(scope),
-            undo: scope.undo(),
+            ..done
         });
     }
     // With its sockets it has been started anew. Comes back when the daemon serves.
-    let verb = if changed && runs && restarted.is_empty() {
+    let verb = if changed && runs && done.restarted.is_empty() {
         "restart"
     } else {
         "start"
@@ -266,17 +270,9 @@ pub(super) async fn install(scope: Scope, whole_machine: Option<bool>) -> Result
         status = state_of(scope).await?;
     }
     Ok(Installed {
-        installed: true,
-        system: scope == Scope::System,
-        files: touched,
-        program: program.display().to_string(),
         gateway: status.gateways.join(", "),
-        socket: socket(scope)?.display().to_string(),
         state_dir: Some(status.state_dir),
-        restarted,
-        waits_for: None,
-        lingers: lingers(scope),
-        undo: scope.undo(),
+        ..done
     })
 }
 

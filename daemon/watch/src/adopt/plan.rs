@@ -347,7 +347,7 @@ impl<'p> Planning<'p> {
     fn key(&mut self) -> Result<(), CannotPlan> {
         let key = &self.found.key;
         if let Place::File { path, line } = key.place.clone() {
-            let text = self.text(&path)?.to_string();
+            let text = self.text(&path)?;
             if let Some(site) = site::of(self.found, &path, line, &text)
                 && let Some(names) = self.names(self.found, &site, &text)
             {
@@ -419,7 +419,8 @@ impl<'p> Planning<'p> {
         });
     }
 
-    fn text(&mut self, path: &Path) -> Result<&str, CannotPlan> {
+    /// A file as it is planned so far. It may hold keys, so no copy of it stays.
+    fn text(&mut self, path: &Path) -> Result<Zeroizing<String>, CannotPlan> {
         let at = self.texts.iter().position(|text| text.path == path);
         let at = match at {
             Some(at) => at,
@@ -438,7 +439,7 @@ impl<'p> Planning<'p> {
                 self.texts.len() - 1
             }
         };
-        Ok(&self.texts[at].now)
+        Ok(self.texts[at].now.clone())
     }
 
     fn changed(

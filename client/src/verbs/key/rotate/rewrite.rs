@@ -52,22 +52,11 @@ pub(super) async fn run(
     }
     let adoptions = record::all(client).await?;
     let seen = Seen::now(context, &[], &adoptions).await?;
-    let holds = |consumer: &&Consumer| consumer.id().as_str() == old.access_key_id;
-    let holders: Vec<_> = seen.consumers.iter().filter(holds).collect();
-    let access = placeholder(&gateway(client).await?);
-    let (mut chosen, mut left) = (Vec::new(), Vec::new());
-    let mut told = String::new();
-    for consumer in holders {
-        match plan_for(consumer, Goal::Gateway(&access)) {
-            Ok(plan) => {
-                let home = seen.home.as_deref();
-                told.push_str(&preview::consumer(consumer, "the new key", &plan, home));
-                chosen.push(consumer);
-            }
-            Err(why) => left.push(Left::of(consumer, why)),
-        }
-    }
-    told.push_str(&preview::left(&left));
+    let Holders {
+        chosen,
+        mut left,
+        told,
+    } = Holders::of(&old, &seen, client).await?;
     if chosen.is_empty() {
         let message = "no file of this machine that could be changed holds that key";
         return Err(Error::new(Kind::Refused, message)
@@ -159,6 +148,36 @@ pub(super) async fn run(
     Ok(Exit::Ok)
 }
 
+/// Whoever holds a key here.
+struct Holders<'s> {
+    /// Those whose files can be changed.
+    chosen: Vec<&'s Consumer>,
+    left: Vec<Left>,
+    /// What would change and what would not, for people.
+    told: String,
+}
+
+impl<'s> Holders<'s> {
+    async fn of(key: &v1::Key, seen: &'s Seen, client: &Client) -> Result<Self, Error> {
+        let access = placeholder(&gateway(client).await?);
+        let (mut chosen, mut left) = (Vec::new(), Vec::new());
+        let mut told = String::new();
+        let holds = |consumer: &&Consumer| consumer.id().as_str() == key.access_key_id;
+        for consumer in seen.consumers.iter().filter(holds) {
+            match plan_for(consumer, Goal::Gateway(&access)) {
+                Ok(plan) => {
+                    let home = seen.home.as_deref();
+                    told.push_str(&preview::consumer(consumer, "the new key", &plan, home));
+                    chosen.push(consumer);
+                }
+                Err(why) => left.push(Left::of(consumer, why)),
+            }
+        }
+        told.push_str(&preview::left(&left));
+        Ok(Self { chosen, left, told })
+    }
+}
+
 /// The key that is rotated: of two with one label the one that is to die.
 async fn old_key(asked: &str, client: &Client) -> Result<v1::Key, Error> {
     let request = v1::ShowKeyRequest {
@@ -191,21 +210,11 @@ async fn go_on(
 ) -> Result<Exit, Error> {
     let adoptions = record::all(client).await?;
     let seen = Seen::now(context, &[], &adoptions).await?;
-    let access = placeholder(&gateway(client).await?);
-    let (mut chosen, mut left) = (Vec::new(), Vec::new());
-    let mut told = String::new();
-    let holds = |consumer: &&Consumer| consumer.id().as_str() == old.access_key_id;
-    for consumer in seen.consumers.iter().filter(holds) {
-        match plan_for(consumer, Goal::Gateway(&access)) {
-            Ok(plan) => {
-                let home = seen.home.as_deref();
-                told.push_str(&preview::consumer(consumer, "the new key", &plan, home));
-                chosen.push(consumer);
-            }
-            Err(why) => left.push(Left::of(consumer, why)),
-        }
-    }
-    told.push_str(&preview::left(&left));
+    let Holders {
+        chosen,
+        mut left,
+        told,
+    } = Holders::of(&old, &seen, client).await?;
     if !context.output.is_json() {
         context.output.stderr(&told);
     }

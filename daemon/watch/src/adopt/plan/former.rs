@@ -26,7 +26,7 @@ impl Planning<'_> {
         };
         let (path, line) = place.file()?;
         let was = originals.get(path)?;
-        let now = Zeroizing::new(self.text(path).ok()?.to_owned());
+        let now = self.text(path).ok()?;
         let site = in_file
             .then(|| site::of(self.found, path, line, &now))
             .flatten();

@@ -104,7 +104,7 @@ impl<'p> Planning<'p> {
         };
         match found.key.endpoint_place.clone() {
             Some(Place::File { path, line }) => {
-                let text = self.text(&path)?.to_owned();
+                let text = self.text(&path)?;
                 let own = own
                     .filter(|(at, _)| *at == path)
                     .map(|(_, site)| site.clone());
@@ -143,7 +143,7 @@ impl<'p> Planning<'p> {
         line: u32,
         old: Endpoint,
     ) -> Result<At, CannotPlan> {
-        let text = self.text(path)?.to_owned();
+        let text = self.text(path)?;
         let own = words::logical(&text, line);
         if !server::all(&text[own.clone()], &old).is_empty() {
             return Ok(At::Words(
@@ -162,7 +162,7 @@ impl<'p> Planning<'p> {
             _ => None,
         }));
         for (at, line) in files {
-            let Ok(there) = self.text(&at).map(str::to_owned) else {
+            let Ok(there) = self.text(&at) else {
                 continue;
             };
             let Some(site) = site::of(found, &at, line, &there) else {

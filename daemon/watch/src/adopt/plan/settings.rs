@@ -149,7 +149,7 @@ impl Planning<'_> {
                 None,
             ),
         ];
-        let text = self.text(path)?.to_string();
+        let text = self.text(path)?;
         let mut servers = self.servers(Some((path, site)))?;
         self.told_beside_key(path, site, &text, &mut servers)?;
         // Lines are counted before any is added.
@@ -182,7 +182,7 @@ impl Planning<'_> {
             name,
             old,
         } = setting;
-        let text = self.text(path)?.to_string();
+        let text = self.text(path)?;
         let wanted = vec![self.server_setting(path, site, name, &text, old.as_ref())];
         self.set(path, site, wanted)
     }
@@ -276,17 +276,11 @@ impl Planning<'_> {
         old: Option<&Endpoint>,
     ) -> Wish {
         let now = site.value(text, name);
+        // s3cmd takes no scheme there.
+        let scheme = site.syntax != Syntax::S3cfg;
+        let in_place = |endpoint| Some(in_place_of_server(now.as_deref(), old, endpoint, scheme));
         let value = match self.goal {
-            Goal::Gateway(access) => {
-                // s3cmd takes no scheme there.
-                let scheme = site.syntax != Syntax::S3cfg;
-                Some(in_place_of_server(
-                    now.as_deref(),
-                    old,
-                    &access.endpoint,
-                    scheme,
-                ))
-            }
+            Goal::Gateway(access) => in_place(&access.endpoint),
             Goal::Provider {
                 access,
                 layout,
@@ -305,15 +299,7 @@ impl Planning<'_> {
                     Some(Was {
                         text: Some(form), ..
                     }) => Some(restored(now.as_deref(), old, form, access)),
-                    Some(Was { text: None, .. }) | None => {
-                        let scheme = site.syntax != Syntax::S3cfg;
-                        Some(in_place_of_server(
-                            now.as_deref(),
-                            old,
-                            &access.endpoint,
-                            scheme,
-                        ))
-                    }
+                    Some(Was { text: None, .. }) | None => in_place(&access.endpoint),
                 }
             }
         };
@@ -436,7 +422,7 @@ impl Planning<'_> {
             syntax: Syntax::AwsConfig,
             section: site.section.clone(),
         };
-        let text = self.text(&beside)?.to_string();
+        let text = self.text(&beside)?;
         let mut wanted = Vec::new();
         self.beside(&beside, &its, &text, &mut wanted);
         match wanted.is_empty() {
@@ -463,7 +449,7 @@ impl Planning<'_> {
 
     /// Changes settings of one part of a file.
     fn set(&mut self, path: &Path, site: &Site, wanted: Vec<Wish>) -> Result<(), CannotPlan> {
-        let text = self.text(path)?.to_string();
+        let text = self.text(path)?;
         let mut changes = Vec::new();
         let first = self.found.key.endpoint.clone();
         for (role, name, value, old) in wanted {

@@ -96,7 +96,7 @@ impl Planning<'_> {
         let access = self.goal.access().clone();
         let id = self.found.key.id.as_str();
         let text = self.text(path)?;
-        let own = &text[logical(text, line)];
+        let own = &text[logical(&text, line)];
         let address = |endpoint: &Endpoint, id: &str, secret: &str, server: &str| {
             let scheme = if endpoint.is_tls() { "https" } else { "http" };
             Zeroizing::new(format!("{scheme}://{id}:{secret}@{server}"))
@@ -143,7 +143,7 @@ impl Planning<'_> {
                 now.map(ToString::to_string).unwrap_or_default()
             }
         };
-        let text = self.text(path)?.to_string();
+        let text = self.text(path)?;
         let own = &text[logical(&text, line)];
         let before = own.split_once(secret).map_or("", |(before, _)| before);
         let quoted = |quote: char| before.matches(quote).count() % 2 == 1;
@@ -172,7 +172,7 @@ impl Planning<'_> {
     /// A server that stands word for word on a line: every time that it stands there.
     pub(super) fn server_words(&mut self, words: &Words) -> Result<(), CannotPlan> {
         let path = words.path.as_path();
-        let text = self.text(path)?.to_string();
+        let text = self.text(path)?;
         let part = logical(&text, words.line);
         let own = &text[part.clone()];
         let places = server::all(own, &words.old);
@@ -300,7 +300,7 @@ impl Planning<'_> {
         if *old == *new {
             return Ok(());
         }
-        let text = self.text(path)?.to_string();
+        let text = self.text(path)?;
         let refused = |why| CannotPlan::Revise {
             path: path.to_owned(),
             why,
